@@ -1,0 +1,1 @@
+"""YAML files only; this file lets `importlib.resources` find them."""

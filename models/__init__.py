@@ -1,0 +1,1 @@
+"""The network side: devices today; the forecaster's layers, worlds and training live here too."""
