@@ -60,7 +60,7 @@ class History:
     @property
     def context_length(self) -> int:
         """Number of columns L; single items may have fewer observations."""
-        return self.values.shape[-1]
+        return int(self.values.shape[-1])
 
     def select(self, items: list[int]) -> History:
         """Return the same history for some items, in the given order."""

@@ -33,8 +33,8 @@ class Frequency(StrEnum):
     @property
     def weeks(self) -> float:
         """Mean length of one period in weeks."""
-        per_year = {"h": DAYS_PER_YEAR * 24, "D": DAYS_PER_YEAR, "W": DAYS_PER_YEAR / 7, "M": 12, "Q": 4, "Y": 1}
-        return DAYS_PER_YEAR / DAYS_PER_WEEK / per_year[self.value]
+        days = {"h": 1 / 24, "D": 1.0, "W": DAYS_PER_WEEK}.get(self.value, DAYS_PER_YEAR * self.months / 12)
+        return days / DAYS_PER_WEEK
 
     @property
     def periods_per_year(self) -> float:
