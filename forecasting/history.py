@@ -74,6 +74,19 @@ class History:
             frequency=self.frequency,
         )
 
+    def only(self, *variates: str) -> History:
+        """Return the same history for some variates, in the given order."""
+        places = [self.variates.index(name) for name in variates]
+        return History(
+            item_ids=self.item_ids,
+            variates=variates,
+            values=self.values[:, places],
+            value_p05=self.value_p05[:, places],
+            value_p95=self.value_p95[:, places],
+            origins=self.origins,
+            frequency=self.frequency,
+        )
+
 
 def exact_history(
     values: Floats,

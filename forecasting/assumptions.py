@@ -1,0 +1,60 @@
+"""What public figures do not say and the panel must assume: each a named, ranged, explained number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from forecasting.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumption:
+    """One assumed number with the range in which it may reasonably lie.
+
+    Attributes
+    ----------
+    value, low, high : float
+        Default, and the 5 % and 95 % points of what it may be.
+    unit, reason : str
+        What it counts, and why it was chosen (with its source).
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise InputError(
+                "an assumption must lie within its own range",
+                expected=f"a value from {self.low:g} to {self.high:g}",
+                found=f"{self.value:g}",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicAssumptions:
+    """The assumptions behind the public panel; their meaning and reasons stand in `us_public.yaml`."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+    us_end_use_share: Assumption
+    unknown_owner_us_share: Assumption
+    h200_midpoint_quarters: Assumption
+    h200_ramp_quarters: Assumption
+    tight_tolerance: Assumption
+    tight_lead_time_weeks: Assumption
+    capacity_decay: Assumption
+    cancelled_at_most_share: Assumption
+    delivery_duration_quarters: Assumption
+    coreweave_double_counted_share: Assumption
+    microsoft_basis_ratio: Assumption
+
+    def items(self) -> list[tuple[str, Assumption]]:
+        """Name and assumption, in the order of the file."""
+        return [(field.name, getattr(self, field.name)) for field in fields(self)]

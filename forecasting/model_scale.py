@@ -1,0 +1,131 @@
+"""The scale on which classical models see a series, and the way back to units.
+
+L context steps, P paths, H horizon steps, V variates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecasting.errors import InputError
+from forecasting.history import Floats, History
+
+FLOWS = ("orders", "capacity")
+RATIO_OFFSET = (
+    0.01  # log(orders / capacity + 1 %): no orders at all lies 4.6 below balance, not at minus infinity
+)
+CAPACITY_OFFSET = 1e-3  # share of the largest capacity, added before the log where a period has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledItem:
+    """One item's variates without gaps on the model scale, where every series ends at 0 at the origin.
+
+    `orders` and `capacity` become log(orders / capacity), the log of the book-to-bill, and log capacity:
+    saturation hangs on their difference, which is far more stationary than either. Other series are logged if
+    all their values are positive, else divided by their mean absolute one-step change.
+
+    Attributes
+    ----------
+    series : tuple of V arrays, each of its own length
+        From the first observation to the origin; gaps are interpolated linearly, on this scale.
+    flows : bool
+        True if the variates are orders and capacity.
+    logs : tuple of bool, length V
+    offset, location, unit, floor : array [V]
+        value = max(exp(location + x) - offset, floor) if logged, else max(location + unit x, floor).
+    """
+
+    series: tuple[Floats, ...]
+    flows: bool
+    logs: tuple[bool, ...]
+    offset: Floats
+    location: Floats
+    unit: Floats
+    floor: Floats
+
+    def restore(self, growth: Floats) -> Floats:
+        """Return paths `[P, H, V]` in units from growth since the origin on the model scale."""
+        level = growth * self.unit + self.location
+        values = np.where(self.logs, np.exp(np.where(self.logs, level, 0.0)) - self.offset, level)
+        values = np.maximum(values, self.floor)
+        if self.flows:
+            values[..., 0] *= values[..., 1] + self.offset[1]
+        return values
+
+
+def scale_item(history: History, item: int) -> ScaledItem:
+    """Put the variates of one item on the model scale.
+
+    Raises
+    ------
+    InputError
+        If a variate has no observation, or orders or capacity are negative.
+    """
+    values = history.values[item].copy()
+    for variate, row in zip(history.variates, values, strict=True):
+        if np.isnan(row).all():
+            raise InputError(
+                "a series needs at least one observation",
+                found="none",
+                where=f"{history.item_ids[item]}, {variate}",
+            )
+    flows = history.variates == FLOWS
+    offset = np.zeros(len(values))
+    if flows:
+        values, offset = _book_to_bill(values, history.item_ids[item])
+    logs = tuple(bool(flows or np.nanmin(row) > 0) for row in values)
+    levels = [
+        _without_gaps(np.log(row + shift) if log else row)
+        for row, shift, log in zip(values, offset, logs, strict=True)
+    ]
+    unit = np.array([1.0 if log else _typical_change(level) for level, log in zip(levels, logs, strict=True)])
+    location = np.array([level[-1] for level in levels])
+    return ScaledItem(
+        series=tuple((level - last) / step for level, last, step in zip(levels, location, unit, strict=True)),
+        flows=flows,
+        logs=logs,
+        offset=offset,
+        location=location,
+        unit=unit,
+        floor=np.where(np.nanmin(values, axis=1) >= 0, 0.0, -np.inf),
+    )
+
+
+def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
+    """Turn rows orders, capacity `[2, L]` into orders / capacity, capacity, and the offsets of their logs.
+
+    Periods before the first capacity count as unobserved: the item was not on sale yet.
+    """
+    for variate, row in zip(FLOWS, values, strict=True):
+        if np.nanmin(row) < 0:
+            raise InputError(
+                f"{variate} must not be negative", found=f"{np.nanmin(row):g}", where=f"{item_id}, {variate}"
+            )
+    orders, capacity = values
+    largest = float(np.nanmax(capacity))
+    if largest > 0:
+        orders, capacity = (np.where(np.cumsum(np.nan_to_num(capacity)) > 0, row, np.nan) for row in values)
+    offset = 0.0 if np.nanmin(capacity) > 0 else CAPACITY_OFFSET * largest or 1.0
+    ratio = orders / (capacity + offset)
+    if np.isnan(ratio).all():
+        raise InputError(
+            "orders and capacity need a period in which both are observed",
+            found="none",
+            where=f"{item_id}, orders",
+        )
+    return np.stack([ratio, capacity]), np.array([RATIO_OFFSET, offset])
+
+
+def _without_gaps(row: Floats) -> Floats:
+    """Drop what precedes the first observation and interpolate the rest linearly; the last value is held."""
+    seen = np.flatnonzero(~np.isnan(row))
+    return np.interp(np.arange(seen[0], len(row)), seen, row[seen])
+
+
+def _typical_change(row: Floats) -> float:
+    """Mean absolute one-step change, or for want of one the size of the last value, or 1."""
+    change = float(np.mean(np.abs(np.diff(row)))) if len(row) > 1 else 0.0
+    return change or abs(float(row[-1])) or 1.0

@@ -1,0 +1,265 @@
+"""Export policies as data: which chips may go, when US supply counts as met, how much may go, at what duty.
+
+Every threshold comes from a file in `configs/policy/`; here a policy is checked and chips held against it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Literal, TypeAlias
+
+from forecasting.chips import Chip, catalogue
+from forecasting.errors import InputError
+from forecasting.policy_terms import (
+    Cap,
+    CapCounts,
+    CapPeriod,
+    Eligibility,
+    Scope,
+    SupplyRule,
+    TariffBand,
+    require,
+)
+
+__all__ = [
+    "CHINESE_VENDORS",
+    "ELEMENTS",
+    "Cap",
+    "CapCounts",
+    "CapPeriod",
+    "Certainty",
+    "Eligibility",
+    "Eligible",
+    "Policy",
+    "Review",
+    "Scope",
+    "SupplyRule",
+    "TariffBand",
+    "best_chinese_tpp",
+    "check_policy_reaches",
+    "duty_rate",
+    "eligibility",
+]
+
+Review: TypeAlias = Literal["case_by_case", "denial"]
+Certainty: TypeAlias = Literal["H", "M", "L", "open"]
+
+CHINESE_VENDORS = frozenset(
+    ["alibaba", "baidu", "biren", "cambricon", "enflame", "huawei", "hygon", "metax", "moore_threads"]
+)
+"""Slugs of vendors seated in China, by whose chips a relative limit is measured."""
+
+
+ELEMENTS = frozenset(
+    ["effective_date", "review", "eligibility", "supply", "cap", "tariff"]
+    + [f"eligibility.{f.name}" for f in fields(Eligibility)]
+    + [f"supply.{f.name}" for f in fields(SupplyRule)]
+    + [f"cap.{f.name}" for f in fields(Cap)]
+)
+"""Names by which `certainty` and `notes` refer to the parts of a policy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """One export policy, in force or proposed.
+
+    Attributes
+    ----------
+    name, title : str
+        Short name (that of its file) and a title for people.
+    effective_date : date
+        First day on which the policy applies; for a bill the day from which it is taken to apply.
+    source : str
+        Citation.
+    review : {"case_by_case", "denial"}
+        Under a presumption of denial no chip is eligible.
+    eligibility : Eligibility
+    supply : SupplyRule
+    cap : Cap or None
+        None where the policy sets no limit relative to US shipments.
+    tariff : tuple of TariffBand
+        Duty due on the way out; empty where there is none.
+    certainty : mapping of element to {"H", "M", "L", "open"}
+        How sure each element is: H read in the primary text or two sources agree, M one decent secondary
+        source, L one weak source or an inference, open not stated anywhere.
+    notes : mapping of element to str
+        What a reader of the evidence must know about an element.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    title: str
+    effective_date: dt.date
+    source: str
+    review: Review
+    eligibility: Eligibility
+    supply: SupplyRule
+    cap: Cap | None = None
+    tariff: tuple[TariffBand, ...] = ()
+    certainty: Mapping[str, Certainty] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in ("name", "title", "source"):
+            stated = getattr(self, key).strip()
+            require(
+                bool(stated), f"a policy must state its {key}", expected="text", found="nothing", where=key
+            )
+        for key in ("certainty", "notes"):
+            unknown = sorted(set(getattr(self, key)) - ELEMENTS)
+            require(
+                not unknown,
+                "unknown element of a policy",
+                expected="one of " + ", ".join(sorted(ELEMENTS)),
+                found=", ".join(unknown),
+                where=key,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eligible:
+    """Verdict on one chip, with its reasons in plain words and figures.
+
+    Attributes
+    ----------
+    eligible : bool
+    reasons : tuple of str
+        If eligible, every condition that is met; if not, every condition that is broken.
+    """
+
+    eligible: bool
+    reasons: tuple[str, ...]
+
+
+def _has_specs(chip: Chip) -> bool:
+    return chip.tpp is not None and chip.memory_bandwidth_gb_per_s is not None
+
+
+def _specs(chip: Chip) -> tuple[float, float]:
+    """TPP and DRAM bandwidth (GB/s) of a chip, or the error that says which is missing."""
+    tpp, bandwidth = chip.tpp, chip.memory_bandwidth_gb_per_s
+    if tpp is None or bandwidth is None:
+        missing = [name for name, value in (("TPP", tpp), ("DRAM bandwidth", bandwidth)) if value is None]
+        raise InputError(
+            "a chip without specs cannot be held against a policy",
+            expected="TPP and DRAM bandwidth",
+            found="no " + " and no ".join(missing),
+            where=f"chip {chip.chip_id}",
+        )
+    return tpp, bandwidth
+
+
+def best_chinese_tpp(chips: Iterable[Chip]) -> float:
+    """Highest TPP among the chips of vendors seated in China.
+
+    Raises
+    ------
+    InputError
+        If there is none with specs.
+    """
+    known = [chip.tpp for chip in chips if chip.vendor in CHINESE_VENDORS and chip.tpp is not None]
+    if not known:
+        raise InputError(
+            "a limit relative to the best Chinese chip needs one with specs",
+            expected="a chip of one of " + ", ".join(sorted(CHINESE_VENDORS)),
+            found="none",
+            where="chip catalogue",
+        )
+    return max(known)
+
+
+def _below(what: str, value: float, limit: float, unit: str = "") -> tuple[bool, str]:
+    met = value < limit
+    return met, f"{what} {value:,.0f}{unit} is {'' if met else 'not '}below {limit:,.0f}{unit}"
+
+
+def _available(launch_quarter_end: dt.date, day: dt.date) -> tuple[bool, str]:
+    met = launch_quarter_end <= day
+    verdict = "already" if met else "not surely"
+    return met, f"launched in the quarter ending {launch_quarter_end}, so {verdict} on sale on {day}"
+
+
+def _near_best_chinese(tpp: float, ratio: float, best: float) -> tuple[bool, str]:
+    met = tpp <= ratio * best
+    verdict = "is at most" if met else "exceeds"
+    return met, f"TPP {tpp:,.0f} {verdict} {ratio:g} times the best Chinese chip's {best:,.0f}"
+
+
+def eligibility(chip: Chip, policy: Policy, *, chips: Iterable[Chip] | None = None) -> Eligible:
+    """Whether a policy lets a chip through at all, and why or why not.
+
+    Launch dates are known to the quarter: a chip counts as on sale on a day if its launch quarter had ended
+    by then, the cautious reading for a launch in the very quarter that holds the day.
+
+    Parameters
+    ----------
+    chip : Chip
+    policy : Policy
+    chips : iterable of Chip, optional
+        Where the best Chinese chip is looked up if the limit is relative to it; by default the catalogue.
+
+    Raises
+    ------
+    InputError
+        If the chip's TPP or bandwidth is unknown, or no Chinese chip is known where one is needed.
+    """
+    if policy.review == "denial":
+        return Eligible(eligible=False, reasons=("licences are reviewed under a presumption of denial",))
+    tpp, bandwidth = _specs(chip)
+    rule = policy.eligibility
+    verdicts: list[tuple[bool, str]] = []
+    if rule.tpp_below is not None:
+        verdicts.append(_below("TPP", tpp, rule.tpp_below))
+    if rule.bandwidth_gb_per_s_below is not None:
+        verdicts.append(_below("DRAM bandwidth", bandwidth, rule.bandwidth_gb_per_s_below, " GB/s"))
+    if rule.available_in_us_on is not None:
+        verdicts.append(_available(chip.launch_quarter_end, rule.available_in_us_on))
+    if rule.tpp_at_most_ratio_of_best_chinese is not None:
+        best = best_chinese_tpp(catalogue().values() if chips is None else chips)
+        verdicts.append(_near_best_chinese(tpp, rule.tpp_at_most_ratio_of_best_chinese, best))
+    eligible = all(met for met, _ in verdicts)
+    return Eligible(eligible=eligible, reasons=tuple(words for met, words in verdicts if met is eligible))
+
+
+def duty_rate(chip: Chip, policy: Policy) -> float:
+    """Duty due on a chip as a share of its value: that of the tariff band it falls in, else 0.
+
+    Bounds are exclusive: "greater than ... and less than ..." (Proclamation 11002, HTSUS 9903.79.01).
+
+    Raises
+    ------
+    InputError
+        If the policy has tariff bands and the chip's TPP or bandwidth is unknown.
+    """
+    if not policy.tariff:
+        return 0.0
+    tpp, bandwidth = _specs(chip)
+    rates = (
+        band.rate
+        for band in policy.tariff
+        if band.tpp_low < tpp < band.tpp_high and band.bandwidth_low < bandwidth < band.bandwidth_high
+    )
+    return next(rates, 0.0)
+
+
+def check_policy_reaches(policy: Policy, chips: Iterable[Chip]) -> None:
+    """Refuse a case-by-case policy that none of the given chips meets; chips without specs are passed over.
+
+    Raises
+    ------
+    InputError
+        If no chip meets the policy.
+    """
+    if policy.review == "denial":
+        return
+    known = [chip for chip in chips if _has_specs(chip)]
+    if not any(eligibility(chip, policy, chips=known).eligible for chip in known):
+        raise InputError(
+            "a policy that no chip meets",
+            expected="at least one eligible chip",
+            found=f"none of {len(known)} chips with specs",
+            where=f"policy {policy.name}",
+        )

@@ -1,0 +1,82 @@
+"""What every step is handed: settings, where runs are recorded, where files go, how progress is shown."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from rich.console import Console
+from rich.progress import track
+
+from pipelines.artifacts import check_writable, write_atomic, write_table
+from pipelines.config import dump, flatten
+from pipelines.settings import Settings
+from pipelines.tracking import StepRun, Tracker
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Everything a step shares with the others.
+
+    Attributes
+    ----------
+    settings : Settings
+    tracker : Tracker
+    parent_run_id : str, optional
+        Run under which the step's run is nested.
+    out : Path, optional
+        Folder that receives a copy of the step's files.
+    console : Console
+        Where progress and notes go (standard error).
+    """
+
+    settings: Settings
+    tracker: Tracker
+    console: Console
+    parent_run_id: str | None = None
+    out: Path | None = None
+
+    def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
+        """Iterate with a progress bar that vanishes at the end; nothing is drawn without a terminal."""
+        return track(
+            items,
+            description=description,
+            total=total,
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+
+    @contextmanager
+    def step(self, name: str, *, upstream_run_id: str | None = None) -> Iterator[tuple[StepRun, Path]]:
+        """Open the step's run and a folder; at its end the files become artifacts and are copied to `out`."""
+        if self.out is not None:
+            check_writable(self.out)
+        with (
+            self.tracker.step(name, parent_run_id=self.parent_run_id, upstream_run_id=upstream_run_id) as run,
+            tempfile.TemporaryDirectory(prefix=f"overspill-{name}-") as temporary,
+        ):
+            folder = Path(temporary)
+            run.log_params(flatten(self.settings))
+            yield run, folder
+            text = dump(self.settings)
+            (folder / "settings.yaml").write_text(text, encoding="utf-8")
+            run.log_folder(folder)
+            if self.out is not None:
+                for path in sorted(folder.iterdir()):
+                    write_atomic(self.out / path.name, functools.partial(shutil.copyfile, path))
+
+    def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+        """Write tables with their CSV twins and record each one's digest on the run."""
+        run.set_tags(
+            {f"overspill.sha256.{name}": write_table(folder, name, table) for name, table in tables.items()}
+        )

@@ -1,0 +1,100 @@
+"""The first step: raw sources to the canonical panel, `panel.parquet`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from forecasting import reference
+from forecasting.bookings import DeliveryProfile, check_balance
+from forecasting.panel import check_panel, content_digest, latest
+from forecasting.public_panel import BookSettings, PublicSources, build_panel, portfolio_ratios
+from forecasting.reference.checks import Check, run_checks
+from pipelines.config import load_sources
+from pipelines.context import Context
+from pipelines.settings import PublicData
+
+
+@dataclass(frozen=True, kw_only=True)
+class EtlResult:
+    """What the step leaves: its run and the panel with every vintage."""
+
+    run_id: str
+    panel: pl.DataFrame
+
+
+def check_reference() -> list[Check]:
+    """Run the checks of the packaged reference tables."""
+    return run_checks(frozenset(load_sources()))
+
+
+def public_sources() -> PublicSources:
+    """The packaged reference tables, with the publication lag of each source."""
+    return PublicSources(
+        owners=reference.load("shipments_by_owner"),
+        totals=reference.load("shipments_total"),
+        cloud=reference.load("cloud"),
+        macro=reference.load("macro"),
+        capital_expenditure=reference.load("capital_expenditure"),
+        publication_lag_days={name: source.publication_lag_days for name, source in load_sources().items()},
+    )
+
+
+def public_panel(data: PublicData) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Build and check the public panel; returns it and the table of due to delivered, newest vintage."""
+    sources = public_sources()
+    books = BookSettings(
+        clouds=data.clouds, books_from=data.books_from, calm_from=data.calm_from, calm_to=data.calm_to
+    )
+    plans = [
+        build_panel(sources, data.assumptions, books),
+        portfolio_ratios(sources, data.assumptions, books),
+    ]
+    # A few thousand rows with many windows: the in-memory engine takes 0.2 s, the streaming one 7 s.
+    panel, ratios = pl.collect_all(plans, engine="in-memory")
+    duration = round(data.assumptions.delivery_duration_quarters.value)
+    check_balance(
+        ratios,
+        DeliveryProfile(duration_quarters=duration, calm_from=data.calm_from, calm_to=data.calm_to),
+    )
+    return check_panel(panel, frequency=data.step, where="public panel"), ratios
+
+
+def run_etl(context: Context) -> EtlResult:
+    """Build the panel, write `panel.parquet` and `due_to_delivered.parquet`, and record the run.
+
+    Raises
+    ------
+    InputError
+        If a reference table, an assumption or the resulting panel breaks a rule.
+    """
+    with context.step("etl") as (run, folder):
+        for name in reference.TABLES:
+            table = reference.load(name).collect()
+            run.log_dataset(
+                name=name,
+                digest=content_digest(table),
+                source=f"forecasting/reference/{name}.csv",
+                context="raw",
+            )
+        panel, ratios = public_panel(context.settings.data)
+        context.write(run, folder, {"panel": panel, "due_to_delivered": ratios})
+        run.log_metrics(
+            {
+                "rows": panel.height,
+                "items": panel["item_id"].n_unique(),
+                "vintages": panel["published_at"].n_unique(),
+            }
+        )
+        run.describe(_story(panel))
+    return EtlResult(run_id=run.run_id, panel=panel)
+
+
+def _story(panel: pl.DataFrame) -> str:
+    newest = latest(panel.lazy()).collect()
+    stamps, days = newest["timestamp"].sort(), panel["published_at"].unique().sort()
+    return (
+        f"Panel of {newest['item_id'].n_unique()} items from {stamps[0]} to {stamps[-1]}, in {days.len()} "
+        f"vintages; the last was published on {days[-1]}."
+    )

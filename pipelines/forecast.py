@@ -1,0 +1,157 @@
+"""The forecast step: the panel of an etl run to joint sample paths, `paths.parquet`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.forecaster import PathForecaster, PathSet, forecast_paths
+from forecasting.history import History
+from forecasting.measurement import draw_history
+from forecasting.panel import CHINA, CONTEXT, check_panel, last_common_period, latest, to_history
+from forecasting.path_table import to_table
+from forecasting.statistical import StatisticalForecaster
+from pipelines.artifacts import read_table
+from pipelines.context import Context
+from pipelines.settings import Settings
+from pipelines.tracking import Tracker
+
+FLOWS = ("orders", "capacity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastResult:
+    """What the step leaves: its run, the paths, and the items it could not forecast with the reason."""
+
+    run_id: str
+    paths: PathSet
+    skipped: Mapping[str, str]
+
+
+def load_panel(tracker: Tracker, etl_run_id: str, settings: Settings) -> pl.DataFrame:
+    """Read and check the panel of an etl run."""
+    tracker.finished(etl_run_id, "etl")
+    with tracker.artifact(etl_run_id, "panel.parquet") as path:
+        panel = read_table(path)
+    return check_panel(panel, frequency=settings.data.step, where=f"panel of run {etl_run_id}")
+
+
+def forecastable(panel: pl.DataFrame, min_observations: int) -> tuple[list[str], dict[str, str]]:
+    """Items that can be forecast from the panel's newest period, and for each other one the reason why not.
+
+    Parameters
+    ----------
+    panel : DataFrame
+        One figure per key.
+    min_observations : int
+        Fewest periods with orders and capacity.
+    """
+    origin = last_common_period(panel)
+    flows = panel.filter(
+        pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.contains(f"^({CHINA}|{CONTEXT})")
+    )
+    spans = flows.group_by("item_id", "variate").agg(pl.len(), pl.col("timestamp").max().alias("last"))
+    items = (
+        spans.group_by("item_id")
+        .agg(pl.col("len").min(), pl.col("last").min(), pl.col("variate").n_unique())
+        .sort("item_id")
+    )
+    chosen, skipped = [], {}
+    for row in items.iter_rows(named=True):
+        if row["variate"] < len(FLOWS):
+            skipped[row["item_id"]] = "orders or capacity is missing"
+        elif row["last"] < origin:
+            skipped[row["item_id"]] = f"no shipments since {row['last']}"
+        elif row["len"] < min_observations:
+            skipped[row["item_id"]] = f"{row['len']} observations, at least {min_observations} needed"
+        else:
+            chosen.append(row["item_id"])
+    return chosen, skipped
+
+
+def sample_paths(history: History, settings: Settings, forecaster: PathForecaster) -> PathSet:
+    """Joint paths of orders and capacity, with the drawn history of shipments beside them (no future).
+
+    `history` holds the variates orders, capacity and shipments; the last is not forecast, since shipments
+    follow from the other two.
+    """
+    forecast, correlation = settings.forecast, settings.data.error_correlation.value
+    flows = forecast_paths(
+        forecaster,
+        history.only(*FLOWS),
+        horizon=forecast.horizon,
+        paths=forecast.paths,
+        seed=settings.seed,
+        error_correlation=correlation,
+    )
+    shipments = history.only("shipments")
+    drawn = draw_history(shipments, paths=forecast.paths, seed=settings.seed, correlation=correlation)
+    unknown = np.full((len(history.item_ids), forecast.paths, forecast.horizon, 1), np.nan)
+    past = np.concatenate([drawn, unknown], axis=2)
+    return replace(
+        flows, variates=(*flows.variates, "shipments"), values=np.concatenate([flows.values, past], axis=3)
+    )
+
+
+def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastResult:
+    """Forecast every item of an etl run's panel that can be, and record the run.
+
+    Raises
+    ------
+    InputError
+        If the run or its panel is not in order, or no item can be forecast.
+    """
+    settings, tracker = context.settings, context.tracker
+    etl_run_id = etl_run_id or tracker.newest("etl")
+    panel = latest(load_panel(tracker, etl_run_id, settings).lazy()).collect()
+    items, skipped = forecastable(panel, settings.data.min_observations)
+    if not items:
+        raise InputError("no item can be forecast", found=str(skipped), where=f"panel of run {etl_run_id}")
+    origin = last_common_period(panel)
+    frequency = settings.data.step
+    history = to_history(
+        panel, items=items, origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
+    )
+    with context.step("forecast", upstream_run_id=etl_run_id) as (run, folder):
+        forecaster = StatisticalForecaster(settings.statistical)
+        paths = sample_paths(history, settings, forecaster)
+        run.log_dataset(
+            name="panel",
+            digest=tracker.digest(etl_run_id, "panel"),
+            source=f"runs:/{etl_run_id}/panel.parquet",
+            context="forecast",
+        )
+        context.write(run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, skipped)})
+        run.log_metrics({"items": len(items), "skipped": len(skipped), "spread": forecaster.spread})
+        run.log_curves(_medians(paths), first_step=1)
+        run.describe(
+            f"{settings.forecast.paths} joint paths of orders and capacity for {len(items)} items, "
+            f"{settings.forecast.horizon} periods from {origin}; spread {forecaster.spread:.2f}."
+        )
+    return ForecastResult(run_id=run.run_id, paths=paths, skipped=skipped)
+
+
+def _choices(forecaster: StatisticalForecaster, skipped: Mapping[str, str]) -> pl.DataFrame:
+    """Model of each item, or why it has none."""
+    rows: list[tuple[str, str | None, str | None]] = [
+        (item, model, None) for item, model in forecaster.choices.items()
+    ]
+    rows += [(item, None, reason) for item, reason in sorted(skipped.items())]
+    return pl.DataFrame(
+        rows, schema={"item_id": pl.String, "model": pl.String, "reason": pl.String}, orient="row"
+    ).sort("item_id")
+
+
+def _medians(paths: PathSet) -> dict[str, list[float]]:
+    """Median orders and capacity per item and step, as curves."""
+    middle = np.median(paths.future, axis=1)
+    return {
+        f"{variate}_p50/{item_id}": middle[i, :, v].tolist()
+        for i, item_id in enumerate(paths.item_ids)
+        for v, variate in enumerate(paths.variates)
+        if variate in FLOWS
+    }

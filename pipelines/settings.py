@@ -1,0 +1,123 @@
+"""What can be set: one frozen class per section of the configuration; no key that is not declared here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forecasting.assumptions import Assumption, PublicAssumptions
+from forecasting.bookings import CloudSeries
+from forecasting.periods import Frequency
+from forecasting.policy import Policy
+from forecasting.statistical import StatisticalSettings
+
+
+class Frozen(BaseModel):
+    """Base of all settings: immutable, and no key that is not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExportFacts(Frozen):
+    """What stands between one chip and its export besides the US market, in units."""
+
+    unsold_stock: Assumption | None = None
+    exported_so_far: Assumption | None = None
+    licence_limit: Assumption | None = None
+
+
+class RevenueAssumptions(Frozen):
+    """Price of an accelerator over its life."""
+
+    launch_price_usd_per_h100e: Assumption
+    half_life_quarters: Assumption
+    successor_discount: Assumption
+
+
+class PublicData(Frozen):
+    """Settings of the public way in (`configs/data/us_public.yaml`)."""
+
+    kind: Literal["public"]
+    frequency: Literal["Q"]
+    clouds: Mapping[str, CloudSeries]
+    books_from: dt.date
+    calm_from: dt.date
+    calm_to: dt.date
+    assumptions: PublicAssumptions
+    exports: Mapping[str, ExportFacts]
+    revenue: RevenueAssumptions
+    error_correlation: Assumption
+    min_observations: int = Field(ge=1)
+
+    @property
+    def step(self) -> Frequency:
+        """Frequency of the panel."""
+        return Frequency(self.frequency)
+
+
+class ForecastSettings(Frozen):
+    """Which forecaster, how far, how many paths."""
+
+    model: Literal["statistical"]
+    horizon: int = Field(ge=1, le=64)
+    paths: int = Field(ge=1, le=1_000_000)
+
+
+class KnownCase(Frozen):
+    """One question of the past whose answer is known by now."""
+
+    item_id: str
+    as_of: dt.date
+
+
+class BacktestSettings(Frozen):
+    """Days on which a forecaster is made to stand, and how far it is scored."""
+
+    first_as_of: dt.date
+    step: int = Field(ge=1)
+    horizon: int = Field(ge=1, le=64)
+    paths: int = Field(ge=2)
+    case: KnownCase | None = None
+
+
+class WindowSettings(Frozen):
+    """How windows are read off the probabilities."""
+
+    confidence: float = Field(gt=0, lt=1)
+    quantile_levels: tuple[float, ...] = Field(min_length=1)
+
+
+class TrackingSettings(Frozen):
+    """Where runs are recorded."""
+
+    uri: str | None
+    experiment: str = Field(min_length=1)
+
+
+class Settings(Frozen):
+    """Everything `overspill run` needs, resolved."""
+
+    seed: int = Field(ge=0)
+    data: PublicData
+    policies: tuple[Policy, ...] = Field(min_length=1)
+    forecast: ForecastSettings
+    statistical: StatisticalSettings = StatisticalSettings()
+    backtest: BacktestSettings
+    windows: WindowSettings
+    tracking: TrackingSettings
+
+
+class Source(Frozen):
+    """One entry of `sources.yaml`."""
+
+    title: str
+    publisher: str
+    licence: str
+    retrieved: str
+    publication_lag_days: int = Field(ge=0)
+    url: str | None = None
+    single_vintage: dt.date | None = None
+    cautions: tuple[str, ...] = ()
