@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import functools
 import json
 import os
 import platform
@@ -42,9 +43,8 @@ def sample_paths(paths: int, periods: int, seed: int) -> Floats:
     return np.exp(logs, out=logs)
 
 
-def windows_of(values: Floats, first_step: int) -> WindowPaths:
-    """Windows [P, H] of the paths [P, T, 2]."""
-    orders, capacity = values[..., 0], values[..., 1]
+def windows_of(orders: Floats, capacity: Floats, *, first_step: int) -> WindowPaths:
+    """Windows [P, H] of orders and capacity [P, T]."""
     flows = flow(orders, capacity)
     state = saturated(flows, orders, capacity, rule=RULE, weeks_per_period=WEEKS_PER_QUARTER)
     inputs = WindowInputs(
@@ -52,7 +52,7 @@ def windows_of(values: Floats, first_step: int) -> WindowPaths:
         us_shipments=flows.shipments,
         saturated_confirmed=confirmed(state, RULE.hold_periods),
         eligible=True,
-        in_effect=np.ones(values.shape[1], dtype=np.bool_),
+        in_effect=np.ones(orders.shape[1], dtype=np.bool_),
         unsold_stock=STOCK,
         licence_limit=LICENCE,
         first_step=first_step,
@@ -62,7 +62,8 @@ def windows_of(values: Floats, first_step: int) -> WindowPaths:
 
 def answer(values: Floats, first_step: int, workers: int) -> WindowSummary:
     """Windows of one item, in slices of its paths, and their summary."""
-    parts = map_path_chunks(lambda chunk: windows_of(values[chunk], first_step), len(values), workers=workers)
+    one_chunk = functools.partial(windows_of, first_step=first_step)
+    parts = map_path_chunks(one_chunk, values[..., 0], values[..., 1], workers=workers)
     return summarise(join_paths(parts), confidence=0.5, quantile_levels=LEVELS)
 
 
@@ -97,7 +98,7 @@ def plain_path(orders: list[float], capacity: list[float], first_step: int) -> l
 
 def peer_seconds(values: Floats, first_step: int) -> float:
     """Seconds of the plain loop over these paths; its answers must be those of the arrays."""
-    expected = windows_of(values, first_step).units
+    expected = windows_of(values[..., 0], values[..., 1], first_step=first_step).units
     orders, capacity = values[..., 0].tolist(), values[..., 1].tolist()
     start = time.perf_counter()
     units = [plain_path(o, c, first_step) for o, c in zip(orders, capacity, strict=True)]

@@ -150,9 +150,17 @@ def _auto_arima(series: Floats, season_length: int) -> LinearModel:
     """
     series = series[-ARIMA_MAX_LENGTH:]
     seasonal = 1 < season_length <= ARIMA_MAX_SEASON and len(series) >= ARIMA_MIN_SEASONS * season_length
-    orders = {"max_d": 1, "max_p": 2, "max_q": 2, "start_p": 1, "start_q": 1, "max_P": 1, "max_Q": 1}
-    search = {"season_length": season_length, "approximation": True} if seasonal else {"method": "ML"}
-    model = AutoARIMA(**orders, **search).fit(series)
+    search: dict[str, Any] = {
+        "max_d": 1,
+        "max_p": 2,
+        "max_q": 2,
+        "start_p": 1,
+        "start_q": 1,
+        "max_P": 1,
+        "max_Q": 1,
+    }
+    search |= {"season_length": season_length, "approximation": True} if seasonal else {"method": "ML"}
+    model = AutoARIMA(**search).fit(series)
     system = model.model_["model"]
     ar = np.convolve(np.r_[1.0, -system["phi"]], np.r_[1.0, -system["delta"]])
     ma = np.r_[1.0, system["theta"]]

@@ -1,22 +1,22 @@
 """The scale on which classical models see a series, and the way back to units.
 
-L context steps, P paths, H horizon steps, V variates.
+K steps, L context steps, P paths, H horizon steps, V variates.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from forecasting.errors import InputError
 from forecasting.history import Floats, History
 
+DEFAULT_VOLATILITY = 0.2  # per step on the model scale, for a panel of single observations
 FLOWS = ("orders", "capacity")
-RATIO_OFFSET = (
-    0.01  # log(orders / capacity + 1 %): no orders at all lies 4.6 below balance, not at minus infinity
-)
-CAPACITY_OFFSET = 1e-3  # share of the largest capacity, added before the log where a period has none
+RATIO_OFFSET = 0.1  # added to orders / capacity before the log
+CAPACITY_OFFSET = 0.1  # share of the item's largest capacity, added before the log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class ScaledItem:
         values = np.where(self.logs, np.exp(np.where(self.logs, level, 0.0)) - self.offset, level)
         values = np.maximum(values, self.floor)
         if self.flows:
-            values[..., 0] *= values[..., 1] + self.offset[1]
+            values[..., 0] *= values[..., 1]
         return values
 
 
@@ -94,6 +94,27 @@ def scale_item(history: History, item: int) -> ScaledItem:
     )
 
 
+def pooled_volatility(items: list[ScaledItem]) -> Floats:
+    """Median over items of the root mean square one-step change [V] on the model scale; constants aside."""
+    pooled = []
+    for v in range(len(items[0].series)):
+        changes = [np.diff(item.series[v]) for item in items]
+        sizes = [float(np.sqrt(np.mean(change**2))) for change in changes if change.any()]
+        pooled.append(float(np.median(sizes)) if sizes else DEFAULT_VOLATILITY)
+    return np.array(pooled)
+
+
+def largest_growth(items: list[ScaledItem]) -> Floats:
+    """Largest absolute growth [K, V] of any item within k = 1 .. K steps on the model scale."""
+    longest = max(len(series) for item in items for series in item.series)
+    largest = np.zeros((max(longest - 1, 1), len(items[0].series)))
+    for item, v in product(items, range(largest.shape[1])):
+        series = item.series[v]
+        for k in range(1, len(series)):
+            largest[k - 1, v] = max(largest[k - 1, v], float(np.abs(series[k:] - series[:-k]).max()))
+    return np.maximum.accumulate(largest)
+
+
 def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     """Turn rows orders, capacity `[2, L]` into orders / capacity, capacity, and the offsets of their logs.
 
@@ -108,8 +129,8 @@ def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     largest = float(np.nanmax(capacity))
     if largest > 0:
         orders, capacity = (np.where(np.cumsum(np.nan_to_num(capacity)) > 0, row, np.nan) for row in values)
-    offset = 0.0 if np.nanmin(capacity) > 0 else CAPACITY_OFFSET * largest or 1.0
-    ratio = orders / (capacity + offset)
+    offset = CAPACITY_OFFSET * largest or 1.0
+    ratio = orders / np.where(capacity > 0, capacity, np.inf)
     if np.isnan(ratio).all():
         raise InputError(
             "orders and capacity need a period in which both are observed",

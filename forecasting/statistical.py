@@ -19,14 +19,14 @@ from forecasting.errors import InputError
 from forecasting.forecaster import require_at_least
 from forecasting.history import Floats, History
 from forecasting.linear_models import LinearModel, random_walk
-from forecasting.model_scale import ScaledItem, scale_item
+from forecasting.model_scale import ScaledItem, largest_growth, pooled_volatility, scale_item
 from forecasting.seeds import item_generator
 
 Z_90 = float(ndtri(0.9))  # half width of the 80 % interval of a standard normal
 NOMINAL = 0.8
 DEFAULT_SPREAD = 1.3  # nominal 80 % that cover 67 %, the middle of the 49 to 86 % measured on M3 and tourism
 SPREAD_PRIOR = 10  # number of forecasts that weigh as much as the default
-DEFAULT_VOLATILITY = 0.2  # per step on the model scale, for a panel of single observations
+NEGLIGIBLE = 1e-3  # a standard deviation below 0.1 % is that of a constant
 SHRINKAGE = 10  # observations of independence added to a correlation between variates
 GROWTH_MARGIN = 1.5
 GROWTH_DEVIATIONS = 3.0
@@ -136,8 +136,8 @@ class StatisticalForecaster:
         """
         season = self.settings.season_length or history.frequency.season_length
         scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
-        self._volatility = _pooled_volatility(list(scaled.values()))
-        self._largest = _largest_growth(list(scaled.values()))
+        self._volatility = pooled_volatility(list(scaled.values()))
+        self._largest = largest_growth(list(scaled.values()))
         trials = {item_id: self._trials(item, season) for item_id, item in scaled.items()}
         self.spread = _spread(trials.values())
         self.choices, self._fitted = {}, {}
@@ -251,9 +251,9 @@ def _inner_forecast(name: str, series: Floats, cut: int, season: int) -> tuple[f
         return None
     actual = series[start:]
     mean, deviation = model.mean(cut), model.deviation(cut)
-    crps = sr.crps_normal(actual, mean, np.maximum(deviation, np.finfo(float).tiny ** 0.5))
-    widened = deviation > 0
-    return float(np.mean(crps)), np.abs(actual - mean)[widened] / deviation[widened]
+    crps = sr.crps_normal(actual, mean, np.maximum(deviation, NEGLIGIBLE))
+    uncertain = deviation > NEGLIGIBLE
+    return float(np.mean(crps)), np.abs(actual - mean)[uncertain] / deviation[uncertain]
 
 
 def _spread(trials: Collection[Mapping[str, _Trial]]) -> float:
@@ -270,27 +270,6 @@ def _spread(trials: Collection[Mapping[str, _Trial]]) -> float:
     needed = max(1.0, float(np.quantile(pooled, NOMINAL)) / Z_90)
     weight = tried / (tried + SPREAD_PRIOR)
     return float(needed**weight * DEFAULT_SPREAD ** (1 - weight))
-
-
-def _pooled_volatility(items: list[ScaledItem]) -> Floats:
-    """Median over items of the root mean square one-step change [V] on the model scale; constants aside."""
-    pooled = []
-    for v in range(len(items[0].series)):
-        changes = [np.diff(item.series[v]) for item in items]
-        sizes = [float(np.sqrt(np.mean(change**2))) for change in changes if change.any()]
-        pooled.append(float(np.median(sizes)) if sizes else DEFAULT_VOLATILITY)
-    return np.array(pooled)
-
-
-def _largest_growth(items: list[ScaledItem]) -> Floats:
-    """Largest absolute growth [K, V] of any item within k = 1 .. K steps on the model scale."""
-    longest = max(len(series) for item in items for series in item.series)
-    largest = np.zeros((max(longest - 1, 1), len(items[0].series)))
-    for item, v in product(items, range(largest.shape[1])):
-        series = item.series[v]
-        for k in range(1, len(series)):
-            largest[k - 1, v] = max(largest[k - 1, v], float(np.abs(series[k:] - series[:-k]).max()))
-    return np.maximum.accumulate(largest)
 
 
 def _correlation(series: tuple[Floats, ...]) -> Floats:

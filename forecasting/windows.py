@@ -18,7 +18,7 @@ from forecasting.cap_room import CapRoom
 from forecasting.errors import InputError
 from forecasting.history import Bools, Floats
 from forecasting.policy import Cap
-from forecasting.saturation import first_passage, quantile_steps
+from forecasting.saturation import quantile_steps
 from forecasting.stock_flow import stack_steps
 
 Ints = npt.NDArray[np.int64]
@@ -185,11 +185,9 @@ def _binding(
         return np.full(pool.shape, Binding.NOT_IN_EFFECT, dtype=np.int8)
     if not inputs.eligible:
         return np.full(pool.shape, Binding.NOT_ELIGIBLE, dtype=np.int8)
-    binding = np.full(pool.shape, Binding.SURPLUS, dtype=np.int8)
-    binding[room < pool] = Binding.CAP
-    binding[licence < np.minimum(pool, room)] = Binding.LICENCE
-    binding[~inputs.saturated_confirmed[:, t]] = Binding.NOT_SATURATED
-    return binding
+    term = np.where(room < pool, np.int8(Binding.CAP), np.int8(Binding.SURPLUS))
+    term = np.where(licence < np.minimum(pool, room), np.int8(Binding.LICENCE), term)
+    return np.where(inputs.saturated_confirmed[:, t], term, np.int8(Binding.NOT_SATURATED))
 
 
 class FirstWindow(NamedTuple):
@@ -207,12 +205,14 @@ class FirstWindow(NamedTuple):
 
 def first_window(is_open: Bools) -> FirstWindow:
     """First run of open steps on each path of a bool array [P, H]."""
-    has_opened = np.zeros(is_open.shape[0], dtype=np.bool_)
-    closed_again = []
-    for t in range(is_open.shape[1]):
+    paths, horizon = is_open.shape
+    has_opened, has_closed = np.zeros(paths, dtype=np.bool_), np.zeros(paths, dtype=np.bool_)
+    opening, closing = np.zeros(paths, dtype=np.int64), np.zeros(paths, dtype=np.int64)
+    for t in range(horizon):
         has_opened |= is_open[:, t]
-        closed_again.append(has_opened & ~is_open[:, t])
-    opening, closing = first_passage(is_open), first_passage(stack_steps(closed_again))
+        has_closed |= has_opened & ~is_open[:, t]
+        opening += ~has_opened
+        closing += ~has_closed
     return FirstWindow(opening, closing, closing - opening)
 
 
@@ -270,11 +270,12 @@ def summarise(paths: WindowPaths, *, confidence: float, quantile_levels: Sequenc
     quantile_levels : sequence of Q floats in (0, 1]
     """
     _require_range(0 < confidence <= 1, "confidence", confidence, "above 0, at most 1")
-    horizon = paths.open.shape[1]
+    count, horizon = paths.open.shape
     first = first_window(paths.open)
     opened = first.opening < horizon
     closings = first.closing[opened] if opened.any() else np.array([horizon])
-    p_open = paths.open.mean(axis=0)
+    p_open = np.array([np.count_nonzero(paths.open[:, t]) for t in range(horizon)]) / count
+    binding = [[np.count_nonzero(paths.binding[:, t] == each) for each in Binding] for t in range(horizon)]
     return WindowSummary(
         p_open=p_open,
         windows=runs_at_least(p_open, confidence),
@@ -284,7 +285,7 @@ def summarise(paths: WindowPaths, *, confidence: float, quantile_levels: Sequenc
         closing_steps=quantile_steps(closings, quantile_levels, horizon),
         total_units=np.quantile(paths.units.sum(axis=1), quantile_levels),
         first_window_units=np.quantile(first_window_units(paths, first), quantile_levels),
-        binding_shares=np.stack([np.mean(paths.binding == b, axis=0) for b in Binding], axis=-1),
+        binding_shares=np.array(binding) / count,
     )
 
 

@@ -126,6 +126,7 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
             context="forecast",
         )
         context.write(run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, skipped)})
+        run.set_tags({"overspill.published_at": str(panel["published_at"].max())})
         run.log_metrics({"items": len(items), "skipped": len(skipped), "spread": forecaster.spread})
         run.log_curves(_medians(paths), first_step=1)
         run.describe(

@@ -32,7 +32,7 @@ class ExportFacts(Frozen):
 class RevenueAssumptions(Frozen):
     """Price of an accelerator over its life."""
 
-    launch_price_usd_per_h100e: Assumption
+    launch_price_usd_per_h100e: Mapping[str, Assumption]
     half_life_quarters: Assumption
     successor_discount: Assumption
 

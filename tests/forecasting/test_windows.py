@@ -277,14 +277,12 @@ def test_chunks_of_paths_on_threads_give_the_same_windows():
     surplus, us = rng.lognormal(2.0, 1.0, (101, 9)), rng.lognormal(3.0, 1.0, (101, 9))
     state = rng.random((101, 9)) < 0.7
 
-    def windows_of(chunk):
-        part = inputs(
-            surplus[chunk], us[chunk], state[chunk], first_step=3, unsold_stock=20.0, licence_limit=90.0
-        )
+    def windows_of(*slices):
+        part = inputs(*slices, first_step=3, unsold_stock=20.0, licence_limit=90.0)
         return export(part, cap("trailing_12m"))
 
-    whole = windows_of(slice(None))
-    joined = join_paths(map_path_chunks(windows_of, 101, paths_per_chunk=20, workers=2))
+    whole = windows_of(surplus, us, state)
+    joined = join_paths(map_path_chunks(windows_of, surplus, us, state, paths_per_chunk=20, workers=2))
     assert isinstance(joined, WindowPaths)
     for found, expected in zip(joined, whole, strict=True):
         np.testing.assert_array_equal(found, expected)
