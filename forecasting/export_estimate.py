@@ -11,9 +11,9 @@ import numpy as np
 
 from forecasting.chips import Chip, catalogue, chip
 from forecasting.history import Floats
-from forecasting.market import H100E_CHIP, Market, counted_shipments, in_effect, right_aligned
+from forecasting.market import H100E_CHIP, Market, counted_shipments, right_aligned
 from forecasting.periods import DAYS_PER_WEEK
-from forecasting.policy import Policy, duty_rate
+from forecasting.policy import Policy, duty_rate, in_effect
 from forecasting.policy_terms import Cap
 from forecasting.revenue import price_per_unit, revenue_at_stake, successors_launched
 from forecasting.windows import WindowInputs, WindowPaths, WindowSummary, export_windows, summarise
@@ -81,7 +81,7 @@ def estimate_windows(
         us_shipments=counted,
         saturated_confirmed=met,
         eligible=True,
-        in_effect=in_effect(policy, product),
+        in_effect=in_effect(policy, product.all_timestamps),
         unsold_stock=terms.unsold_stock,
         exported_so_far=terms.exported_so_far,
         licence_limit=terms.licence_left,

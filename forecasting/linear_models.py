@@ -81,14 +81,11 @@ def fit(name: str, series: Floats, season_length: int) -> LinearModel | None:
     return model._replace(drift_error=float(long_run) / len(series) ** 0.5)
 
 
-def random_walk(series: Floats, sigma: float, *, observations: int = 1) -> LinearModel:
-    """Last value carried forward, with errors that add up, and a drift known from that many observations."""
+def random_walk(series: Floats, sigma: float) -> LinearModel:
+    """Last value carried forward, with errors that add up; sigma holds the drift if measured about zero."""
     last = float(series[-1])
     return LinearModel(
-        lambda horizon: np.full(horizon, last),
-        lambda horizon: np.triu(np.ones((horizon, horizon))),
-        sigma,
-        observations**-0.5,
+        lambda horizon: np.full(horizon, last), lambda horizon: np.triu(np.ones((horizon, horizon))), sigma
     )
 
 
@@ -119,7 +116,7 @@ def _auto_ets(series: Floats, season_length: int) -> LinearModel:
     """Additive-error exponential smoothing without trend or with a damped one, by corrected AIC.
 
     A unit error moves the step j later by `alpha + beta (phi + ... + phi^j) + gamma [m divides j]`
-    (Hyndman, Koehler, Ord and Snyder 2008, table 6.2, with the trend's smoothing written as beta).
+    (Hyndman, Koehler, Ord and Snyder 2008, chapter 6, with the trend's smoothing written as beta).
     """
     m = season_length if season_length <= ETS_MAX_SEASON else 1
     fitted = [
@@ -192,7 +189,7 @@ def _theta_response(horizon: int, observations: int, alpha: float, theta: float,
     """Response [H, H] of a theta model.
 
     Static: an error moves the level by alpha. Dynamic: also the running mean and slope of the line
-    (Fiorucci et al. 2016, International Journal of Forecasting 32:1151, eqs. 8 to 12).
+    (Fiorucci et al. 2016, International Journal of Forecasting 32:1151).
     """
     if not dynamic:
         return _toeplitz(np.where(np.arange(horizon) == 0, 1.0, alpha))

@@ -16,7 +16,6 @@ from forecasting.errors import InputError
 from forecasting.forecaster import PathSet
 from forecasting.history import Bools, Floats
 from forecasting.periods import Frequency, period_ends
-from forecasting.policy import Policy
 from forecasting.policy_terms import CapCounts, SupplyRule
 from forecasting.saturation import confirmed, saturated
 from forecasting.stock_flow import Flow, flow, lead_time_weeks
@@ -155,8 +154,3 @@ def counted_shipments(exported: Chip, counts: CapCounts, counted: Market, produc
     per_unit = chip(H100E_CHIP).required_tpp() / exported.required_tpp()
     after_launch = [end > exported.launch_quarter_end for end in product.all_timestamps]
     return shipped * per_unit * np.array(after_launch, dtype=np.float64)
-
-
-def in_effect(policy: Policy, product: Market) -> Bools:
-    """Periods [T] that end on or after the day from which the policy holds."""
-    return np.array([end >= policy.effective_date for end in product.all_timestamps])

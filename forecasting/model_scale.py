@@ -115,6 +115,14 @@ def largest_growth(items: list[ScaledItem]) -> Floats:
     return np.maximum.accumulate(largest)
 
 
+def highest_level(items: list[ScaledItem]) -> Floats:
+    """Highest book-to-bill [V] in the panel, on the model scale; infinite for every other variate."""
+    highest = np.full(len(items[0].series), np.inf)
+    if items[0].flows:
+        highest[0] = max(float(item.series[0].max() + item.location[0]) for item in items)
+    return highest
+
+
 def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     """Turn rows orders, capacity `[2, L]` into orders / capacity, capacity, and the offsets of their logs.
 

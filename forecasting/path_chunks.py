@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 Joined = TypeVar("Joined", bound=tuple[npt.NDArray[np.generic], ...])
 
 PATHS_PER_CHUNK = 8_192
-"""Cheapest of 4,096 to 32,768 in processor time, for 16 and for 32 periods in float64 (cache 1 MiB per core)."""
+"""Cheapest of 4,096 to 32,768 in processor time for 16 and 32 periods in float64 (1 MiB cache per core)."""
 
 
 def map_path_chunks(

@@ -6,12 +6,15 @@ Every threshold comes from a file in `configs/policy/`; here a policy is checked
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, TypeAlias
 
+import numpy as np
+
 from forecasting.chips import Chip, catalogue
 from forecasting.errors import InputError
+from forecasting.history import Bools
 from forecasting.policy_terms import (
     Cap,
     CapCounts,
@@ -41,6 +44,7 @@ __all__ = [
     "check_policy_reaches",
     "duty_rate",
     "eligibility",
+    "in_effect",
 ]
 
 Review: TypeAlias = Literal["case_by_case", "denial"]
@@ -222,6 +226,11 @@ def eligibility(chip: Chip, policy: Policy, *, chips: Iterable[Chip] | None = No
         verdicts.append(_near_best_chinese(tpp, rule.tpp_at_most_ratio_of_best_chinese, best))
     eligible = all(met for met, _ in verdicts)
     return Eligible(eligible=eligible, reasons=tuple(words for met, words in verdicts if met is eligible))
+
+
+def in_effect(policy: Policy, timestamps: Sequence[dt.date]) -> Bools:
+    """Periods in which a policy applies, that in which it begins included; bool [T] for T period ends."""
+    return np.array([end >= policy.effective_date for end in timestamps], dtype=np.bool_)
 
 
 def duty_rate(chip: Chip, policy: Policy) -> float:

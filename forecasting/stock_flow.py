@@ -35,7 +35,8 @@ def stack_steps(steps: Sequence[Array]) -> Array:
     return xp.moveaxis(xp.stack(list(steps), axis=0), 0, -1)
 
 
-def _require_amounts(values: Array, *, name: str) -> None:
+def require_amounts(values: Array, *, name: str) -> None:
+    """Refuse amounts that are missing, negative or infinite, naming them and how many there are."""
     xp = array_namespace(values)
     if math.prod(values.shape) == 0:
         return
@@ -67,8 +68,8 @@ def flow(orders: Array, capacity: Array, opening: Array | float = 0.0) -> Flow:
     InputError
         If an amount is missing, negative or infinite, or there is no period.
     """
-    _require_amounts(orders, name="orders")
-    _require_amounts(capacity, name="capacity")
+    require_amounts(orders, name="orders")
+    require_amounts(capacity, name="capacity")
     if orders.shape[-1] != capacity.shape[-1] or orders.shape[-1] == 0:
         raise InputError(
             "orders and capacity must cover the same periods, at least one",

@@ -19,7 +19,7 @@ from forecasting.errors import InputError
 from forecasting.history import Bools, Floats
 from forecasting.policy import Cap
 from forecasting.saturation import quantile_steps
-from forecasting.stock_flow import stack_steps
+from forecasting.stock_flow import require_amounts, stack_steps
 
 Ints = npt.NDArray[np.int64]
 
@@ -94,6 +94,8 @@ class WindowInputs:
             found = getattr(self, name).shape
             if found != shape:
                 raise ValueError(f"WindowInputs.{name}: expected shape {shape}, found {found}")
+        require_amounts(self.surplus, name="surplus")
+        require_amounts(self.us_shipments, name="us_shipments")
         last = periods - 1
         _require_range(0 <= self.first_step <= last, "first_step", self.first_step, f"0 to {last}")
         for name in ("unsold_stock", "exported_so_far", "licence_limit"):

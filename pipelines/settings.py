@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from forecasting.assumptions import Assumption, PublicAssumptions
 from forecasting.bookings import CloudSeries
@@ -87,7 +87,16 @@ class WindowSettings(Frozen):
     """How windows are read off the probabilities."""
 
     confidence: float = Field(gt=0, lt=1)
-    quantile_levels: tuple[float, ...] = Field(min_length=1)
+    quantile_levels: tuple[float, ...]
+
+    @field_validator("quantile_levels")
+    @classmethod
+    def _shown_levels_included(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not {0.1, 0.5, 0.9} <= set(levels) or not all(0 < level < 1 for level in levels):
+            raise ValueError(
+                "quantile levels lie between 0 and 1 and include 0.1, 0.5 and 0.9, which are shown"
+            )
+        return tuple(sorted(set(levels)))
 
 
 class TrackingSettings(Frozen):

@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
 
@@ -267,7 +268,7 @@ class Tracker:
         """Turn MLflow's errors into one sentence that names the store."""
         try:
             yield
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).split("\n", maxsplit=1)[0][:300]
             raise StepError(f"MLflow at {self.shown} failed: {reason}") from error
 

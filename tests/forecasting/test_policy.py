@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import replace
 from importlib import resources
 
+import numpy as np
 import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from forecasting.policy import (
     check_policy_reaches,
     duty_rate,
     eligibility,
+    in_effect,
 )
 
 NAMES = ["bis_2026_01", "gain_ai_no_backlog", "presumption_of_denial", "scale_act_2026", "template"]
@@ -104,6 +106,8 @@ def test_thresholds_are_exclusive_and_a_launch_in_the_same_quarter_is_not_sure()
         "launched in the quarter ending 2024-06-30, so not surely on sale on 2024-06-15",
     )
     assert not verdict.eligible
+    last_day = a_policy(eligibility=Eligibility(available_in_us_on=h200.launch_quarter_end))
+    assert eligibility(h200, last_day).eligible
     assert eligibility(replace(h200, launch_quarter_end=dt.date(2024, 3, 31)), on_sale).eligible
 
 
@@ -121,8 +125,15 @@ def test_limit_relative_to_the_best_chinese_chip_looks_it_up():
     assert h200.reasons == (f"TPP 15,832 exceeds 1.1 times the best Chinese chip's {best:,.0f}",)
     stronger = replace(chip("H200"), vendor="huawei", chip_id="stronger")
     assert eligibility(chip("H200"), scale, chips=[stronger]).eligible
+    equal = a_policy(eligibility=Eligibility(tpp_at_most_ratio_of_best_chinese=1.0))
+    assert eligibility(stronger, equal, chips=[stronger]).eligible
     with pytest.raises(InputError, match="best Chinese chip needs one with specs"):
         eligibility(chip("H200"), scale, chips=[chip("H200")])
+
+
+def test_a_policy_applies_from_the_period_in_which_it_begins():
+    ends = [dt.date(2025, 12, 31), dt.date(2026, 1, 14), dt.date(2026, 1, 15), dt.date(2026, 3, 31)]
+    np.testing.assert_array_equal(in_effect(packaged("bis_2026_01"), ends), [False, False, True, True])
 
 
 def test_a_chip_without_specs_is_refused():

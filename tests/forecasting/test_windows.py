@@ -27,16 +27,8 @@ QUARTERS = 4
 def inputs(surplus, us_shipments=None, saturated=None, *, first_step=0, **settings_):
     surplus = np.atleast_2d(np.asarray(surplus, dtype=float))
     periods = surplus.shape[1]
-    us = (
-        np.zeros_like(surplus)
-        if us_shipments is None
-        else np.atleast_2d(np.asarray(us_shipments, dtype=float))
-    )
-    state = (
-        np.ones_like(surplus, dtype=bool)
-        if saturated is None
-        else np.atleast_2d(np.asarray(saturated, dtype=bool))
-    )
+    us = np.atleast_2d(0.0 * surplus if us_shipments is None else us_shipments)
+    state = np.atleast_2d(np.full(surplus.shape, True) if saturated is None else saturated)
     defaults = {"eligible": True, "in_effect": np.ones(periods, dtype=bool)}
     return WindowInputs(
         surplus=surplus,
@@ -244,16 +236,16 @@ def test_summary_of_four_paths_by_hand():
     units = np.where(is_open, np.array([[1.0, 2.0, 4.0, 8.0]]) * 10, 0.0)
     binding = np.where(is_open, Binding.CAP, Binding.NOT_SATURATED).astype(np.int8)
     summary = summarise(
-        WindowPaths(is_open, units, units, binding), confidence=0.5, quantile_levels=(0.25, 0.5, 0.75, 1.0)
+        WindowPaths(is_open, units, units, binding), confidence=0.5, quantile_levels=(0.25, 0.6, 0.75, 1.0)
     )
     np.testing.assert_array_equal(summary.p_open, [0.25, 0.25, 0.75, 0.25])
     assert summary.windows == ((2, 3),)
     assert summary.p_any == 0.75
-    np.testing.assert_array_equal(summary.opening_steps, [0, 1, 2, np.nan])  # openings 1, 2, 0, never
+    np.testing.assert_array_equal(summary.opening_steps, [0, 2, 2, np.nan])  # openings 1, 2, 0, never
     np.testing.assert_array_equal(summary.closing_steps, [1, 3, np.nan, np.nan])  # closings 3, open, 1
-    np.testing.assert_array_equal(summary.total_units, np.quantile([60, 120, 50, 0], [0.25, 0.5, 0.75, 1]))
+    np.testing.assert_array_equal(summary.total_units, np.quantile([60, 120, 50, 0], [0.25, 0.6, 0.75, 1]))
     np.testing.assert_array_equal(
-        summary.first_window_units, np.quantile([60, 120, 10, 0], [0.25, 0.5, 0.75, 1])
+        summary.first_window_units, np.quantile([60, 120, 10, 0], [0.25, 0.6, 0.75, 1])
     )
     np.testing.assert_array_equal(summary.binding_shares[:, Binding.CAP], summary.p_open)
     np.testing.assert_array_equal(summary.binding_shares.sum(axis=1), np.ones(4))
@@ -297,6 +289,9 @@ def test_inputs_out_of_range_are_refused_by_name():
             inputs([1.0], **{name: -1.0})
     with pytest.raises(ValueError, match=r"us_shipments: expected shape \(1, 2\), found \(1, 1\)"):
         inputs([1.0, 2.0], us_shipments=[1.0])
+    for name in ("surplus", "us_shipments"):
+        with pytest.raises(InputError, match=f"{name} must be given in every period"):
+            inputs(**{"surplus": [1.0], "us_shipments": [1.0], name: [math.nan]})
     with pytest.raises(InputError, match="periods_per_year"):
         export_windows(inputs([1.0]), None, periods_per_year=0)
     with pytest.raises(InputError, match="confidence"):

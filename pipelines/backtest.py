@@ -1,0 +1,258 @@
+"""The backtest step: every forecaster on the past, as it was known then, against what came.
+
+Standing on each day, a forecaster sees only what had been published. It is scored on orders and capacity
+(paths and marginals) and on the date on which demand was met, which hangs on whole paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from forecasting.backtest import score_item
+from forecasting.errors import InputError
+from forecasting.forecaster import PathForecaster, PathSet
+from forecasting.history import Floats
+from forecasting.market import Market, market
+from forecasting.periods import Frequency, label
+from forecasting.policy_terms import SupplyRule
+from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
+from forecasting.scores import censored_crps, reliability
+from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster, StatisticalSettings
+from pipelines.context import Context
+from pipelines.forecast import FLOWS, load_panel, sample_paths
+from pipelines.settings import Settings
+from pipelines.standpoints import Standpoint, standpoint, standpoints
+
+Row = dict[str, Any]
+SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
+CASE_LEVELS = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BacktestResult:
+    """What the step leaves: its run, mean scores per forecaster, and the known case with its title."""
+
+    run_id: str
+    leaderboard: pl.DataFrame
+    case: pl.DataFrame | None
+    case_title: str
+
+
+def forecasters(settings: Settings) -> list[PathForecaster]:
+    """The floor, the single classical models, and the choice among them."""
+    chosen = settings.statistical
+    singles = [
+        StatisticalForecaster(
+            StatisticalSettings(
+                candidates=(name,),
+                selection_origins=chosen.selection_origins,
+                selection_horizon=chosen.selection_horizon,
+                min_observations=chosen.min_observations,
+                season_length=chosen.season_length,
+            )
+        )
+        for name in chosen.candidates
+    ]
+    return [SeasonalNaiveForecaster(chosen.season_length), *singles, StatisticalForecaster(chosen)]
+
+
+def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
+    """Score every forecaster at every standpoint, tell the known case, and record the run."""
+    settings, tracker = context.settings, context.tracker
+    etl_run_id = etl_run_id or tracker.newest("etl")
+    panel = load_panel(tracker, etl_run_id, settings)
+    stands = standpoints(panel, settings)
+    with context.step("backtest", upstream_run_id=etl_run_id) as (run, folder):
+        run.log_dataset(
+            name="panel",
+            digest=tracker.digest(etl_run_id, "panel"),
+            source=f"runs:/{etl_run_id}/panel.parquet",
+            context="backtest",
+        )
+        tasks = [(stood, forecaster) for stood in stands for forecaster in forecasters(settings)]
+        rows: list[Row] = []
+        events: list[Row] = []
+        for stood, forecaster in context.progress(tasks, "backtest", total=len(tasks)):
+            paths = _forecast(stood, forecaster, settings, horizon=settings.backtest.horizon)
+            for item_id in paths.item_ids:
+                row, stated = _scores(stood, paths, item_id, settings)
+                rows.append({"forecaster": forecaster.name, **row})
+                events += [{"forecaster": forecaster.name, **event} for event in stated]
+        scores = pl.DataFrame(rows)
+        leaderboard = rank(scores, baselines=settings.statistical.candidates)
+        case = known_case(panel, settings)
+        tables = {"scores": scores, "leaderboard": leaderboard, "reliability": calibration(events)}
+        context.write(run, folder, tables | ({} if case is None else {"known_case": case}))
+        run.log_metrics(
+            {
+                f"{name}/{row['forecaster']}": row[name]
+                for row in leaderboard.iter_rows(named=True)
+                for name in (*SCORES, "skill")
+            }
+        )
+        run.describe(_story(leaderboard, stands))
+    return BacktestResult(
+        run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings)
+    )
+
+
+def _forecast(stood: Standpoint, forecaster: PathForecaster, settings: Settings, *, horizon: int) -> PathSet:
+    sized = settings.forecast.model_copy(update={"horizon": horizon, "paths": settings.backtest.paths})
+    return sample_paths(stood.history, settings.model_copy(update={"forecast": sized}), forecaster)
+
+
+def _scores(stood: Standpoint, paths: PathSet, item_id: str, settings: Settings) -> tuple[Row, list[Row]]:
+    """Scores of one forecast of one item, and its stated probabilities of the date with what came."""
+    item = paths.item_ids.index(item_id)
+    came = stood.outcomes[item_id]
+    steps = min(stood.steps, paths.horizon)
+    outcome = np.stack([came.orders[0], came.capacity[0]], axis=-1)  # [T, V]
+    scored = score_item(
+        paths.future[item, ..., : len(FLOWS)],
+        outcome[came.origin_column + 1 :][:steps],
+        stood.history.values[item, : len(FLOWS)].T,
+        variates=FLOWS,
+        season_length=stood.history.frequency.season_length,
+    )
+    rule = settings.policies[0].supply
+    stated = reached(market(paths, item_id), rule)[: steps + 1]
+    observed = _observed_step(came, rule, steps)
+    date = censored_crps(stated, observed, steps)
+    row = {
+        "as_of": stood.as_of,
+        "origin": stood.history.origins[item],
+        "item_id": item_id,
+        "steps": steps,
+        "crps": _mean(scored, "scaled_crps"),
+        "mase": _mean(scored, "mase"),
+        "coverage_80": _mean(scored, "coverage_80"),
+        "energy": scored["energy_score"],
+        "variogram": scored["variogram_score"],
+        "date_crps": date,
+        "date_brier": date / (steps + 1),
+    }
+    events = [
+        {"probability": float(p), "outcome": float(observed is not None and observed <= step)}
+        for step, p in enumerate(stated)
+    ]
+    return row, events
+
+
+def _mean(scored: dict[str, float], name: str) -> float:
+    """Mean of one score over the variates."""
+    return float(np.mean([scored[f"{name}/{variate}"] for variate in FLOWS]))
+
+
+def reached(of: Market, rule: SupplyRule) -> Floats:
+    """P(demand met by t) for the steps 0 (the origin) to H."""
+    passage = first_passage(of.demand_met(rule), of.origin_column)
+    return np.asarray(probability_by_step(passage, of.horizon + 1))
+
+
+def _observed_step(came: Market, rule: SupplyRule, steps: int) -> int | None:
+    passage = int(first_passage(came.demand_met(rule), came.origin_column)[0])
+    return passage if passage <= min(steps, came.horizon) else None
+
+
+def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
+    """Mean scores per forecaster, best first, with the skill in CRPS against the best single model."""
+    means = scores.group_by("forecaster").agg(pl.col(*SCORES).mean(), forecasts=pl.len())
+    best = means.filter(pl.col("forecaster").is_in(list(baselines)))["crps"].min()
+    return means.with_columns(skill=1 - pl.col("crps") / best).sort("crps", "forecaster")
+
+
+def calibration(events: Sequence[Row], bins: int = 5) -> pl.DataFrame:
+    """Reliability of "demand is met by t": per forecaster and bin the stated and the observed frequency."""
+
+    def rows() -> Iterator[Row]:
+        for name in dict.fromkeys(event["forecaster"] for event in events):
+            own = [event for event in events if event["forecaster"] == name]
+            found = reliability(
+                np.array([event["probability"] for event in own]),
+                np.array([event["outcome"] for event in own]),
+                bins,
+            )
+            for place in range(bins):
+                yield {
+                    "forecaster": name,
+                    "bin": place,
+                    "stated": float(found.forecast[place]),
+                    "observed": float(found.observed[place]),
+                    "count": int(found.size[place]),
+                }
+
+    return pl.DataFrame(list(rows())).with_columns(pl.col("stated", "observed").fill_nan(None))
+
+
+def known_case(panel: pl.DataFrame, settings: Settings) -> pl.DataFrame | None:
+    """What each forecaster said of the configured case, and what happened; None if none is configured.
+
+    Raises
+    ------
+    InputError
+        If the item could not be forecast on that day.
+    """
+    case = settings.backtest.case
+    if case is None:
+        return None
+    stood = standpoint(panel, case.as_of, settings)
+    if stood is None or case.item_id not in stood.history.item_ids:
+        raise InputError(
+            "the item of the known case could not be forecast on that day",
+            expected="one of " + ", ".join(stood.history.item_ids if stood else ("no item",)),
+            found=case.item_id,
+            where="backtest.case",
+        )
+    frequency, rule = settings.data.step, settings.policies[0].supply
+    rows = []
+    for forecaster in forecasters(settings):
+        paths = _forecast(stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon))
+        of = market(paths, case.item_id)
+        passage = first_passage(of.demand_met(rule), of.origin_column)
+        steps = of.horizon + 1
+        dates = quantile_steps(passage, CASE_LEVELS, steps)
+        observed = _observed_step(stood.outcomes[case.item_id], rule, stood.steps)
+        stated = probability_by_step(passage, steps)
+        rows.append(
+            {
+                "forecaster": forecaster.name,
+                **{
+                    f"met_q{100 * level:g}": _named(of, step, frequency)
+                    for level, step in zip(CASE_LEVELS, dates, strict=True)
+                },
+                "p_never": float(never(passage, steps)),
+                "p_by_then": None if observed is None else float(stated[observed]),
+                "happened": "not yet" if observed is None else _named(of, observed, frequency),
+                "known_until": label(stood.history.origins[0], frequency),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def _named(of: Market, step: float, frequency: Frequency) -> str:
+    stamps = of.timestamps(0)
+    return f"after {label(stamps[-1], frequency)}" if np.isnan(step) else label(stamps[int(step)], frequency)
+
+
+def _case_title(settings: Settings) -> str:
+    case = settings.backtest.case
+    return "" if case is None else f"standing on {case.as_of}: when was US demand for {case.item_id} met?"
+
+
+def _story(leaderboard: pl.DataFrame, stands: Sequence[Standpoint]) -> str:
+    head = (
+        f"{len(stands)} days from {stands[0].as_of} to {stands[-1].as_of}. Shipment estimates have one vintage: "
+        "what was known before it is hypothetical (period end plus the usual lag).\n\n"
+        "| forecaster | CRPS (scaled) | MASE | coverage 80 % | energy | variogram | date CRPS | date Brier | skill |"
+        "\n|---|---|---|---|---|---|---|---|---|\n"
+    )
+    lines = [
+        "| " + " | ".join([row["forecaster"], *(f"{row[name]:.3f}" for name in (*SCORES, "skill"))]) + " |"
+        for row in leaderboard.iter_rows(named=True)
+    ]
+    return head + "\n".join(lines)

@@ -1,0 +1,162 @@
+"""What people read on the terminal: the answer table, the readings of the cap, scores, checks."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from forecasting.periods import Frequency, label
+
+Row = dict[str, Any]
+
+
+def print_answer(console: Console, windows: pl.DataFrame, *, frequency: Frequency, end: dt.date) -> None:
+    """Print one row per chip, scope and policy; chips that a policy treats alike in denial share one row.
+
+    Parameters
+    ----------
+    windows : DataFrame
+        `windows.parquet` with the quantile levels 10, 50 and 90 %.
+    end : date
+        Last period of the horizon.
+    """
+    now = windows["now"].drop_nulls()
+    at = f"P(saturated {label(now[0], frequency)})" if now.len() else "P(saturated now)"
+    for part in windows.partition_by("policy", maintain_order=True):
+        table = Table(title=f"{part['policy'][0]}", title_justify="left", title_style="bold", expand=False)
+        for name in (
+            "chip",
+            "scope",
+            at,
+            "saturated 10/50/90 %",
+            "never",
+            "window",
+            "units 10/50/90 %",
+            "binding",
+        ):
+            table.add_column(name, justify="right" if name in {at, "never"} else "left", overflow="fold")
+        for row in _merged(part):
+            table.add_row(*_cells(row, frequency, end))
+        console.print(table)
+
+
+def _merged(part: pl.DataFrame) -> list[Row]:
+    """Rows of one policy, eligible ones first; ineligible chips once, or once together for one reason."""
+    rows = part.sort(~pl.col("eligible"), maintain_order=True).to_dicts()
+    kept = [row for row in rows if row["eligible"]]
+    refused = {row["chip"]: row for row in rows if not row["eligible"]}
+    reasons = {row["reason"] for row in refused.values()}
+    if len(refused) > 1 and len(reasons) == 1:
+        one = next(iter(refused.values()))
+        return [*kept, {**one, "chip": "all others" if kept else "all chips"}]
+    return [*kept, *refused.values()]
+
+
+def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
+    if not row["eligible"]:
+        return [row["chip"], "any", "", f"not eligible: {row['reason']}", "", "", "", ""]
+    if row["p_saturated_now"] is None:
+        return [row["chip"], row["scope"], "", f"no estimate: {row['no_estimate']}", "", "", "", ""]
+    dates = " / ".join(
+        _when(row[f"saturated_{q}"], row["now"], frequency, end) for q in ("q10", "q50", "q90")
+    )
+    if row["no_estimate"] is not None:
+        return [
+            row["chip"],
+            row["scope"],
+            _percent(row["p_saturated_now"]),
+            dates,
+            _percent(row["p_never"]),
+            f"no estimate: {row['no_estimate']}",
+            "",
+            "",
+        ]
+    return [
+        row["chip"],
+        row["scope"],
+        _percent(row["p_saturated_now"]),
+        dates,
+        _percent(row["p_never"]),
+        _window(row, frequency, end),
+        " / ".join(_units(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
+        f"{row['binding'].replace('_', ' ')} ({_percent(row['binding_share'])})",
+    ]
+
+
+def _when(day: dt.date | None, now: dt.date, frequency: Frequency, end: dt.date) -> str:
+    if day is None:
+        return f"not before {label(end, frequency)}"
+    return f"met by {label(day, frequency)}" if day <= now else label(day, frequency)
+
+
+def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
+    if row["window_opens"] is None:
+        return f"none by {label(end, frequency)} (any {_percent(row['p_any_window'])})"
+    closes = row["window_closes"]
+    until = f"open at {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
+    return f"{label(row['window_opens'], frequency)} {until}"
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.01:
+        return "<1 %"
+    return ">99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def _units(units: float) -> str:
+    """Two figures carry what the estimate knows: 480k, 1.2M, 0."""
+    if units < 1:
+        return "0"
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if units >= size:
+            scaled = units / size
+            return f"{scaled:.0f}{suffix}" if scaled >= 10 else f"{scaled:.1f}{suffix}"
+    return f"{units:.0f}"
+
+
+def print_cap_readings(console: Console, readings: pl.DataFrame, *, policy: str) -> None:
+    """Print what each reading of one policy's cap allows."""
+    rows = readings.filter(pl.col("policy") == policy) if readings.height else readings
+    if rows.is_empty():
+        return
+    table = Table(title=f"readings of the cap, {policy}", title_justify="left", title_style="bold")
+    for name in ("chip", "counts", "period", "cap by now 10/50/90 %", "exportable by the horizon 10/50/90 %"):
+        table.add_column(name)
+    for row in rows.iter_rows(named=True):
+        table.add_row(
+            row["chip"],
+            row["counts"],
+            row["period"].replace("_", " ") + (" (stated)" if row["stated"] else ""),
+            " / ".join(_units(row[f"cap_units_{q}"]) for q in ("q10", "q50", "q90")),
+            " / ".join(_units(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
+        )
+    console.print(table)
+
+
+def print_table(console: Console, table: pl.DataFrame, *, title: str, digits: int = 3) -> None:
+    """Print a small table as it is."""
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for name, dtype in table.schema.items():
+        shown.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
+    for row in table.iter_rows():
+        shown.add_row(*(_text(value, digits) for value in row))
+    console.print(shown)
+
+
+def _text(value: object, digits: int) -> str:
+    if value is None:
+        return ""
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def plain(rows: Sequence[Row]) -> list[Row]:
+    """Rows as JSON takes them: dates as text."""
+    return [
+        {key: value.isoformat() if isinstance(value, dt.date) else value for key, value in row.items()}
+        for row in rows
+    ]

@@ -1,0 +1,93 @@
+"""`overspill run`: every step under one parent run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from pipelines.backtest import BacktestResult, run_backtest
+from pipelines.config import flatten
+from pipelines.context import Context
+from pipelines.etl import run_etl
+from pipelines.forecast import run_forecast
+from pipelines.windows import WindowsResult, run_windows
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """Run ids of the parent and its steps, and the tables people read."""
+
+    run_ids: dict[str, str]
+    backtest: BacktestResult
+    windows: WindowsResult
+    skipped: dict[str, str]
+
+
+def run_all(context: Context) -> RunResult:
+    """Run etl, backtest, forecast and windows, each reading from the run before it."""
+    tracker = context.tracker
+    with tracker.step("run") as parent:
+        parent.log_params(flatten(context.settings))
+        inner = replace(context, parent_run_id=parent.run_id)
+        with _told(context, "etl"):
+            etl = run_etl(inner)
+        with _told(context, "backtest"):
+            backtest = run_backtest(inner, etl.run_id)
+        with _told(context, "forecast"):
+            forecast = run_forecast(inner, etl.run_id)
+        with _told(context, "windows"):
+            windows = run_windows(inner, forecast.run_id)
+        parent.describe(markdown(windows.tables["windows"]))
+    return RunResult(
+        run_ids={
+            "run": parent.run_id,
+            "etl": etl.run_id,
+            "backtest": backtest.run_id,
+            "forecast": forecast.run_id,
+            "windows": windows.run_id,
+        },
+        backtest=backtest,
+        windows=windows,
+        skipped=dict(forecast.skipped),
+    )
+
+
+@contextmanager
+def _told(context: Context, step: str) -> Iterator[None]:
+    started = time.monotonic()
+    with context.console.status(f"{step} ...") if context.console.is_terminal else _nothing():
+        yield
+    context.console.print(f"{step:<9} {time.monotonic() - started:5.1f} s", highlight=False)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def markdown(windows: pl.DataFrame) -> str:
+    """The answer for eligible chips as a Markdown table: what the run's page shows."""
+    lines = [
+        "When is US demand saturated, and how much may then be exported?",
+        "",
+        "| policy | chip | scope | P(saturated now) | median date | P(never) | opens | units, median |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    rows = windows.filter(pl.col("eligible"), pl.col("units_q50").is_not_null())
+    for row in rows.iter_rows(named=True):
+        cells = [
+            row["policy"],
+            row["chip"],
+            row["scope"],
+            f"{row['p_saturated_now']:.0%}",
+            str(row["saturated_q50"] or "after the horizon"),
+            f"{row['p_never']:.0%}",
+            str(row["window_opens"] or "none"),
+            f"{row['units_q50']:,.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""The tracking store: lineage, failures, and one sentence when it does not answer."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+from pipelines.tracking import Tracker, resolve_uri, ui_command, without_password
+
+from forecasting.errors import InputError, StepError
+
+
+def test_uri_comes_from_the_settings_then_the_environment_then_the_default(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from.environment")
+    assert resolve_uri("sqlite:///own.db") == "sqlite:///own.db"
+    assert resolve_uri(None) == "http://from.environment"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert resolve_uri(None) == "sqlite:///mlruns/mlflow.db"
+
+
+def test_password_is_never_shown():
+    assert without_password("http://me:secret@host:5000/x") == "http://host:5000/x"
+    assert "secret" not in ui_command("postgresql://me:secret@host/db")
+
+
+def test_server_that_does_not_answer_is_named_within_seconds():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = time.monotonic()
+    with pytest.raises(StepError, match=f"the MLflow server at http://127.0.0.1:{port} does not answer") as failed:
+        Tracker(f"http://me:secret@127.0.0.1:{port}", "tests")
+    assert "secret" not in str(failed.value)
+    assert time.monotonic() - started < 15
+
+
+def test_store_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be looked at as one")
+    with pytest.raises(StepError, match="MLflow at sqlite:///.*failed"):
+        Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "tests")
+
+
+def test_failing_step_is_recorded_as_failed_with_its_reason(tracker):
+    with pytest.raises(RuntimeError, match="out of luck"), tracker.step("etl") as run:
+        raise RuntimeError("out of luck")
+    recorded = tracker.client.get_run(run.run_id)
+    assert recorded.info.status == "FAILED"
+    assert recorded.data.tags["overspill.error"] == "RuntimeError: out of luck"
+    with pytest.raises(InputError, match="the run did not finish: expected FINISHED, found FAILED"):
+        tracker.finished(run.run_id, "etl")
+
+
+def test_run_of_another_step_and_unknown_runs_are_refused(tracker):
+    with tracker.step("etl") as run:
+        pass
+    with pytest.raises(InputError, match="the run is of another step: expected forecast, found etl"):
+        tracker.finished(run.run_id, "forecast")
+    with pytest.raises(InputError, match="no such run: expected a run id of the step etl, found 'abc'"):
+        tracker.finished("abc", "etl")
+
+
+def test_missing_artifact_is_named(tracker):
+    with tracker.step("etl") as run:
+        pass
+    with (
+        pytest.raises(InputError, match=r"the run has no such artifact: expected panel\.parquet"),
+        tracker.artifact(run.run_id, "panel.parquet"),
+    ):
+        pass
+
+
+def test_newest_run_of_a_step_that_never_ran_is_refused_with_what_to_do(store_uri):
+    with pytest.raises(InputError, match="no finished windows run: expected `overspill windows` first"):
+        Tracker(store_uri, "another experiment").newest("windows")
+
+
+def test_curves_keep_their_steps_and_leave_out_what_is_not_finite(tracker):
+    with tracker.step("etl") as run:
+        run.log_curves({"weeks/H200 (new)": [1.0, float("nan"), float("inf"), 4.0]}, first_step=2)
+    history = tracker.client.get_metric_history(run.run_id, "weeks/H200 _new_")
+    assert sorted((metric.step, metric.value) for metric in history) == [(2, 1.0), (5, 4.0)]
