@@ -59,7 +59,7 @@ class DeliveryProfile:
 
 
 def cloud_books(cloud: pl.LazyFrame, series: Mapping[str, CloudSeries]) -> pl.LazyFrame:
-    """Revenue and obligations per company and calendar quarter on a dense grid.
+    """Revenue and obligations per company and calendar quarter in which either is known.
 
     Parameters
     ----------
@@ -93,10 +93,11 @@ def cloud_books(cloud: pl.LazyFrame, series: Mapping[str, CloudSeries]) -> pl.La
         .with_columns(step=quarter_number("timestamp"))
         .sort(*keys, "step")
     )
-    interpolated = pl.col("obligations").log().interpolate().over(keys, order_by="step").exp()
+    interpolated = pl.col("obligations").log().interpolate_by("step").over(keys, order_by="step").exp()
     cover = (pl.col("obligations") / pl.col("revenue")).forward_fill().over(keys, order_by="step")
-    return wide.with_columns(derived=pl.col("obligations").is_null(), obligations=interpolated).with_columns(
-        obligations=pl.coalesce("obligations", cover * pl.col("revenue"))
+    return wide.with_columns(
+        derived=pl.col("obligations").is_null(),
+        obligations=pl.coalesce("obligations", interpolated, cover * pl.col("revenue")),
     )
 
 
@@ -114,12 +115,17 @@ def quarter_number(column: str) -> pl.Expr:
 def bookings(books: pl.LazyFrame) -> pl.LazyFrame:
     """Bookings = revenue + change in obligations, for quarters whose opening and closing book are known.
 
-    Adds `bookings`, `added` (the change in obligations) and `opening` (obligations one quarter before).
+    Adds `bookings`, `added` (the change in obligations) and `opening` (obligations one quarter before);
+    `derived` becomes true where the opening book was, too.
     """
     keys = ["vintage", "company"]
     gap = pl.col("step").diff().over(keys, order_by="step")
     return (
-        books.with_columns(opening=pl.col("obligations").shift(1).over(keys, order_by="step"), gap=gap)
+        books.with_columns(
+            opening=pl.col("obligations").shift(1).over(keys, order_by="step"),
+            derived=pl.col("derived") | pl.col("derived").shift(1).over(keys, order_by="step"),
+            gap=gap,
+        )
         .filter(pl.col("gap") == 1)
         .drop_nulls(["revenue", "obligations", "opening"])
         .with_columns(added=pl.col("obligations") - pl.col("opening"))

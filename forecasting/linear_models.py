@@ -20,6 +20,9 @@ ETS_MAX_SEASON = 24  # more seasonal states than observations can settle; also t
 ARIMA_MAX_SEASON = 12  # beyond, seasonal orders take minutes per series
 ARIMA_MIN_SEASONS = 5  # with fewer, seasonal orders cannot be told from noise and take most of the time
 ARIMA_MAX_LENGTH = 200  # of a longer series only the last part is used: fitting time grows with the length
+DAMPING = (
+    0.9  # share of a trend that lives on from step to step; usual are 0.8 to 0.98 (Hyndman, op. cit., 8.2)
+)
 LONG_RUN_SEASONS = 8  # after so many seasons a shock is taken to have its lasting effect
 THETA_BURN_IN = 3  # first residuals depend on the initial level, statsforecast leaves them out as well
 
@@ -96,6 +99,21 @@ def _toeplitz(weights: Floats) -> Floats:
     return np.where(distance >= 0, weights[np.abs(distance)], 0.0)
 
 
+def _damped(mean: Callable[[int], Floats], season_length: int) -> Callable[[int], Floats]:
+    """Mean path whose lasting slope b fades: `b h` becomes `b (DAMPING + DAMPING^2 + ... + DAMPING^h)`.
+
+    Trends that are carried on for ever, on a log scale above all, are what makes long forecasts absurd.
+    """
+    far = mean(LONG_RUN_SEASONS * season_length + 1)
+    slope = (far[-1] - far[-1 - season_length]) / season_length
+
+    def damped(horizon: int) -> Floats:
+        steps = np.arange(1, horizon + 1)
+        return np.asarray(mean(horizon) - slope * (steps - np.cumsum(DAMPING**steps)))
+
+    return damped
+
+
 def _seasonal_naive(series: Floats, season_length: int) -> LinearModel:
     """Value of a season ago; the error is the root mean square of seasonal differences.
 
@@ -139,7 +157,7 @@ def _auto_ets(series: Floats, season_length: int) -> LinearModel:
 
 
 def _auto_arima(series: Floats, season_length: int) -> LinearModel:
-    """ARIMA by corrected AIC, at most one difference; the response is its psi weights.
+    """ARIMA by corrected AIC, at most one difference, drift damped; the response is its psi weights.
 
     `psi(B) = theta(B) / (phi(B) delta(B))` (Box and Jenkins); seasonal factors are multiplied out. Without
     seasons exact likelihood alone finds the same models in half the time; with them it needs the start that
@@ -162,14 +180,14 @@ def _auto_arima(series: Floats, season_length: int) -> LinearModel:
     ar = np.convolve(np.r_[1.0, -system["phi"]], np.r_[1.0, -system["delta"]])
     ma = np.r_[1.0, system["theta"]]
     return LinearModel(
-        lambda horizon: _mean(model, horizon),
+        _damped(lambda horizon: _mean(model, horizon), season_length),
         lambda horizon: _toeplitz(np.asarray(lfilter(ma, ar, np.eye(1, horizon)[0]))),
         float(np.sqrt(model.model_["sigma2"])),
     )
 
 
 def _auto_theta(series: Floats, season_length: int) -> LinearModel:
-    """Best of the four theta models by squared error, additive seasons."""
+    """Best of the four theta models by squared error, additive seasons, slope damped."""
     model = AutoTheta(season_length=season_length, decomposition_type="additive").fit(series)
     fitted = model.model_
     residuals = fitted["residuals"]
@@ -179,7 +197,7 @@ def _auto_theta(series: Floats, season_length: int) -> LinearModel:
     dynamic = fitted["modeltype"] in {"DSTM", "DOTM"}
     parameters = fitted["par"]["alpha"], fitted["par"]["theta"]
     return LinearModel(
-        lambda horizon: _mean(model, horizon),
+        _damped(lambda horizon: _mean(model, horizon), season_length),
         lambda horizon: _theta_response(horizon, len(series), *parameters, dynamic=dynamic),
         float(np.std(residuals[THETA_BURN_IN:], ddof=1)),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,12 @@ from forecasting.periods import Frequency
 STEP = {"h": "1h", "D": "1d", "W": "1w", "M": "1mo", "Q": "3mo", "Y": "12mo"}
 SECONDS = {"h": 3600, "D": 86400, "W": 7 * 86400}
 MIN_OBSERVATIONS = 3
+DATE_FORMATS = {  # year first: with day or month first a date could be read in two ways
+    "%Y-%m-%d": pl.Date(),
+    "%Y-%m-%d %H:%M:%S%.f": pl.Datetime("us"),
+    "%Y-%m-%d %H:%M": pl.Datetime("us"),
+    "%Y-%m-%d %H:%M:%S%.f%#z": pl.Datetime("us"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +49,9 @@ def check_long_table(table: pl.DataFrame, *, frequency: Frequency, where: str) -
     Raises
     ------
     InputError
-        For a missing column, dates that cannot be read, a date that stands twice, spacing that does not fit
-        the frequency, an infinite value, or a series with fewer than 3 observations; the sentence names the
-        series and the date.
+        For a missing column, a table without rows, dates that cannot be read, a date that stands twice,
+        spacing within an item that does not fit the frequency, an infinite value, or a series with fewer than
+        3 observations; the sentence names the series and the date.
     """
     for column in ("unique_id", "ds", "y"):
         if column not in table.columns:
@@ -57,6 +63,8 @@ def check_long_table(table: pl.DataFrame, *, frequency: Frequency, where: str) -
                 found=", ".join(table.columns),
                 where=where,
             )
+    if table.is_empty():
+        raise InputError("a table must hold at least one series", found="no rows", where=where)
     has_variates = "variate" in table.columns
     keys = ["unique_id", "variate"] if has_variates else ["unique_id"]
     table = table.select(*keys, "ds", "y").with_columns(_dates(table, where), _numbers(table, where))
@@ -74,19 +82,19 @@ def check_long_table(table: pl.DataFrame, *, frequency: Frequency, where: str) -
 def _dates(table: pl.DataFrame, where: str) -> pl.Series:
     dates = table["ds"]
     if dates.dtype == pl.String:
-        for parse in (pl.Date, pl.Datetime("us")):
-            parsed = dates.str.strptime(parse, strict=False)
-            if parsed.null_count() == dates.null_count():
-                return parsed
-        parsed = dates.str.strptime(pl.Datetime("us"), strict=False)
-        bad = dates.filter(parsed.is_null() & dates.is_not_null())
-        raise InputError(
-            "a date cannot be read",
-            expected="2026-03-31 or 2026-03-31T12:00:00",
-            found=repr(bad[0]),
-            where=where,
-        )
-    if dates.dtype not in {pl.Date, pl.Datetime}:
+        text = dates.str.replace("T", " ", literal=True)
+        readings = [text.str.strptime(dtype, form, strict=False) for form, dtype in DATE_FORMATS.items()]
+        best = min(readings, key=pl.Series.null_count)
+        unread = dates.filter(best.is_null() & dates.is_not_null())
+        if unread.len():
+            raise InputError(
+                "a date cannot be read",
+                expected="2026-03-31 or 2026-03-31T12:00:00, one way throughout",
+                found=repr(unread[0]),
+                where=where,
+            )
+        return best
+    if not isinstance(dates.dtype, pl.Date | pl.Datetime):
         raise InputError("column 'ds' must hold dates", found=str(dates.dtype), where=where)
     return dates
 
@@ -122,7 +130,9 @@ def _check_rows(table: LongTable, where: str) -> None:
         expected=f"at least {MIN_OBSERVATIONS}",
         found="{n}",
     )
-    gaps = rows.with_columns(fits=_fits(table.frequency, keys), before=pl.col("ds").shift(1).over(keys))
+    gaps = rows.sort("unique_id", "ds").with_columns(
+        fits=_fits(table.frequency), before=pl.col("ds").shift(1).over("unique_id")
+    )
     refuse(
         gaps.filter(~pl.col("fits")),
         "dates must be spaced by whole steps of the frequency",
@@ -131,17 +141,16 @@ def _check_rows(table: LongTable, where: str) -> None:
     )
 
 
-def _fits(frequency: Frequency, keys: Sequence[str]) -> pl.Expr:
-    """Whether each date lies whole steps after the one before it in its series (true for the first)."""
+def _fits(frequency: Frequency) -> pl.Expr:
+    """Whether each date lies whole steps after the one before it of its item (true for the first)."""
     ds = pl.col("ds")
     if frequency.months == 0:
-        gap = (ds.cast(pl.Datetime("us")).diff().over(list(keys))).dt.total_seconds()
+        gap = ds.cast(pl.Datetime("us")).diff().over("unique_id").dt.total_seconds()
         return (gap % SECONDS[frequency.value] == 0).fill_null(value=True)
     months = ds.dt.year().cast(pl.Int64) * 12 + ds.dt.month()
-    whole = months.diff().over(list(keys)) % frequency.months == 0
-    same_day = (ds.dt.day() == ds.dt.day().shift(1).over(list(keys))) | (
-        _is_month_end(ds) & _is_month_end(ds.shift(1).over(list(keys)))
-    )
+    whole = months.diff().over("unique_id") % frequency.months == 0
+    before = ds.shift(1).over("unique_id")
+    same_day = (ds.dt.day() == before.dt.day()) | (_is_month_end(ds) & _is_month_end(before))
     return (whole & same_day).fill_null(value=True)
 
 

@@ -50,7 +50,7 @@ def draw_history(history: History, *, paths: int, seed: int, correlation: float)
 
     Figures of one item rest on the same method and the same prices in all periods, so their errors are alike:
     `z = sqrt(rho) common + sqrt(1 - rho) own` with one common number for each item and path, and own numbers
-    for each period and variate.
+    for each period. The variates of a period share them: orders and capacity are read off the same shipments.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def draw_history(history: History, *, paths: int, seed: int, correlation: float)
         Number of draws P.
     seed : int
     correlation : float
-        rho, correlation of the errors (of z) between the periods and variates of one item, in [0, 1].
+        rho, correlation of the errors (of z) between the periods of one item, in [0, 1].
 
     Returns
     -------
@@ -79,12 +79,12 @@ def draw_history(history: History, *, paths: int, seed: int, correlation: float)
         )
     _require_order(history)
     lower, upper = error_scales(history.value_p05, history.values, history.value_p95)
-    steps, variates = history.context_length, len(history.variates)
-    drawn = np.empty((len(history.item_ids), paths, steps, variates))
+    steps = history.context_length
+    drawn = np.empty((len(history.item_ids), paths, steps, len(history.variates)))
     for i, item_id in enumerate(history.item_ids):
         rng = item_generator(seed, purpose="measurement", item_id=item_id)
         common = rng.standard_normal((paths, 1, 1))
-        own = rng.standard_normal((paths, steps, variates))
+        own = rng.standard_normal((paths, steps, 1))
         z = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
         drawn[i] = history.values[i].T * np.exp(z * np.where(z < 0, lower[i].T, upper[i].T))
     return drawn

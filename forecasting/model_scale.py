@@ -24,8 +24,10 @@ class ScaledItem:
     """One item's variates without gaps on the model scale, where every series ends at 0 at the origin.
 
     `orders` and `capacity` become log(orders / capacity), the log of the book-to-bill, and log capacity:
-    saturation hangs on their difference, which is far more stationary than either. Other series are logged if
-    all their values are positive, else divided by their mean absolute one-step change.
+    saturation hangs on their difference, which is far more stationary than either. An offset within these
+    logs (`RATIO_OFFSET`, `CAPACITY_OFFSET`) admits zeros and calms the wild percentages of a chip's first and
+    last quarters, when little is sold. Other series are logged if all their values are positive, else divided
+    by their mean absolute one-step change.
 
     Attributes
     ----------
@@ -35,7 +37,8 @@ class ScaledItem:
         True if the variates are orders and capacity.
     logs : tuple of bool, length V
     offset, location, unit, floor : array [V]
-        value = max(exp(location + x) - offset, floor) if logged, else max(location + unit x, floor).
+        `x = log(value + offset) - location`, or `(value - location) / unit` of a series that is not logged,
+        which `floor` keeps from turning negative if it never was.
     """
 
     series: tuple[Floats, ...]
@@ -47,10 +50,18 @@ class ScaledItem:
     floor: Floats
 
     def restore(self, growth: Floats) -> Floats:
-        """Return paths `[P, H, V]` in units from growth since the origin on the model scale."""
-        level = growth * self.unit + self.location
-        values = np.where(self.logs, np.exp(np.where(self.logs, level, 0.0)) - self.offset, level)
-        values = np.maximum(values, self.floor)
+        """Return paths `[P, H, V]` in units from growth since the origin on the model scale.
+
+        Growth undoes the log and its offset; a fall is a fall in percent, at the rate at which the offset log
+        falls at the origin, so that a series shrinks toward zero and never drops to it at a stroke.
+        """
+        size = np.exp(np.where(self.logs, self.location, 0.0))
+        last = np.maximum(size - self.offset, 0.0)
+        rate = np.divide(size, last, out=np.ones_like(size), where=last > 0)
+        above = size * np.exp(np.maximum(np.where(self.logs, growth, 0.0), 0.0)) - self.offset
+        below = last * np.exp(rate * np.minimum(np.where(self.logs, growth, 0.0), 0.0))
+        linear = np.maximum(growth * self.unit + self.location, self.floor)
+        values = np.where(self.logs, np.where(growth > 0, above, below), linear)
         if self.flows:
             values[..., 0] *= values[..., 1]
         return values

@@ -66,9 +66,10 @@ def check_panel(panel: pl.DataFrame, *, frequency: Frequency, where: str = "pane
     Raises
     ------
     InputError
-        For a missing column or one of a wrong type, a null, a negative figure, p05 above the value or p95
-        below it, a key that stands twice for one publication date, a timestamp that is no period end, or a
-        gap inside a series as finally known. The sentence names the column or item, and the found value.
+        For a missing column or one of a wrong type, a null, a nameless item, a negative figure, p05 above the
+        value or p95 below it, a key that stands twice for one publication date, a timestamp that is no period
+        end, or a gap inside a series as finally known. The sentence names the column or item, and the found
+        value.
     """
     _check_columns(panel, where)
     try:
@@ -132,6 +133,13 @@ def _check_values(panel: pl.DataFrame, where: str) -> None:
 
 
 def _check_keys(panel: pl.DataFrame, where: str) -> None:
+    if nameless := panel.filter(pl.col("item_id") == "").height:
+        raise InputError(
+            "an item must have a name",
+            expected="text in 'item_id'",
+            found=f"{nameless} rows without",
+            where=where,
+        )
     twice = panel.group_by(*KEY, "published_at").len().filter(pl.col("len") > 1).sort(*KEY)
     if twice.height:
         row = twice.row(0, named=True)
@@ -191,7 +199,7 @@ def content_digest(frame: pl.DataFrame) -> str:
     ordered = frame.select(sorted(frame.columns))
     ordered = ordered.sort(ordered.columns)
     header = ";".join(f"{name}:{dtype}" for name, dtype in ordered.schema.items())
-    body = ordered.write_csv(float_scientific=True, float_precision=15)
+    body = ordered.write_csv(float_scientific=True, float_precision=16)  # 17 digits tell any two floats apart
     return hashlib.sha256(f"{header}\n{body}".encode()).hexdigest()
 
 

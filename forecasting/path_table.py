@@ -6,13 +6,18 @@ from 1 on the sampled future; a figure that was not observed is null.
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.forecaster import PathSet
 from forecasting.history import Floats
 from forecasting.periods import Frequency, period_ends
+
+Ints: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 LAYOUT = ("item_id", "path", "step", "timestamp")
 
@@ -51,23 +56,31 @@ def from_table(table: pl.DataFrame, *, frequency: Frequency, where: str = "paths
     Raises
     ------
     InputError
-        If a column is missing, or an item's rows are not a full grid of paths and steps.
+        If a column is missing, the steps do not reach from the origin into the future, or an item's rows are
+        not a full grid of paths and steps.
     """
     for column in LAYOUT:
         if column not in table.columns:
             raise InputError(f"column {column!r} is missing", found=", ".join(table.columns), where=where)
+        if nulls := table[column].null_count():
+            raise InputError(f"column {column!r} must not be empty", found=f"{nulls} nulls", where=where)
     variates = tuple(name for name in table.columns if name not in LAYOUT)
     if not variates or table.is_empty():
         raise InputError("the table holds no paths", found=f"{table.height} rows", where=where)
-    steps = table["step"].unique().sort().to_list()
-    context, horizon = 1 - steps[0], steps[-1]
-    number = table["path"].n_unique()
+    present = table["step"].unique().sort()
+    first, last = present[0], present[-1]
+    if not first <= 0 < last:
+        raise InputError(
+            "paths must reach from the forecast origin into the future",
+            expected="step 0 or earlier, and step 1 or later",
+            found=f"steps {first} to {last}",
+            where=where,
+        )
+    steps, numbers = np.arange(first, last + 1), table["path"].unique().sort().to_numpy()
     items, origins, values = [], [], []
     for part in table.sort("item_id", "path", "step").partition_by("item_id", maintain_order=True):
         item_id = str(part["item_id"][0])
-        values.append(
-            _grid(part, variates, paths=number, steps=context + horizon, where=f"{where}, {item_id}")
-        )
+        values.append(_grid(part, variates, numbers=numbers, steps=steps, where=f"{where}, {item_id}"))
         items.append(item_id)
         origins.append(part.filter(pl.col("step") == 0)["timestamp"][0])
     return PathSet(
@@ -75,24 +88,27 @@ def from_table(table: pl.DataFrame, *, frequency: Frequency, where: str = "paths
         variates=variates,
         origins=tuple(origins),
         frequency=frequency,
-        context_length=context,
+        context_length=1 - first,
         values=np.stack(values),
     )
 
 
-def _grid(part: pl.DataFrame, variates: tuple[str, ...], *, paths: int, steps: int, where: str) -> Floats:
-    """One item's values [P, T, V], right-aligned, NaN before its start."""
-    length, left_over = divmod(part.height, paths)
-    keys = part.select("path", "step").unique().height
-    if left_over or keys != part.height:
+def _grid(part: pl.DataFrame, variates: tuple[str, ...], *, numbers: Ints, steps: Ints, where: str) -> Floats:
+    """One item's values [P, T, V], right-aligned, NaN before its start; `part` is sorted by path and step."""
+    paths, length = len(numbers), part.height // len(numbers)
+    own = steps[len(steps) - length :]
+    whole = np.array_equal(part["path"].to_numpy(), np.repeat(numbers, length)) and np.array_equal(
+        part["step"].to_numpy(), np.tile(own, paths)
+    )
+    if not (whole and 0 in own):
         raise InputError(
-            "every path must have the same steps",
-            expected=f"{paths} paths",
-            found=f"{part.height} rows",
+            "every path must have the same steps, from the origin or before it to the horizon",
+            expected=f"{paths} paths with steps up to {steps[-1]}, 0 among them",
+            found=f"{part.height} rows of {part['path'].n_unique()} paths",
             where=where,
         )
-    grid = np.full((paths, steps, len(variates)), np.nan)
+    grid = np.full((paths, len(steps), len(variates)), np.nan)
     for v, variate in enumerate(variates):
         column = part[variate].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        grid[:, steps - length :, v] = column.reshape(paths, length)
+        grid[:, len(steps) - length :, v] = column.reshape(paths, length)
     return grid

@@ -117,8 +117,8 @@ def mase(median: Floats, actual: Floats, history: Floats, season_length: int) ->
 def coverage(paths: Floats, actual: Floats, level: float = INTERVAL) -> float:
     """Share of values inside the central interval of that level; good is near `level`, not large.
 
-    The interval lies between the (1 - level) / 2 and (1 + level) / 2 quantiles of `paths` [P, ...]; `actual` is
-    [...].
+    The interval of `paths` [P, ...] for `actual` [...] lies between the (1 - level) / 2 and (1 + level) / 2
+    quantiles.
 
     >>> coverage(np.arange(101.0)[:, None] * [1, 1], np.array([50.0, 95.0]))
     0.5

@@ -5,7 +5,7 @@ I items, V variates, P paths, H horizon steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -16,11 +16,18 @@ from forecasting.errors import InputError
 from forecasting.forecaster import require_at_least
 from forecasting.history import Floats, History
 from forecasting.linear_models import LinearModel, random_walk
-from forecasting.model_scale import ScaledItem, highest_level, largest_growth, pooled_volatility, scale_item
+from forecasting.model_scale import (
+    ScaledItem,
+    highest_level,
+    largest_growth,
+    pooled_volatility,
+    scale_item,
+)
 from forecasting.seeds import item_generator
 from forecasting.selection import by_wins, needed_spread, try_candidates
 
 RANDOM_WALK = "RandomWalk"
+PRIOR = 10  # periods that the panel's volatility weighs as much as
 SHRINKAGE = 10  # observations of independence added to a correlation between variates
 GROWTH_MARGIN = 1.25  # over the largest growth that any item of the panel has shown
 RATIO_MARGIN = 2.0  # over the highest book-to-bill of the panel
@@ -197,8 +204,20 @@ class StatisticalForecaster:
             sound = [model for model in models if model is not None]
             if len(sound) == len(models):
                 widths = (1.0 if is_short else self.spread for is_short in short)
-                return name, tuple(m._replace(sigma=m.sigma * w) for m, w in zip(sound, widths, strict=True))
+                wide = [m._replace(sigma=m.sigma * w) for m, w in zip(sound, widths, strict=True)]
+                return name, tuple(self._tempered(wide, item))
         return RANDOM_WALK, walks
+
+    def _tempered(self, models: Sequence[LinearModel], item: ScaledItem) -> Iterator[LinearModel]:
+        """Pull the error variance of orders and capacity toward the panel's, as if from `PRIOR` more periods.
+
+        A dozen quarters of one item that have all been good say little about a bad one; the other items of
+        the panel are its kin and have seen some. Plain series have no kin and are left alone.
+        """
+        for model, series, pooled in zip(models, item.series, self._volatility.tolist(), strict=True):
+            weight = PRIOR / (len(series) + PRIOR) if item.flows else 0.0
+            variance = (1 - weight) * model.sigma**2 + weight * pooled**2
+            yield model._replace(sigma=variance**0.5)
 
     def _growth_limit(self, horizon: int) -> Floats:
         """Largest growth [H, V] that paths may show, on the model scale."""

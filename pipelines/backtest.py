@@ -245,14 +245,15 @@ def _case_title(settings: Settings) -> str:
 
 
 def _story(leaderboard: pl.DataFrame, stands: Sequence[Standpoint]) -> str:
-    head = (
-        f"{len(stands)} days from {stands[0].as_of} to {stands[-1].as_of}. Shipment estimates have one vintage: "
-        "what was known before it is hypothetical (period end plus the usual lag).\n\n"
-        "| forecaster | CRPS (scaled) | MASE | coverage 80 % | energy | variogram | date CRPS | date Brier | skill |"
-        "\n|---|---|---|---|---|---|---|---|---|\n"
-    )
+    names = ["forecaster", *SCORES, "skill"]
     lines = [
-        "| " + " | ".join([row["forecaster"], *(f"{row[name]:.3f}" for name in (*SCORES, "skill"))]) + " |"
-        for row in leaderboard.iter_rows(named=True)
+        f"{len(stands)} days from {stands[0].as_of} to {stands[-1].as_of}.",
+        "Shipment estimates have one vintage: what was known before it is hypothetical.",
+        "",
+        "| " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "|---" * len(names) + "|",
     ]
-    return head + "\n".join(lines)
+    for row in leaderboard.iter_rows(named=True):
+        cells = [row["forecaster"], *(f"{row[name]:.3f}" for name in names[1:])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

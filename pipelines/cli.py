@@ -35,7 +35,7 @@ Override = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
-TABLE_WIDTH = 170  # where the output is no terminal, rows stay on one line
+TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 
 
 @app.command()

@@ -82,7 +82,7 @@ class Estimator:
         lacking = [item for item in needed if item not in self.markets]
         if lacking:
             row["no_estimate"] = "; ".join(
-                f"{item}: {self.missing.get(item, 'not in the panel')}" for item in lacking
+                f"{item}: {self.missing.get(item, 'not in the panel')}" for item in dict.fromkeys(lacking)
             )
         if lacking or not verdict.eligible:
             return row, []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,7 +17,9 @@ Row = dict[str, Any]
 
 
 def print_answer(console: Console, windows: pl.DataFrame, *, frequency: Frequency, end: dt.date) -> None:
-    """Print one row per chip, scope and policy; chips that a policy treats alike in denial share one row.
+    """Print one row per chip, scope and policy.
+
+    Chips that a policy refuses stand once, for both scopes; where it refuses all for one reason, in one row.
 
     Parameters
     ----------
@@ -26,61 +29,48 @@ def print_answer(console: Console, windows: pl.DataFrame, *, frequency: Frequenc
         Last period of the horizon.
     """
     now = windows["now"].drop_nulls()
-    at = f"P(saturated {label(now[0], frequency)})" if now.len() else "P(saturated now)"
+    at = label(now[0], frequency) if now.len() else "now"
     for part in windows.partition_by("policy", maintain_order=True):
-        table = Table(title=f"{part['policy'][0]}", title_justify="left", title_style="bold", expand=False)
-        for name in (
-            "chip",
-            "scope",
-            at,
-            "saturated 10/50/90 %",
-            "never",
-            "window",
-            "units 10/50/90 %",
-            "binding",
-        ):
-            table.add_column(name, justify="right" if name in {at, "never"} else "left", overflow="fold")
+        table = Table(title=part["policy"][0], title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        table.add_column("chip", no_wrap=True)
+        table.add_column("scope", no_wrap=True)
+        table.add_column("eligible", max_width=31)
+        table.add_column(f"P(saturated\n{at})", justify="right")
+        table.add_column("saturated by\n10 / 50 / 90 %")
+        table.add_column("P(never by\nhorizon)", justify="right")
+        table.add_column("next window")
+        table.add_column("exportable units\n10 / 50 / 90 %")
+        table.add_column("binding")
         for row in _merged(part):
             table.add_row(*_cells(row, frequency, end))
         console.print(table)
 
 
 def _merged(part: pl.DataFrame) -> list[Row]:
-    """Rows of one policy, eligible ones first; ineligible chips once, or once together for one reason."""
-    rows = part.sort(~pl.col("eligible"), maintain_order=True).to_dicts()
-    kept = [row for row in rows if row["eligible"]]
+    """Rows of one policy: chips with an estimate, then those without, then the refused, each once."""
+    rows = part.to_dicts()
+    lacking = {row["chip"] for row in rows if row["eligible"] and row["p_any_window"] is None}
+    kept = [row for row in rows if row["eligible"] and row["chip"] not in lacking]
+    absent = {row["chip"]: row for row in rows if row["chip"] in lacking}
     refused = {row["chip"]: row for row in rows if not row["eligible"]}
-    reasons = {row["reason"] for row in refused.values()}
-    if len(refused) > 1 and len(reasons) == 1:
+    if len(refused) > 1 and len({row["reason"] for row in refused.values()}) == 1:
         one = next(iter(refused.values()))
-        return [*kept, {**one, "chip": "all others" if kept else "all chips"}]
-    return [*kept, *refused.values()]
+        refused = {"": {**one, "chip": "all others" if kept or absent else "all chips"}}
+    return [*kept, *absent.values(), *refused.values()]
 
 
 def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
     if not row["eligible"]:
-        return [row["chip"], "any", "", f"not eligible: {row['reason']}", "", "", "", ""]
-    if row["p_saturated_now"] is None:
-        return [row["chip"], row["scope"], "", f"no estimate: {row['no_estimate']}", "", "", "", ""]
-    dates = " / ".join(
-        _when(row[f"saturated_{q}"], row["now"], frequency, end) for q in ("q10", "q50", "q90")
-    )
-    if row["no_estimate"] is not None:
-        return [
-            row["chip"],
-            row["scope"],
-            _percent(row["p_saturated_now"]),
-            dates,
-            _percent(row["p_never"]),
-            f"no estimate: {row['no_estimate']}",
-            "",
-            "",
-        ]
+        return [row["chip"], "any", f"no: {row['reason'].split('; ')[0]}", *[""] * 6]
+    if row["p_any_window"] is None:
+        why = row["no_estimate"].split("; ")[0].removeprefix(f"{row['chip']}: ")
+        return [row["chip"], "any", f"yes ({why})", *[""] * 6]
     return [
         row["chip"],
         row["scope"],
+        "yes",
         _percent(row["p_saturated_now"]),
-        dates,
+        _dates([row[f"saturated_{q}"] for q in ("q10", "q50", "q90")], frequency, end),
         _percent(row["p_never"]),
         _window(row, frequency, end),
         " / ".join(_units(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
@@ -88,17 +78,18 @@ def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
     ]
 
 
-def _when(day: dt.date | None, now: dt.date, frequency: Frequency, end: dt.date) -> str:
-    if day is None:
-        return f"not before {label(end, frequency)}"
-    return f"met by {label(day, frequency)}" if day <= now else label(day, frequency)
+def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -> str:
+    """Quantile dates; from the first censored one on, "not before" the end of the horizon."""
+    known = [label(day, frequency) for day in days if day is not None]
+    censored = [f"not before {label(end, frequency)}"] if len(known) < len(days) else []
+    return " / ".join(known + censored)
 
 
 def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
     if row["window_opens"] is None:
-        return f"none by {label(end, frequency)} (any {_percent(row['p_any_window'])})"
+        return f"none (any: {_percent(row['p_any_window'])})"
     closes = row["window_closes"]
-    until = f"open at {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
+    until = f"past {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
     return f"{label(row['window_opens'], frequency)} {until}"
 
 
@@ -124,7 +115,9 @@ def print_cap_readings(console: Console, readings: pl.DataFrame, *, policy: str)
     rows = readings.filter(pl.col("policy") == policy) if readings.height else readings
     if rows.is_empty():
         return
-    table = Table(title=f"readings of the cap, {policy}", title_justify="left", title_style="bold")
+    table = Table(
+        title=f"readings of the cap, {policy}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
     for name in ("chip", "counts", "period", "cap by now 10/50/90 %", "exportable by the horizon 10/50/90 %"):
         table.add_column(name)
     for row in rows.iter_rows(named=True):
@@ -140,7 +133,7 @@ def print_cap_readings(console: Console, readings: pl.DataFrame, *, policy: str)
 
 def print_table(console: Console, table: pl.DataFrame, *, title: str, digits: int = 3) -> None:
     """Print a small table as it is."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for name, dtype in table.schema.items():
         shown.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
     for row in table.iter_rows():

@@ -23,6 +23,11 @@ def simulated(model, horizon, paths=4000):
     return np.asarray(model.simulate(horizon, paths, seed=1), dtype=float)
 
 
+@pytest.fixture
+def undamped(monkeypatch):
+    monkeypatch.setattr(linear_models, "DAMPING", 1.0)
+
+
 def assert_agrees(model, paths):
     """Mean within 5 standard errors, standard deviation within 5 % (4.5 standard errors) of a simulation."""
     horizon = paths.shape[1]
@@ -41,6 +46,7 @@ def test_exponential_smoothing_agrees_with_its_simulation(components, season, mo
 
 
 @pytest.mark.parametrize(("season_length", "season"), [(1, 0.0), (4, 1.0)])
+@pytest.mark.usefixtures("undamped")
 def test_arima_agrees_with_its_simulation(season_length, season, monkeypatch):
     series = rough_series(40, trend=0.05, season=season)
     with warnings.catch_warnings():
@@ -50,6 +56,7 @@ def test_arima_agrees_with_its_simulation(season_length, season, monkeypatch):
     assert_agrees(fit("AutoARIMA", series, season_length), simulated(own, 10))
 
 
+@pytest.mark.usefixtures("undamped")
 def test_the_dynamic_theta_model_agrees_with_its_simulation(monkeypatch):
     series = rough_series(16, trend=0.1)
     own = AutoTheta(season_length=1, model="DOTM").fit(series)
@@ -66,6 +73,14 @@ def test_the_static_theta_models_are_smoothing_with_drift():
 def test_seasons_do_not_widen_the_theta_model():
     series = rough_series(40, season=5.0, noise=0.1)
     assert fit("AutoTheta", series, 4).sigma < 0.5
+
+
+@pytest.mark.parametrize("name", ["AutoARIMA", "AutoTheta"])
+def test_a_trend_fades_from_step_to_step(name):
+    series = np.arange(24) * 0.3 + 0.01 * np.sin(np.arange(24) * 12.3)
+    growth = np.diff(fit(name, series, 1).mean(10))
+    np.testing.assert_allclose(growth[1:] / growth[:-1], linear_models.DAMPING, rtol=0.02)
+    assert growth[0] > 0.1
 
 
 def test_the_seasonal_naive_forecast_repeats_the_season_and_adds_errors_up():

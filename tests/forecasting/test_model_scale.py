@@ -39,13 +39,30 @@ def flows(orders, capacity):
 
 
 @settings(deadline=None, max_examples=50)
-@given(
-    st.sampled_from([("orders", "capacity"), ("a", "b")]),
-    arrays(np.float64, (2, 6), elements=st.floats(1e-2, 1e6)),
-)
-def test_restoring_the_scaled_history_gives_the_history(variates, values):
-    item = scaled(values, variates)
+@given(arrays(np.float64, (2, 6), elements=st.floats(1e-2, 1e6)))
+def test_restoring_the_scaled_history_gives_the_history(values):
+    item = scaled(values, ("a", "b"))
     np.testing.assert_allclose(item.restore(np.stack(item.series, axis=-1)[None])[0].T, values, rtol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(np.float64, (2, 6), elements=st.floats(1e-2, 1e6)))
+def test_flows_above_those_at_the_origin_are_restored(values):
+    ratio, capacity = -np.sort(-values, axis=1)
+    item = flows(ratio / 1e4 * capacity, capacity)
+    found = item.restore(np.stack(item.series, axis=-1)[None])[0].T
+    np.testing.assert_allclose(found, [ratio / 1e4 * capacity, capacity], rtol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.01, 1.0), st.floats(0.01, 3.0))
+def test_flows_fall_at_the_rate_at_which_they_would_rise_and_never_to_zero(share, ratio):
+    item = flows([100.0 * ratio, share * 100.0 * ratio], [100.0, share * 100.0])
+    step = 1e-6
+    fallen, here, risen = item.restore(np.array([[[-step] * 2, [0.0] * 2, [step] * 2]]))[0]
+    np.testing.assert_allclose(here - fallen, risen - here, rtol=1e-3)
+    assert (fallen < here).all()
+    assert (item.restore(np.full((1, 1, 2), -1.0)) > 0).all()
 
 
 @settings(deadline=None, max_examples=50)
@@ -80,7 +97,9 @@ def test_an_item_that_never_sold_stays_at_zero():
 
 def test_orders_are_never_negative_on_a_path():
     item = flows([50.0, 40.0], [100.0, 90.0])
-    assert (item.restore(np.full((1, 1, 2), -20.0)) == 0).all()
+    paths = item.restore(np.linspace(-1e3, 1.0, 50)[None, :, None] * np.ones(2))
+    assert (paths >= 0).all()
+    assert (np.diff(paths, axis=1) >= 0).all()
 
 
 def test_a_series_that_was_never_negative_does_not_turn_negative_and_others_may():

@@ -29,7 +29,9 @@ def test_failing_writer_leaves_the_previous_file_whole_and_nothing_beside_it(tmp
         beside.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StepError, match=r"panel\.parquet: the file cannot be written: No space left on device"):
+    with pytest.raises(
+        StepError, match=r"panel\.parquet: the file cannot be written: No space left on device"
+    ):
         write_atomic(path, fail_half_way)
     assert path.read_text() == "before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["panel.parquet"]

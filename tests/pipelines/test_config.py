@@ -64,7 +64,10 @@ def test_sources_of_the_reference_tables_name_publisher_licence_and_date():
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("forecast.horizn=3", r"--set forecast.horizn: unknown key: found 'horizn'; did you mean 'horizon'\?"),
+        (
+            "forecast.horizn=3",
+            r"--set forecast.horizn: unknown key: found 'horizn'; did you mean 'horizon'\?",
+        ),
         ("forecast.horizon=0", "--set forecast.horizon: .*greater than or equal to 1: found 0"),
         ("forecast.horizon=abc", "--set forecast.horizon: .*integer.*found 'abc'"),
         ("data.asumptions.x=2", "unknown key: found 'asumptions'; did you mean 'assumptions'"),
@@ -119,7 +122,9 @@ def test_broken_file_is_refused_with_its_name(tmp_path, text, sentence):
 
 
 def test_missing_file_is_refused_with_the_names_there_are():
-    with pytest.raises(InputError, match="no such experiment file: expected a path, or one of .*quick.*found 'nope'"):
+    with pytest.raises(
+        InputError, match="no such experiment file: expected a path, or one of .*quick.*found 'nope'"
+    ):
         resolve("nope")
 
 

@@ -29,7 +29,9 @@ def test_server_that_does_not_answer_is_named_within_seconds():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     started = time.monotonic()
-    with pytest.raises(StepError, match=f"the MLflow server at http://127.0.0.1:{port} does not answer") as failed:
+    with pytest.raises(
+        StepError, match=f"the MLflow server at http://127.0.0.1:{port} does not answer"
+    ) as failed:
         Tracker(f"http://me:secret@127.0.0.1:{port}", "tests")
     assert "secret" not in str(failed.value)
     assert time.monotonic() - started < 15

@@ -1,0 +1,31 @@
+"""Shared fixtures: the default public panel, built once per session."""
+
+from typing import NamedTuple
+
+import polars as pl
+import pytest
+
+from forecasting.public_panel import BookSettings, PublicSources
+
+
+class PublicPanel(NamedTuple):
+    """The default panel with every vintage, due to delivered, and what both were built from."""
+
+    panel: pl.DataFrame
+    ratios: pl.DataFrame
+    sources: PublicSources
+    assumptions: object
+    books: BookSettings
+
+
+@pytest.fixture(scope="session")
+def public() -> PublicPanel:
+    from pipelines.config import resolve  # noqa: PLC0415 - heavy, and only some tests need it
+    from pipelines.etl import public_panel, public_sources  # noqa: PLC0415
+
+    data = resolve().data
+    panel, ratios = public_panel(data)
+    books = BookSettings(
+        clouds=data.clouds, books_from=data.books_from, calm_from=data.calm_from, calm_to=data.calm_to
+    )
+    return PublicPanel(panel, ratios, public_sources(), data.assumptions, books)

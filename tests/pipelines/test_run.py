@@ -1,0 +1,205 @@
+"""The whole pipeline on the embedded data: lineage, artifacts, and agreement with what is known of the world."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from pipelines.artifacts import read_table
+from pipelines.etl import run_etl
+from pipelines.forecast import run_forecast
+from pipelines.report import print_answer, print_cap_readings
+from pipelines.run import markdown
+from pipelines.tracking import STEP_TAG, UPSTREAM_TAG
+from pipelines.windows import run_windows
+from rich.console import Console
+
+from forecasting import reference
+from forecasting.errors import InputError
+from forecasting.path_table import from_table
+from forecasting.periods import Frequency
+
+MODEL_STEPS = {"etl": None, "backtest": "etl", "forecast": "etl", "windows": "forecast"}
+
+
+def artifact(tracker, run_id, name):
+    with tracker.artifact(run_id, name) as path:
+        return read_table(path)
+
+
+def windows_of(whole_run, **keys):
+    table = whole_run.windows.tables["windows"]
+    return table.filter(*(pl.col(key) == value for key, value in keys.items()))
+
+
+def estimate(metric):
+    rows = reference.load("published_estimates").filter(pl.col("metric") == metric).collect()
+    assert rows.height, metric
+    return rows
+
+
+def test_every_step_is_a_finished_run_under_the_parent_that_names_its_upstream(whole_run, tracker):
+    for step, upstream in MODEL_STEPS.items():
+        run = tracker.client.get_run(whole_run.run_ids[step])
+        assert run.info.status == "FINISHED"
+        assert run.data.tags[STEP_TAG] == step
+        assert run.data.tags["mlflow.parentRunId"] == whole_run.run_ids["run"]
+        assert run.data.tags.get(UPSTREAM_TAG) == (whole_run.run_ids[upstream] if upstream else None)
+
+
+@pytest.mark.parametrize(
+    ("step", "names"),
+    [
+        ("etl", ["panel"]),
+        ("forecast", ["paths"]),
+        ("windows", ["saturation", "windows"]),
+        ("backtest", ["scores", "leaderboard", "known_case"]),
+    ],
+)
+def test_artifacts_are_there_with_their_csv_twins(whole_run, tracker, step, names):
+    found = {entry.path for entry in tracker.client.list_artifacts(whole_run.run_ids[step])}
+    for name in names:
+        assert f"{name}.parquet" in found
+        assert {f"{name}.csv", f"{name}.csv.gz"} & found
+
+
+def test_input_datasets_carry_the_digest_of_what_was_read(whole_run, tracker):
+    digest = tracker.digest(whole_run.run_ids["etl"], "panel")
+    inputs = tracker.client.get_run(whole_run.run_ids["forecast"]).inputs.dataset_inputs
+    assert [(entry.dataset.name, entry.dataset.digest) for entry in inputs] == [("panel", digest[:36])]
+
+
+def test_saturation_curves_have_the_period_as_step(whole_run, tracker):
+    history = tracker.client.get_metric_history(whole_run.run_ids["windows"], "p_saturated/H200/bis_2026_01")
+    table = whole_run.windows.tables["saturation"].filter(
+        pl.col("item_id") == "H200", pl.col("policy") == "bis_2026_01"
+    )
+    stored = {metric.step: metric.value for metric in history}
+    assert stored == pytest.approx(dict(table.select("step", "p_saturated").iter_rows()))
+
+
+def test_etl_is_idempotent(context, whole_run, tracker):
+    again = run_etl(context)
+    assert tracker.digest(again.run_id, "panel") == tracker.digest(whole_run.run_ids["etl"], "panel")
+
+
+def test_windows_of_stored_paths_are_those_of_the_run(context, whole_run):
+    again = run_windows(context, whole_run.run_ids["forecast"])
+    assert again.tables["windows"].equals(whole_run.windows.tables["windows"])
+
+
+def test_steps_refuse_runs_of_other_steps(context, whole_run):
+    with pytest.raises(InputError, match="the run is of another step: expected forecast, found etl"):
+        run_windows(context, whole_run.run_ids["etl"])
+    with pytest.raises(InputError, match="the run is of another step: expected etl, found windows"):
+        run_forecast(context, whole_run.run_ids["windows"])
+
+
+def test_step_copies_its_files_to_the_out_folder(context, tmp_path):
+    run_etl(replace(context, out=tmp_path / "out"))
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "panel.parquet",
+        "panel.csv",
+        "due_to_delivered.parquet",
+        "due_to_delivered.csv",
+        "settings.yaml",
+    }
+
+
+def test_paths_table_reads_back_as_the_paths_of_the_forecast(whole_run, tracker):
+    table = artifact(tracker, whole_run.run_ids["forecast"], "paths.parquet")
+    paths = from_table(table.sample(fraction=1, shuffle=True, seed=3), frequency=Frequency.QUARTER)
+    assert (paths.paths, paths.horizon) == (60, 6)
+    assert (paths.future[..., :2] >= 0).all()
+
+
+def test_both_scopes_are_reported_for_every_chip(whole_run):
+    scopes = windows_of(whole_run, policy="bis_2026_01").group_by("chip").agg(pl.col("scope").sort())
+    assert scopes.height >= 8
+    assert set(map(tuple, scopes["scope"].to_list())) == {("portfolio", "product")}
+
+
+def test_eligibility_is_that_of_the_rule(whole_run):
+    rows = windows_of(whole_run, policy="bis_2026_01", scope="product")
+    eligible = dict(rows.select("chip", "eligible").iter_rows())
+    assert {chip: eligible[chip] for chip in ("H200", "MI325X", "B200", "MI355X")} == {
+        "H200": True,
+        "MI325X": True,
+        "B200": False,
+        "MI355X": False,
+    }
+    assert "TPP 36,000 is not below 21,000" in rows.filter(pl.col("chip") == "B200")["reason"][0]
+
+
+def test_portfolio_scope_is_not_saturated_in_2026(whole_run):
+    # Vendor statements in published_estimates: supply-constrained into fiscal 2028 (CFO, 2026-08-26).
+    assert estimate("vendor_statement_portfolio_supply").height == 1
+    table = whole_run.windows.tables["saturation"].filter(
+        pl.col("policy") == "bis_2026_01",
+        pl.col("item_id").is_in(["portfolio/nvidia", "portfolio/us"]),
+        pl.col("timestamp") <= dt.date(2026, 12, 31),
+    )
+    assert table.height == 2 * 5
+    assert table["p_saturated"].max() < 0.2
+
+
+def test_lead_time_of_the_portfolio_is_near_the_published_one_for_blackwell(whole_run):
+    published = estimate("blackwell_lead_time")  # 3 to 7 months, press, January 2026
+    low, high = published["value_low"][0] * 4.35, published["value_high"][0] * 4.35
+    table = whole_run.windows.tables["lead_time"].filter(
+        pl.col("item_id") == "portfolio/nvidia", pl.col("timestamp") == dt.date(2025, 12, 31)
+    )
+    assert low < table["weeks_q50"][0] < high
+
+
+def cap_median(whole_run, counts, period):
+    rows = whole_run.windows.tables["cap_readings"].filter(
+        pl.col("policy") == "bis_2026_01",
+        pl.col("chip") == "H200",
+        pl.col("counts") == counts,
+        pl.col("period") == period,
+    )
+    return rows["cap_units_q50"][0], rows["cap_units_q10"][0], rows["cap_units_q90"][0]
+
+
+def test_cap_since_launch_for_hopper_is_near_the_published_figures(whole_run):
+    # Published: 817,000 to 900,000 H200-equivalents for Hopper, 900,000 to 1,000,000 for H200 (2026). They
+    # count Hopper shipments of the H200's time; so does the reading "family", after the launch quarter.
+    published = pl.concat([estimate("cap_under_50pct_hopper_h200"), estimate("cap_under_50pct_h200")])
+    middle, low, high = cap_median(whole_run, "family", "since_launch")
+    assert published["value_low"].min() * 0.9 < middle < published["value_high"].max() * 1.1
+    assert low < published["value_low"].min()
+    assert high > published["value_high"].max()
+
+
+def test_cap_of_the_same_period_is_one_to_two_orders_smaller(whole_run):
+    since_launch = cap_median(whole_run, "family", "since_launch")[0]
+    same_period = cap_median(whole_run, "family", "same_period")[0]
+    assert 10 <= since_launch / max(same_period, 1.0) <= 1000
+    assert np.log10(since_launch / same_period) == pytest.approx(2, abs=1)
+
+
+def test_terminal_table_has_a_row_for_every_chip_scope_and_policy(whole_run):
+    console = Console(width=200, record=True, file=io.StringIO())
+    tables = whole_run.windows.tables
+    print_answer(console, tables["windows"], frequency=Frequency.QUARTER, end=dt.date(2027, 6, 30))
+    print_cap_readings(console, tables["cap_readings"], policy="bis_2026_01")
+    text = console.export_text()
+    for name in ("bis_2026_01", "presumption_of_denial", "since launch (stated)", "same period"):
+        assert name in text
+    for chip in ("H200", "MI325X", "MI300X", "H100"):
+        lines = [line.split() for line in text.splitlines() if line.split()[:1] == [chip]]
+        assert {"product", "portfolio"} <= {line[1] for line in lines}
+    assert "all chips" in text
+    assert "not before 2027Q2" in text
+
+
+def test_answer_is_told_on_the_page_of_the_parent_run(whole_run, tracker):
+    note = tracker.client.get_run(whole_run.run_ids["run"]).data.tags["mlflow.note.content"]
+    assert note == markdown(whole_run.windows.tables["windows"])
+    assert "| bis_2026_01 | H200 | product |" in note
