@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 
 import pytest
+from rich.console import Console
+
 from pipelines.config import resolve
 from pipelines.context import Context
 from pipelines.tracking import Tracker
-from rich.console import Console
 
 SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_as_of=2025-03-31"]
 

@@ -6,10 +6,10 @@ import os
 
 import polars as pl
 import pytest
-from pipelines.artifacts import DIGEST_KEY, check_writable, read_table, write_atomic, write_json, write_table
 
 from forecasting.errors import InputError, StepError
 from forecasting.panel import content_digest
+from pipelines.artifacts import DIGEST_KEY, check_writable, read_table, write_atomic, write_json, write_table
 
 TABLE = pl.DataFrame({"item_id": ["a", "b"], "value": [1.0, 2.5]})
 

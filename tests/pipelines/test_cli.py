@@ -1,4 +1,4 @@
-"""The command line: whatever is wrong ends in one sentence, the right exit status, and nothing half-written."""
+"""The command line: whatever is wrong ends in one sentence, the right exit status, nothing half-written."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import sys
 
 import polars as pl
 import pytest
-from pipelines.cli import app
 from typer.testing import CliRunner
+
+from pipelines.cli import app
 
 SERIES = pl.DataFrame(
     {

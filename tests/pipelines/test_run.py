@@ -1,4 +1,4 @@
-"""The whole pipeline on the embedded data: lineage, artifacts, and agreement with what is known of the world."""
+"""The whole pipeline on the embedded data: lineage, artifacts, agreement with what is known of the world."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
+
+from forecasting import reference
+from forecasting.errors import InputError
+from forecasting.path_table import from_table
+from forecasting.periods import Frequency
 from pipelines.artifacts import read_table
 from pipelines.etl import run_etl
 from pipelines.forecast import run_forecast
@@ -16,12 +22,6 @@ from pipelines.report import print_answer, print_cap_readings
 from pipelines.run import markdown
 from pipelines.tracking import STEP_TAG, UPSTREAM_TAG
 from pipelines.windows import run_windows
-from rich.console import Console
-
-from forecasting import reference
-from forecasting.errors import InputError
-from forecasting.path_table import from_table
-from forecasting.periods import Frequency
 
 MODEL_STEPS = {"etl": None, "backtest": "etl", "forecast": "etl", "windows": "forecast"}
 

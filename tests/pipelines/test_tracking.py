@@ -6,9 +6,9 @@ import socket
 import time
 
 import pytest
-from pipelines.tracking import Tracker, resolve_uri, ui_command, without_password
 
 from forecasting.errors import InputError, StepError
+from pipelines.tracking import Tracker, resolve_uri, ui_command, without_password
 
 
 def test_uri_comes_from_the_settings_then_the_environment_then_the_default(monkeypatch):
