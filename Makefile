@@ -20,7 +20,8 @@ fmt: .venv/.installed
 	$(BIN)/ruff format .
 
 bench: .venv/.installed
-	$(BIN)/python benchmarks/run_and_windows.py
+	$(BIN)/python benchmarks/commands.py
+	$(BIN)/python benchmarks/windows.py
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("overspill needs Python 3.11 or newer, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

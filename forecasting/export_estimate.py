@@ -5,13 +5,14 @@ P paths, T periods of the chip from its own start to the horizon, H steps after 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from forecasting.chips import Chip, catalogue, chip
-from forecasting.history import Floats
-from forecasting.market import H100E_CHIP, Market, counted_shipments, right_aligned
+from forecasting.history import Bools, Floats
+from forecasting.market import H100E_CHIP, WORKERS, Market, counted_shipments, right_aligned
+from forecasting.path_chunks import join_paths, map_path_chunks
 from forecasting.periods import DAYS_PER_WEEK
 from forecasting.policy import Policy, duty_rate, in_effect
 from forecasting.policy_terms import Cap
@@ -76,26 +77,27 @@ def estimate_windows(
         if policy.cap is None
         else counted_shipments(exported, policy.cap.counts, markets.counted, product)
     )
-    inputs = WindowInputs(
-        surplus=product.flow.surplus,
-        us_shipments=counted,
-        saturated_confirmed=met,
-        eligible=True,
-        in_effect=in_effect(policy, product.all_timestamps),
-        unsold_stock=terms.unsold_stock,
-        exported_so_far=terms.exported_so_far,
-        licence_limit=terms.licence_left,
-        first_step=product.origin_column + 1,
-    )
-    paths = export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
+    effective = in_effect(policy, product.all_timestamps)
+
+    def windows_of(surplus: Floats, us_shipments: Floats, confirmed: Bools) -> WindowPaths:
+        inputs = WindowInputs(
+            surplus=surplus,
+            us_shipments=us_shipments,
+            saturated_confirmed=confirmed,
+            eligible=True,
+            in_effect=effective,
+            unsold_stock=terms.unsold_stock,
+            exported_so_far=terms.exported_so_far,
+            licence_limit=terms.licence_left,
+            first_step=product.origin_column + 1,
+        )
+        return export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
+
+    parts = map_path_chunks(windows_of, product.flow.surplus, counted, met, workers=WORKERS)
+    paths = join_paths(parts)
     return ExportEstimate(
         paths=paths, summary=summarise(paths, confidence=confidence, quantile_levels=quantile_levels)
     )
-
-
-def with_cap(policy: Policy, cap: Cap | None) -> Policy:
-    """The same policy under another reading of its cap."""
-    return replace(policy, cap=cap)
 
 
 def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) -> Floats:

@@ -133,8 +133,10 @@ def _seasonal_naive(series: Floats, season_length: int) -> LinearModel:
 def _auto_ets(series: Floats, season_length: int) -> LinearModel:
     """Additive-error exponential smoothing without trend or with a damped one, by corrected AIC.
 
-    A unit error moves the step j later by `alpha + beta (phi + ... + phi^j) + gamma [m divides j]`
-    (Hyndman, Koehler, Ord and Snyder 2008, chapter 6, with the trend's smoothing written as beta).
+    The mean is `level + slope (phi + ... + phi^h) + season`; a unit error moves the step j later by
+    `alpha + beta (phi + ... + phi^j) + gamma [m divides j]` (Hyndman, Koehler, Ord and Snyder 2008, ch. 6,
+    with the trend's smoothing written as beta). `predict` of statsforecast 2.1 takes `2 phi + phi^2 + ...`
+    for a damped slope, at odds with its own `simulate`, hence the states are read here.
     """
     m = season_length if season_length <= ETS_MAX_SEASON else 1
     fitted = [
@@ -143,6 +145,13 @@ def _auto_ets(series: Floats, season_length: int) -> LinearModel:
     ]
     best = min(fitted, key=lambda model: float(np.nan_to_num(model.model_["aicc"], nan=np.inf)))
     alpha, beta, gamma, phi = np.nan_to_num(best.model_["par"][:4])
+    level, *states = best.model_["states"][-1]
+    slope = states.pop(0) if phi else 0.0
+    seasons = np.array(states[::-1]) if states else np.zeros(1)
+
+    def mean(horizon: int) -> Floats:
+        steps = np.arange(horizon)
+        return np.asarray(level + slope * np.cumsum(phi ** (steps + 1)) + seasons[steps % len(seasons)])
 
     def weights(horizon: int) -> Floats:
         lag = np.arange(horizon)
@@ -150,9 +159,7 @@ def _auto_ets(series: Floats, season_length: int) -> LinearModel:
         return np.where(lag == 0, 1.0, alpha + trend + gamma * (lag % m == 0))
 
     return LinearModel(
-        lambda horizon: _mean(best, horizon),
-        lambda horizon: _toeplitz(weights(horizon)),
-        float(np.sqrt(best.model_["sigma2"])),
+        mean, lambda horizon: _toeplitz(weights(horizon)), float(np.sqrt(best.model_["sigma2"]))
     )
 
 
@@ -206,8 +213,9 @@ def _auto_theta(series: Floats, season_length: int) -> LinearModel:
 def _theta_response(horizon: int, observations: int, alpha: float, theta: float, *, dynamic: bool) -> Floats:
     """Response [H, H] of a theta model.
 
-    Static: an error moves the level by alpha. Dynamic: also the running mean and slope of the line
-    (Fiorucci et al. 2016, International Journal of Forecasting 32:1151).
+    Static: an error moves the level by alpha. Dynamic: also the regression line through all values so far
+    (Fiorucci et al. 2016, International Journal of Forecasting 32:1151; `simulate` of statsforecast 2.1 updates
+    the slope with the new mean where they, and its own `predict`, use the old one).
     """
     if not dynamic:
         return _toeplitz(np.where(np.arange(horizon) == 0, 1.0, alpha))
@@ -218,8 +226,8 @@ def _theta_response(horizon: int, observations: int, alpha: float, theta: float,
         line = intercept * (1 - alpha) ** i + slope * (1 - (1 - alpha) ** (i + 1)) / alpha
         response[:, h] = y = level + (1 - 1 / theta) * line + errors
         level = alpha * y + (1 - alpha) * level
-        mean = (i * mean + y) / (i + 1)
         slope = ((i - 1) * slope + 6 * (y - mean) / (i + 1)) / (i + 2)
+        mean = (i * mean + y) / (i + 1)
         intercept = mean - slope * (i + 2) / 2
     return response
 

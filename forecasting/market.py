@@ -6,6 +6,7 @@ P paths, T periods of an item from its own start to the horizon, of which the la
 from __future__ import annotations
 
 import datetime as dt
+import os
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,12 +16,14 @@ from forecasting.chips import Chip, chip
 from forecasting.errors import InputError
 from forecasting.forecaster import PathSet
 from forecasting.history import Bools, Floats
+from forecasting.path_chunks import join_paths, map_path_chunks
 from forecasting.periods import Frequency, period_ends
 from forecasting.policy_terms import CapCounts, SupplyRule
 from forecasting.saturation import confirmed, saturated
 from forecasting.stock_flow import Flow, flow, lead_time_weeks
 
 PORTFOLIO = "portfolio/"
+WORKERS = os.cpu_count() or 1  # threads over slices of the paths
 US_PORTFOLIO = "portfolio/us"
 H100E_CHIP = "H100"  # one H100-equivalent has the TPP of this chip
 
@@ -54,7 +57,7 @@ class Market:
     @cached_property
     def flow(self) -> Flow:
         """Backlog, shipments and surplus [P, T], from an empty backlog at the item's start."""
-        return flow(self.orders, self.capacity)
+        return join_paths(map_path_chunks(flow, self.orders, self.capacity, workers=WORKERS))
 
     @cached_property
     def shipments(self) -> Floats:
@@ -82,11 +85,15 @@ class Market:
 
     def demand_met(self, rule: SupplyRule) -> Bools:
         """Whether demand is saturated, and has been for as long as the rule asks [P, T]."""
-        state = saturated(
-            self.flow, self.orders, self.capacity, rule=rule, weeks_per_period=self.frequency.weeks
-        )
-        met: Bools = confirmed(state, rule.hold_periods)
-        return met
+
+        def held(orders: Floats, capacity: Floats, *flows: Floats) -> Bools:
+            state = saturated(
+                Flow(*flows), orders, capacity, rule=rule, weeks_per_period=self.frequency.weeks
+            )
+            return np.asarray(confirmed(state, rule.hold_periods))
+
+        parts = map_path_chunks(held, self.orders, self.capacity, *self.flow, workers=WORKERS)
+        return np.concatenate(parts)
 
     @property
     def lead_time(self) -> Floats:

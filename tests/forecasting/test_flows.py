@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from scipy.stats import norm
 
 from forecasting.assumptions import Assumption, PublicAssumptions
@@ -81,6 +82,11 @@ def flows(series, a=None, **terms):
     return table.collect().sort("item_id", "timestamp")
 
 
+def assert_same(one, other):
+    """Equal but for the last bits, which depend on how rows fall into vector registers."""
+    assert_frame_equal(one, other, rel_tol=1e-12, abs_tol=1e-12)
+
+
 def flows_by_loop(amounts, ratio, a):
     """Oracle: one item's envelope, state, capacity and orders, quarter by quarter."""
     rows = []
@@ -142,14 +148,14 @@ def test_orders_equal_shipments_in_slack_once_the_standing_backlog_is_gone(amoun
 @given(
     past=AMOUNTS,
     futures=st.tuples(AMOUNTS, AMOUNTS),
-    ratio=st.lists(st.floats(0.5, 2.0), min_size=24, max_size=24),
+    ratio=RATIO.map(lambda ratio: ratio * 2),
 )
 def test_no_figure_changes_because_of_a_later_one(past, futures, ratio):
     one, other = (
         flows({"H200": past + future}, ratio=ratio, down=0.1, up=0.2).head(len(past)) for future in futures
     )
-    assert one.equals(other)
-    assert one.equals(flows({"H200": past}, ratio=ratio, down=0.1, up=0.2))
+    assert_same(one, other)
+    assert_same(one, flows({"H200": past}, ratio=ratio, down=0.1, up=0.2))
 
 
 @FEW
@@ -159,7 +165,7 @@ def test_the_order_of_rows_is_irrelevant_to_flows(series, order):
     places = list(range(frame.height))
     order.shuffle(places)
     shuffled = orders_and_capacity(frame[places].lazy(), assumptions(), weeks_per_period=WEEKS).collect()
-    assert shuffled.sort("item_id", "timestamp").equals(flows(series))
+    assert_same(shuffled.sort("item_id", "timestamp"), flows(series))
 
 
 @FEW
@@ -168,7 +174,7 @@ def test_items_and_vintages_do_not_touch_each_other(series):
     earlier = shipments({item: [1e9, *amounts] for item, amounts in series.items()})
     both = pl.concat([shipments(series), earlier.with_columns(vintage=pl.lit(dt.date(2020, 1, 1)))])
     table = orders_and_capacity(both, assumptions(), weeks_per_period=WEEKS).collect()
-    assert table.filter(pl.col("vintage") == VINTAGE).sort("item_id", "timestamp").equals(flows(series))
+    assert_same(table.filter(pl.col("vintage") == VINTAGE).sort("item_id", "timestamp"), flows(series))
 
 
 @FEW
@@ -216,8 +222,8 @@ def test_spreads_add_in_quadrature_by_hand():
 WIDER = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 
 
-def stretched(name, by):
-    """The default range of an assumption, narrowed to its middle by the shares `by` left of each side."""
+def narrowed(name, by):
+    """The default range of an assumption, of which only the shares `by` are left on either side."""
     value, low, high = DEFAULTS[name]
     return {name: (value, value - (value - low) * by[0], value + (high - value) * by[1])}
 
@@ -233,7 +239,7 @@ def stretched(name, by):
     name=st.sampled_from(["tight_lead_time_weeks", "capacity_decay"]),
 )
 def test_wider_ranges_give_wider_spreads_of_flows(series, by, name):
-    narrow, wide = flows(series, assumptions(**stretched(name, by))), flows(series)
+    narrow, wide = flows(series, assumptions(**narrowed(name, by))), flows(series)
     for spread in SPREADS:
         assert (wide[spread] >= narrow[spread] - 1e-12).all()
 
@@ -244,7 +250,7 @@ def test_each_range_reaches_the_spread_it_belongs_to():
         ("tight_lead_time_weeks", ("orders_down", "orders_up")),
         ("capacity_decay", ("capacity_down", "capacity_up")),
     ):
-        narrow, wide = flows(series, assumptions(**stretched(name, (0.0, 0.0)))), flows(series)
+        narrow, wide = flows(series, assumptions(**narrowed(name, (0.0, 0.0)))), flows(series)
         for spread in spreads:
             assert (wide[spread] - narrow[spread]).max() > 0.01
 
@@ -319,7 +325,7 @@ def test_us_shipments_agree_with_a_loop_over_owners(rows):
 def test_wider_shares_of_us_end_use_give_wider_spreads(rows, by, name):
     narrow, wide = (
         us_shipments(owners(rows), a).sort("item_id", "timestamp").collect()
-        for a in (assumptions(**stretched(name, by)), assumptions())
+        for a in (assumptions(**narrowed(name, by)), assumptions())
     )
     for spread in ("down", "up"):
         assert (wide[spread] >= narrow[spread] - 1e-12).all()
@@ -366,7 +372,7 @@ def test_the_split_widens_errors_by_the_range_of_its_midpoint():
 @given(by=WIDER)
 def test_a_wider_midpoint_range_gives_wider_spreads(by):
     wide = hopper([100.0] * 8)
-    narrow = hopper([100.0] * 8, assumptions(**stretched("h200_midpoint_quarters", by)))
+    narrow = hopper([100.0] * 8, assumptions(**narrowed("h200_midpoint_quarters", by)))
     for item in ("H100", "H200"):
         for spread in ("down", "up"):
             assert (wide[item][spread] >= narrow[item][spread] - 1e-12).all()

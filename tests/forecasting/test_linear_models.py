@@ -21,6 +21,12 @@ def simulated(model, horizon, paths=4000):
     return np.asarray(model.simulate(horizon, paths, seed=1), dtype=float)
 
 
+def use(model, name, monkeypatch):
+    """Let the module take this model, as it is, for what it has fitted itself."""
+    monkeypatch.setattr(model, "fit", lambda _: model)
+    monkeypatch.setattr(linear_models, name, lambda **_: model)
+
+
 @pytest.fixture
 def undamped(monkeypatch):
     monkeypatch.setattr(linear_models, "DAMPING", 1.0)
@@ -40,7 +46,7 @@ def test_exponential_smoothing_gives_the_simulated_paths_from_the_same_errors(co
     series = rough_series(40, trend=0.1, season=1.0)
     own = AutoETS(season_length=4, model=components.replace("d", ""), damped="d" in components).fit(series)
     own.model_["par"][:3] = np.where(np.isnan(own.model_["par"][:3]), np.nan, [0.5, 0.2, 0.3])
-    monkeypatch.setattr(linear_models, "AutoETS", lambda **_: own)
+    use(own, "AutoETS", monkeypatch)
     model = fit("AutoETS", series, 4)
     errors = np.random.default_rng(1).normal(0, model.sigma, (50, 10))
     np.testing.assert_allclose(simulated(own, 10, paths=50), model.mean(10) + errors @ model.response(10))
@@ -53,22 +59,32 @@ def test_arima_agrees_with_its_simulation(season_length, season, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         own = AutoARIMA(season_length=season_length, max_d=1).fit(series)
-    monkeypatch.setattr(linear_models, "AutoARIMA", lambda **_: own)
+    use(own, "AutoARIMA", monkeypatch)
     assert_agrees(fit("AutoARIMA", series, season_length), simulated(own, 10))
 
 
 @pytest.mark.usefixtures("undamped")
-def test_the_dynamic_theta_model_gives_the_simulated_paths_from_the_same_errors(monkeypatch):
+def test_the_dynamic_theta_model_is_smoothing_plus_a_line_regressed_anew_at_every_step(monkeypatch):
     series = rough_series(16, trend=0.1)
     own = AutoTheta(season_length=1, model="DOTM").fit(series)
-    own.model_["par"].update(alpha=0.4, theta=3.0)
-    monkeypatch.setattr(linear_models, "AutoTheta", lambda **_: own)
+    alpha, theta = 0.4, 3.0
+    own.model_["par"].update(alpha=alpha, theta=theta)
+    use(own, "AutoTheta", monkeypatch)
     model = fit("AutoTheta", series, 1)
-    rng = np.random.default_rng(1)
-    errors = np.stack([rng.normal(0, model.sigma, 50) for _ in range(10)], axis=1)
-    paths = simulated(own, 10, paths=50)
-    deviations = errors @ model.response(10)
-    np.testing.assert_allclose(paths - paths.mean(axis=0), deviations - deviations.mean(axis=0), atol=1e-5)
+
+    def path(errors):
+        values, level = list(series), own.model_["states"][-1][0]
+        for error in errors:
+            n = len(values)
+            slope, intercept = np.polyfit(np.arange(1, n + 1), values, 1)
+            line = intercept * (1 - alpha) ** n + slope * (1 - (1 - alpha) ** (n + 1)) / alpha
+            values.append(level + (1 - 1 / theta) * line + error)
+            level = alpha * values[-1] + (1 - alpha) * level
+        return values[-len(errors) :]
+
+    errors = np.random.default_rng(1).normal(0, model.sigma, (5, 10))
+    expected = [path(row) for row in errors]
+    np.testing.assert_allclose(model.mean(10) + errors @ model.response(10), expected, rtol=1e-6)
 
 
 def test_the_static_theta_models_are_smoothing_with_drift():

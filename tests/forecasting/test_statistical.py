@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from forecasting import statistical
 from forecasting.errors import InputError
 from forecasting.history import exact_history
+from forecasting.model_scale import RATIO_OFFSET
 from forecasting.periods import Frequency
 from forecasting.scores import coverage
 from forecasting.statistical import (
     GROWTH_DEVIATIONS,
     GROWTH_MARGIN,
+    RATIO_MARGIN,
     SHRINKAGE,
     SeasonalNaiveForecaster,
     StatisticalForecaster,
@@ -170,15 +172,26 @@ def test_an_item_with_a_quiet_past_borrows_volatility_from_its_kin():
     assert widths[2] < 2 * widths[0]
 
 
-def test_runaway_growth_is_held_within_what_the_panel_has_seen():
-    values = np.exp(0.5 * np.arange(16.0) ** 1.3)[None, None]
+@pytest.mark.parametrize("direction", [1, -1])
+def test_runaway_growth_and_fall_are_held_within_what_the_panel_has_seen(direction):
+    logs = direction * 0.02 * np.arange(16.0) ** 2.2
     forecaster = StatisticalForecaster(StatisticalSettings(candidates=("AutoARIMA",)))
-    growth = np.log(sampled(panel(values), horizon=16, forecaster=forecaster) / values[0, 0, -1])[0, :, :, 0]
-    logs = np.log(values[0, 0])
+    paths = sampled(panel(np.exp(logs)[None, None]), horizon=16, paths=4000, forecaster=forecaster)
+    growth = np.abs(np.log(paths[0, :, :, 0]) - logs[-1])
     volatility = np.sqrt(np.mean(np.diff(logs) ** 2))
-    for h in range(16):
-        seen = GROWTH_MARGIN * (logs[-1] - logs[max(0, 14 - h)])
-        assert growth[:, h].max() <= max(seen, GROWTH_DEVIATIONS * volatility * np.sqrt(h + 1)) + 1e-9
+    for h in range(1, 17):
+        seen = max(abs(logs[k:] - logs[:-k]).max() for k in range(1, min(h, 15) + 1))
+        limit = max(GROWTH_MARGIN * seen, GROWTH_DEVIATIONS * volatility * np.sqrt(h))
+        assert growth[:, h - 1].max() <= limit + 1e-9
+    assert growth[:, -1].max() == pytest.approx(limit)
+
+
+def test_the_book_to_bill_stays_within_reach_of_the_highest_in_the_panel():
+    ratio = np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.5, (5, 16)), axis=1))
+    history = panel(np.stack([100 * ratio, np.full((5, 16), 100.0)], axis=1), ("orders", "capacity"))
+    paths = sampled(history, horizon=16, paths=2000)
+    highest = RATIO_MARGIN * (ratio.max() + RATIO_OFFSET) - RATIO_OFFSET
+    assert (paths[..., 0] / paths[..., 1]).max() == pytest.approx(highest)
 
 
 def test_variates_that_moved_together_do_so_in_the_future():
