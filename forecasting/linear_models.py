@@ -214,8 +214,8 @@ def _theta_response(horizon: int, observations: int, alpha: float, theta: float,
     """Response [H, H] of a theta model.
 
     Static: an error moves the level by alpha. Dynamic: also the regression line through all values so far
-    (Fiorucci et al. 2016, International Journal of Forecasting 32:1151; `simulate` of statsforecast 2.1 updates
-    the slope with the new mean where they, and its own `predict`, use the old one).
+    (Fiorucci et al. 2016, International Journal of Forecasting 32:1151; `simulate` of statsforecast 2.1
+    updates the slope with the new mean where they, and its own `predict`, use the old one).
     """
     if not dynamic:
         return _toeplitz(np.where(np.arange(horizon) == 0, 1.0, alpha))

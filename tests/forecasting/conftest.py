@@ -5,6 +5,7 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 
+from forecasting.assumptions import PublicAssumptions
 from forecasting.public_panel import BookSettings, PublicSources
 
 
@@ -14,14 +15,14 @@ class PublicPanel(NamedTuple):
     panel: pl.DataFrame
     ratios: pl.DataFrame
     sources: PublicSources
-    assumptions: object
+    assumptions: PublicAssumptions
     books: BookSettings
 
 
 @pytest.fixture(scope="session")
 def public() -> PublicPanel:
-    from pipelines.config import resolve  # noqa: PLC0415 - heavy, and only some tests need it
-    from pipelines.etl import public_panel, public_sources  # noqa: PLC0415
+    from pipelines.config import resolve  # heavy, and only some tests need it
+    from pipelines.etl import public_panel, public_sources
 
     data = resolve().data
     panel, ratios = public_panel(data)

@@ -24,7 +24,7 @@ from forecasting.public_panel import portfolio_ratios
 Q = Frequency.QUARTER
 START = dt.date(2023, 3, 31)
 VINTAGE = dt.date(2026, 10, 10)
-FEW = settings(deadline=None, max_examples=50)
+FEW = settings(deadline=None, max_examples=25)
 
 
 def quarter(step):

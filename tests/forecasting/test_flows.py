@@ -30,7 +30,7 @@ Q = Frequency.QUARTER
 START = dt.date(2023, 3, 31)
 VINTAGE = dt.date(2026, 4, 2)
 WEEKS = 13.0
-FEW = settings(deadline=None, max_examples=50)
+FEW = settings(deadline=None, max_examples=25)
 
 DEFAULTS = {
     "us_end_use_share": (0.85, 0.7, 1.0),
