@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from forecasting.backtest import score_item
+from forecasting.backtest import score_item, skill
 from forecasting.errors import InputError
 from forecasting.forecaster import PathForecaster, PathSet
 from forecasting.history import Floats
@@ -162,8 +162,9 @@ def _observed_step(came: Market, rule: SupplyRule, steps: int) -> int | None:
 def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
     """Mean scores per forecaster, best first, with the skill in CRPS against the best single model."""
     means = scores.group_by("forecaster").agg(pl.col(*SCORES).mean(), forecasts=pl.len())
-    best = means.filter(pl.col("forecaster").is_in(list(baselines)))["crps"].min()
-    return means.with_columns(skill=1 - pl.col("crps") / best).sort("crps", "forecaster")
+    best = min(means.filter(pl.col("forecaster").is_in(list(baselines)))["crps"])
+    skills = pl.Series("skill", [skill(score, best) for score in means["crps"]])
+    return means.with_columns(skills).sort("crps", "forecaster")
 
 
 def calibration(events: Sequence[Row], bins: int = 5) -> pl.DataFrame:

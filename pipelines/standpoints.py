@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from forecasting.backtest import rolling_splits
 from forecasting.errors import InputError
 from forecasting.forecaster import PathSet
 from forecasting.history import History
 from forecasting.market import Market, market
 from forecasting.panel import as_of, last_common_period, latest, to_history
-from forecasting.periods import add_periods, period_end, periods_between
+from forecasting.periods import add_periods, periods_between
 from pipelines.forecast import FLOWS, forecastable
 from pipelines.settings import Settings
 
@@ -75,25 +76,29 @@ def _outcomes(
 
 
 def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
-    """All standpoints of the backtest, oldest first.
+    """All standpoints of the backtest, at ends of periods, oldest first.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    step, frequency = settings.backtest.step, settings.data.step
+    backtest, frequency = settings.backtest, settings.data.step
     end = last_common_period(latest(panel.lazy()).collect())
-    day, found = settings.backtest.first_as_of, []
-    while day < end:
-        stood = standpoint(panel, day, settings)
-        found += [stood] if stood else []
-        day = add_periods(period_end(day, frequency), step, frequency)
+    splits = rolling_splits(
+        first_origin=backtest.first_as_of,
+        last_origin=add_periods(end, -1, frequency),
+        step=backtest.step,
+        horizon=backtest.horizon,
+        frequency=frequency,
+    )
+    stood = [standpoint(panel, split.as_of, settings) for split in splits]
+    found = [stand for stand in stood if stand is not None]
     if not found:
         raise InputError(
             "no day of the backtest has both a past to forecast from and an outcome",
             expected=f"a first day well before {end}",
-            found=str(settings.backtest.first_as_of),
+            found=str(backtest.first_as_of),
             where="backtest.first_as_of",
         )
     return found
