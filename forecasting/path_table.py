@@ -76,11 +76,11 @@ def from_table(table: pl.DataFrame, *, frequency: Frequency, where: str = "paths
             found=f"steps {first} to {last}",
             where=where,
         )
-    steps, numbers = np.arange(first, last + 1), table["path"].unique().sort().to_numpy()
+    steps, number = np.arange(first, last + 1), table["path"].n_unique()
     items, origins, values = [], [], []
     for part in table.sort("item_id", "path", "step").partition_by("item_id", maintain_order=True):
         item_id = str(part["item_id"][0])
-        values.append(_grid(part, variates, numbers=numbers, steps=steps, where=f"{where}, {item_id}"))
+        values.append(_grid(part, variates, paths=number, steps=steps, where=f"{where}, {item_id}"))
         items.append(item_id)
         origins.append(part.filter(pl.col("step") == 0)["timestamp"][0])
     return PathSet(
@@ -93,14 +93,11 @@ def from_table(table: pl.DataFrame, *, frequency: Frequency, where: str = "paths
     )
 
 
-def _grid(part: pl.DataFrame, variates: tuple[str, ...], *, numbers: Ints, steps: Ints, where: str) -> Floats:
+def _grid(part: pl.DataFrame, variates: tuple[str, ...], *, paths: int, steps: Ints, where: str) -> Floats:
     """One item's values [P, T, V], right-aligned, NaN before its start; `part` is sorted by path and step."""
-    paths, length = len(numbers), part.height // len(numbers)
+    length = part.height // paths
     own = steps[len(steps) - length :]
-    whole = np.array_equal(part["path"].to_numpy(), np.repeat(numbers, length)) and np.array_equal(
-        part["step"].to_numpy(), np.tile(own, paths)
-    )
-    if not (whole and 0 in own):
+    if 0 not in own or not np.array_equal(part["step"].to_numpy(), np.tile(own, paths)):
         raise InputError(
             "every path must have the same steps, from the origin or before it to the horizon",
             expected=f"{paths} paths with steps up to {steps[-1]}, 0 among them",

@@ -49,6 +49,10 @@ class StatisticalSettings:
         Shorter series are random walks with the volatility of the whole panel.
     season_length : int, optional
         Steps in a season; None takes that of the frequency.
+    walk_share : float
+        Share of the paths of orders and capacity that walk at random with the panel's volatility whatever
+        was chosen: a dozen good periods of one item say little about a bad one. Plain series have no panel of
+        their kin and do without.
     """
 
     candidates: tuple[str, ...] = ("AutoETS", "AutoARIMA", "AutoTheta")
@@ -56,6 +60,7 @@ class StatisticalSettings:
     selection_horizon: int = 4
     min_observations: int = 7
     season_length: int | None = None
+    walk_share: float = 0.0
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.candidates) - set(linear_models.CANDIDATES))
@@ -65,6 +70,8 @@ class StatisticalSettings:
                 expected="some of " + ", ".join(linear_models.CANDIDATES),
                 found=", ".join(unknown) or "none",
             )
+        if not 0 <= self.walk_share <= 1:
+            raise InputError("walk_share must be a share", expected="0 to 1", found=f"{self.walk_share:g}")
         require_at_least(
             1,
             selection_origins=self.selection_origins,
@@ -79,6 +86,7 @@ class _Fitted(NamedTuple):
 
     scaled: ScaledItem
     models: tuple[LinearModel, ...]  # one per variate
+    walks: tuple[LinearModel, ...]  # one per variate, with the panel's volatility
     correlation: Floats  # [V, V], of the variates' shocks
 
 
@@ -154,8 +162,9 @@ class StatisticalForecaster:
         self.choices, self._fitted = {}, {}
         for item_id, item in scaled.items():
             ranked = dict.fromkeys([*trials[item_id], *elsewhere])
-            self.choices[item_id], models = self._models(item, ranked, season)
-            self._fitted[item_id] = _Fitted(item, models, shock_correlation(item.series))
+            walks = tuple(map(random_walk, item.series, self._volatility.tolist()))
+            self.choices[item_id], models = self._models(item, ranked, season, walks)
+            self._fitted[item_id] = _Fitted(item, models, walks, shock_correlation(item.series))
         return self
 
     def sample(self, horizon: int, paths: int, seed: int) -> Floats:
@@ -183,16 +192,17 @@ class StatisticalForecaster:
         root = np.linalg.cholesky(item.correlation)
         z = rng.standard_normal((paths, horizon + 1, variates)) @ root.T
         growth = np.empty((paths, horizon, variates))
-        for v, model in enumerate(item.models):
-            growth[:, :, v] = model.mean(horizon) + z[:, :, v] @ model.shocks(horizon)
+        walking = round(self.settings.walk_share * paths) if item.scaled.flows else 0
+        for some, models in ((slice(walking), item.walks), (slice(walking, None), item.models)):
+            for v, model in enumerate(models):
+                growth[some, :, v] = model.mean(horizon) + z[some, :, v] @ model.shocks(horizon)
         highest = np.minimum(limit, np.log(RATIO_MARGIN) + self._highest - item.scaled.location)
         return item.scaled.restore(np.clip(growth, -limit, np.maximum(highest, 0.0)))
 
     def _models(
-        self, item: ScaledItem, ranked: Iterable[str], season: int
+        self, item: ScaledItem, ranked: Iterable[str], season: int, walks: tuple[LinearModel, ...]
     ) -> tuple[str, tuple[LinearModel, ...]]:
         """Fit the first of the ranked candidates that fits all variates; random walks where none does."""
-        walks = tuple(map(random_walk, item.series, self._volatility.tolist()))
         short = [len(series) < self.settings.min_observations for series in item.series]
         if all(short):
             return RANDOM_WALK, walks

@@ -7,7 +7,7 @@ Standing on each day, a forecaster sees only what had been published. It is scor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from forecasting.periods import Frequency, label
 from forecasting.policy_terms import SupplyRule
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
 from forecasting.scores import censored_crps, reliability
-from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster, StatisticalSettings
+from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster
 from pipelines.context import Context
 from pipelines.forecast import FLOWS, load_panel, sample_paths
 from pipelines.settings import Settings
@@ -47,15 +47,7 @@ def forecasters(settings: Settings) -> list[PathForecaster]:
     """The floor, the single classical models, and the choice among them."""
     chosen = settings.statistical
     singles = [
-        StatisticalForecaster(
-            StatisticalSettings(
-                candidates=(name,),
-                selection_origins=chosen.selection_origins,
-                selection_horizon=chosen.selection_horizon,
-                min_observations=chosen.min_observations,
-                season_length=chosen.season_length,
-            )
-        )
+        StatisticalForecaster(replace(chosen, candidates=(name,), walk_share=0.0))
         for name in chosen.candidates
     ]
     return [SeasonalNaiveForecaster(chosen.season_length), *singles, StatisticalForecaster(chosen)]

@@ -94,9 +94,10 @@ def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
 
 
 def _percent(share: float) -> str:
-    if 0 < share < 0.01:
+    """Share of paths; no number of paths supports a flat 0 or 100 %."""
+    if share < 0.01:
         return "<1 %"
-    return ">99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
+    return ">99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
 
 
 def _units(units: float) -> str:

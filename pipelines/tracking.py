@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -53,7 +54,11 @@ def without_password(uri: str) -> str:
 def ui_command(uri: str) -> str:
     """The shell command or address that opens the MLflow UI on a store."""
     shown = without_password(uri)
-    return shown if shown.startswith("http") else f"mlflow ui --backend-store-uri {shown}"
+    if shown.startswith("http"):
+        return shown
+    beside = Path(sys.executable).with_name("mlflow")
+    mlflow = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    return f"{mlflow} ui --backend-store-uri {shown}"
 
 
 @dataclass(frozen=True, kw_only=True)

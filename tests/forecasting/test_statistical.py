@@ -172,6 +172,25 @@ def test_an_item_with_a_quiet_past_borrows_volatility_from_its_kin():
     assert widths[2] < 2 * widths[0]
 
 
+def with_walks(share):
+    return StatisticalForecaster(StatisticalSettings(candidates=("AutoETS",), walk_share=share))
+
+
+def test_the_walking_share_of_the_paths_is_that_of_a_random_walk_and_the_rest_that_of_the_model():
+    books = order_books(8, 24)
+    half, none, all_ = (sampled(books, forecaster=with_walks(share)) for share in (0.5, 0.0, 1.0))
+    assert np.array_equal(half[:, :200], all_[:, :200])
+    assert np.array_equal(half[:, 200:], none[:, 200:])
+    assert not np.allclose(none[:, :200], all_[:, :200])
+
+
+def test_plain_series_have_no_kin_and_never_walk():
+    plain = panel(random_walks(4, 24))
+    assert np.array_equal(
+        sampled(plain, forecaster=with_walks(1.0)), sampled(plain, forecaster=with_walks(0.0))
+    )
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_runaway_growth_and_fall_are_held_within_what_the_panel_has_seen(direction):
     logs = direction * 0.02 * np.arange(16.0) ** 2.2
@@ -242,6 +261,7 @@ def test_choices_name_one_of_the_candidates_for_every_item():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"walk_share": 1.5}, "walk_share must be a share: expected 0 to 1, found 1.5"),
         (
             {"candidates": ("AutoETS", "Prophet")},
             "unknown candidate model: expected .*AutoARIMA.*found Prophet",
