@@ -166,7 +166,8 @@ def histories(table: LongTable) -> Iterator[tuple[History, pl.DataFrame]]:
     History
         [I, V, L]; item ids are those of the table as text.
     DataFrame
-        unique_id (as in the table) and `last`, in the order of the history.
+        unique_id (as in the table), `last` (date) and `month_ends` (all its dates are ends of months), in the
+        order of the history.
     """
     rows = table.rows.with_columns(series_variate=pl.col("variate") if table.has_variates else pl.lit("y"))
     sets = rows.group_by("unique_id").agg(variates=pl.col("series_variate").unique().sort())
@@ -180,7 +181,9 @@ def histories(table: LongTable) -> Iterator[tuple[History, pl.DataFrame]]:
 def _history(
     part: pl.DataFrame, variates: tuple[str, ...], frequency: Frequency
 ) -> tuple[History, pl.DataFrame]:
-    last = part.group_by("unique_id", maintain_order=True).agg(pl.col("ds").max().alias("last"))
+    last = part.group_by("unique_id", maintain_order=True).agg(
+        last=pl.col("ds").max(), month_ends=_is_month_end(pl.col("ds")).all()
+    )
     stepped = part.join(last, on="unique_id", maintain_order="left").with_columns(
         back=_steps(pl.col("ds"), pl.col("last"), frequency),
         item=pl.col("unique_id").rle_id(),
@@ -214,27 +217,22 @@ def _steps(first: pl.Expr, last: pl.Expr, frequency: Frequency) -> pl.Expr:
     return seconds // SECONDS[frequency.value]
 
 
-def future_dates(last: pl.DataFrame, *, horizon: int, frequency: Frequency, month_ends: bool) -> pl.DataFrame:
+def future_dates(last: pl.DataFrame, *, horizon: int, frequency: Frequency) -> pl.DataFrame:
     """Dates of the horizon per item: unique_id, step (0 to H - 1), ds.
+
+    Where all of an item's dates are ends of months, a step from 28 February leads to 31 March.
 
     Parameters
     ----------
     last : DataFrame
-        unique_id and last (date).
+        unique_id, last (date) and month_ends, as `histories` gives them.
     horizon : int
     frequency : Frequency
-    month_ends : bool
-        The table's dates are ends of months, so that a step from 28 February leads to 31 March.
     """
     steps = pl.DataFrame({"step": np.arange(horizon, dtype=np.int32)})
     count = int(STEP[frequency.value].rstrip("hdwmo"))
     unit = STEP[frequency.value].lstrip("0123456789")
     ds = pl.col("last").dt.offset_by(pl.format("{}{}", (pl.col("step") + 1) * count, pl.lit(unit)))
-    if frequency.months and month_ends:
-        ds = ds.dt.month_end()
+    if frequency.months:
+        ds = pl.when("month_ends").then(ds.dt.month_end()).otherwise(ds)
     return last.join(steps, how="cross").with_columns(ds=ds).select("unique_id", "step", "ds")
-
-
-def at_month_ends(table: LongTable) -> bool:
-    """Whether every date of the table is the last day of its month."""
-    return bool(table.rows.select(_is_month_end(pl.col("ds")).all()).item())

@@ -22,6 +22,7 @@ from forecasting.bookings import (
     due_and_delivered,
 )
 from forecasting.chips import catalogue
+from forecasting.context_series import context_rows
 from forecasting.flows import (
     SERIES,
     Z95,
@@ -33,6 +34,7 @@ from forecasting.flows import (
 )
 from forecasting.panel import CHINA, COLUMNS, KEY
 from forecasting.periods import Frequency
+from forecasting.public_sources import PublicSources, calendar_quarter_end, published
 
 SPLIT_POOL = "H100/H200"
 PORTFOLIO = "portfolio/"
@@ -40,29 +42,8 @@ US_PORTFOLIO = "portfolio/us"
 SHIPMENT_SOURCE = "epoch_ai_chip_counts_2026_04"
 FIGURES = ["value", "value_p05", "value_p95"]
 DIGITS = 9  # beyond these, sums depend on the order in which parallel workers add them
-BUYERS = ("Alphabet", "Amazon", "Meta", "Microsoft")
-BUYERS_FROM = dt.date(2018, 3, 31)  # all four report without a gap from here on
+HALF_UP = 1 + 1e-12  # lifts a figure that stands half-way over the edge, whatever its last bits
 BOOK_SOURCE = "sec_filings_and_results_releases"
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublicSources:
-    """The raw tables a public panel is built from, and what must be known of them.
-
-    Attributes
-    ----------
-    owners, totals, cloud, macro, capital_expenditure : LazyFrame
-        Reference tables of these names (`forecasting.reference`).
-    publication_lag_days : mapping of source_id to int
-        Usual days between the end of a period and publication.
-    """
-
-    owners: pl.LazyFrame
-    totals: pl.LazyFrame
-    cloud: pl.LazyFrame
-    macro: pl.LazyFrame
-    capital_expenditure: pl.LazyFrame
-    publication_lag_days: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,26 +54,6 @@ class BookSettings:
     books_from: dt.date
     calm_from: dt.date
     calm_to: dt.date
-
-
-def quarter_end(day: pl.Expr) -> pl.Expr:
-    """Last day of the calendar quarter that holds a day."""
-    return day.dt.truncate("1q").dt.offset_by("1q").dt.offset_by("-1d")
-
-
-def calendar_quarter_end(fiscal_end: pl.Expr) -> pl.Expr:
-    """Calendar quarter that holds most of a fiscal quarter (see `periods.calendar_quarter`)."""
-    return quarter_end(fiscal_end.dt.offset_by("-45d"))
-
-
-def published(sources: PublicSources, period: str) -> pl.Expr:
-    """Publication date of a row: end of its period plus the usual lag of its source."""
-    days = (
-        pl.col("source_id")
-        .cast(pl.String)
-        .replace_strict(dict(sources.publication_lag_days), return_dtype=pl.Int64)
-    )
-    return pl.col(period) + pl.duration(days=days)
 
 
 def build_panel(sources: PublicSources, assumptions: PublicAssumptions, books: BookSettings) -> pl.LazyFrame:
@@ -110,7 +71,7 @@ def build_panel(sources: PublicSources, assumptions: PublicAssumptions, books: B
     ratios = due_ratios(cloud, assumptions, books)
     flows = us_flows(owners, h100e_per_unit(sources.totals), assumptions, ratios)
     rows = pl.concat([changed(flow_rows(flows)), changed(china_rows(owners)), context_rows(sources)])
-    return rows.with_columns(pl.col(FIGURES).round_sig_figs(DIGITS)).sort(*KEY, "published_at")
+    return rows.with_columns(rounded(pl.col(FIGURES))).sort(*KEY, "published_at")
 
 
 def portfolio_ratios(
@@ -120,7 +81,12 @@ def portfolio_ratios(
     _, cloud = _seen(sources)
     ratios = due_ratios(cloud, assumptions, books)
     newest = ratios.filter(pl.col("vintage") == pl.col("vintage").max())
-    return newest.with_columns(cs.float().round_sig_figs(DIGITS)).sort("timestamp")
+    return newest.with_columns(rounded(cs.float())).sort("timestamp")
+
+
+def rounded(figures: pl.Expr) -> pl.Expr:
+    """Figures to `DIGITS` significant digits, so that one build is like another to the last bit."""
+    return (figures * HALF_UP).round_sig_figs(DIGITS)
 
 
 def _seen(sources: PublicSources) -> tuple[pl.LazyFrame, pl.LazyFrame]:
@@ -291,70 +257,4 @@ def changed(rows: pl.LazyFrame) -> pl.LazyFrame:
     ]
     return rows.filter(before[0].is_null() | pl.any_horizontal(differs)).select(
         *(pl.col("vintage").alias(name) if name == "published_at" else name for name in COLUMNS)
-    )
-
-
-def context_rows(sources: PublicSources) -> pl.LazyFrame:
-    """Quarterly series around the market, USD million: never forecast, shown beside the answer.
-
-    `context/census_m3`: orders, shipments and backlog of US makers of computers and electronic products;
-    `context/data_centre_construction` and `context/capital_expenditure`: spending.
-    """
-    monthly = sources.macro.with_columns(
-        timestamp=quarter_end(pl.col("month_end")), published_at=published(sources, "month_end")
-    )
-
-    def of(series_id: str, item_id: str, variate: str, how: pl.Expr) -> pl.LazyFrame:
-        return (
-            monthly.filter(pl.col("series_id") == series_id)
-            .group_by("timestamp")
-            .agg(
-                value=how,
-                months=pl.len(),
-                derived=pl.col("derived").any(),
-                source_id=pl.col("source_id").first().cast(pl.String),
-                published_at=pl.col("published_at").max(),
-            )
-            .filter(pl.col("months") == 3)
-            .with_columns(item_id=pl.lit("context/" + item_id), variate=pl.lit(variate))
-            .drop("months")
-        )
-
-    total, newest = pl.col("value").sum(), pl.col("value").sort_by("month_end").last()
-    capex = (
-        sources.capital_expenditure.filter(
-            pl.col("basis") == "cash_purchases", pl.col("company").is_in(BUYERS)
-        )
-        .with_columns(
-            timestamp=calendar_quarter_end(pl.col("quarter_end")),
-            published_at=published(sources, "quarter_end"),
-        )
-        .group_by("timestamp")
-        .agg(
-            value=pl.col("capital_expenditure_usd_m").sum(),
-            companies=pl.col("company").n_unique(),
-            source_id=pl.col("source_id").first().cast(pl.String),
-            published_at=pl.col("published_at").max(),
-        )
-        .filter(pl.col("companies") == len(BUYERS), pl.col("timestamp") >= BUYERS_FROM)
-        .with_columns(
-            item_id=pl.lit("context/capital_expenditure"),
-            variate=pl.lit("spending"),
-            derived=pl.lit(1).cast(pl.Boolean),
-        )
-    )
-    parts = [
-        of("A34SNO", "census_m3", "orders", total),
-        of("A34SVS", "census_m3", "shipments", total),
-        of("A34SUO_DERIVED", "census_m3", "backlog", newest),
-        of("C30_PRIV_OFFICE_DATA_CENTER", "data_centre_construction", "spending", total / 12),
-        capex,
-    ]
-    kind = pl.when(pl.col("derived")).then(pl.lit("derived")).otherwise(pl.lit("reported"))
-    return (
-        pl.concat(parts, how="diagonal")
-        .with_columns(
-            value_p05=pl.col("value"), value_p95=pl.col("value"), unit=pl.lit("USD million"), kind=kind
-        )
-        .select(COLUMNS)
     )

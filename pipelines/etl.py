@@ -9,7 +9,8 @@ import polars as pl
 from forecasting import reference
 from forecasting.bookings import DeliveryProfile, check_balance
 from forecasting.panel import check_panel, content_digest, latest
-from forecasting.public_panel import BookSettings, PublicSources, build_panel, portfolio_ratios
+from forecasting.public_panel import BookSettings, build_panel, portfolio_ratios
+from forecasting.public_sources import PublicSources
 from forecasting.reference.checks import Check, run_checks
 from pipelines.config import load_sources
 from pipelines.context import Context

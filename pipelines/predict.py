@@ -11,7 +11,7 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.history import Floats, History
-from forecasting.long_table import LongTable, at_month_ends, check_long_table, future_dates, histories
+from forecasting.long_table import LongTable, check_long_table, future_dates, histories
 from forecasting.periods import Frequency
 from forecasting.statistical import StatisticalForecaster
 from pipelines.artifacts import check_writable, read_table, write_atomic
@@ -116,9 +116,7 @@ def _forecast(
     """Quantiles and paths of the items that share one set of variates."""
     forecaster = StatisticalForecaster().fit(history)
     sampled = forecaster.sample(request.horizon, max(request.paths, PATHS_FOR_QUANTILES), request.seed)
-    dates = future_dates(
-        last, horizon=request.horizon, frequency=request.frequency, month_ends=at_month_ends(table)
-    ).sort("unique_id", "step")
+    dates = future_dates(last, horizon=request.horizon, frequency=request.frequency).sort("unique_id", "step")
     levels = np.sort(np.asarray(request.quantile_levels, dtype=np.float64))
     quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)  # [I, Q, H, V]
     of = _Layout(dates=dates, variates=history.variates if table.has_variates else None)

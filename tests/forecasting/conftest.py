@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from forecasting.assumptions import PublicAssumptions
-from forecasting.public_panel import BookSettings, PublicSources
+from forecasting.public_panel import BookSettings
+from forecasting.public_sources import PublicSources
 
 
 class PublicPanel(NamedTuple):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
-from forecasting.long_table import at_month_ends, check_long_table, future_dates, histories
+from forecasting.long_table import check_long_table, future_dates, histories
 from forecasting.periods import Frequency
 
 FEW = settings(deadline=None, max_examples=25)
@@ -320,9 +320,7 @@ def test_the_future_continues_the_dates_as_they_are(lasts, frequency, day, horiz
     series = {f"s{n}": {last - k: 1.0 for k in range(4)} for n, last in enumerate(lasts)}
     long_table = checked(table(series, frequency, day=day), frequency)
     ((_, last),) = histories(long_table)
-    future = future_dates(
-        last, horizon=horizon, frequency=Frequency(frequency), month_ends=at_month_ends(long_table)
-    )
+    future = future_dates(last, horizon=horizon, frequency=Frequency(frequency))
     expected = {
         (f"s{n}", step): date_at(frequency, end + step + 1, day)
         for n, end in enumerate(lasts)
@@ -333,15 +331,22 @@ def test_the_future_continues_the_dates_as_they_are(lasts, frequency, day, horiz
 
 def test_month_ends_continue_at_month_ends():
     long_table = checked(dated(DAY(2023, 12, 31), DAY(2024, 1, 31), DAY(2024, 2, 29)), "M")
-    assert at_month_ends(long_table)
     ((_, last),) = histories(long_table)
-    future = future_dates(last, horizon=3, frequency=Frequency.MONTH, month_ends=True)
+    future = future_dates(last, horizon=3, frequency=Frequency.MONTH)
     assert future["ds"].to_list() == [DAY(2024, 3, 31), DAY(2024, 4, 30), DAY(2024, 5, 31)]
 
 
 def test_a_day_of_the_month_is_kept_where_not_all_dates_are_month_ends():
     long_table = checked(dated(DAY(2024, 1, 28), DAY(2024, 2, 28), DAY(2024, 3, 28)), "M")
-    assert not at_month_ends(long_table)
     ((_, last),) = histories(long_table)
-    future = future_dates(last, horizon=2, frequency=Frequency.MONTH, month_ends=False)
+    future = future_dates(last, horizon=2, frequency=Frequency.MONTH)
     assert future["ds"].to_list() == [DAY(2024, 4, 28), DAY(2024, 5, 28)]
+
+
+def test_each_series_continues_as_its_own_dates_do():
+    starts = [DAY(2024, 2, 1), DAY(2024, 3, 1), DAY(2024, 4, 1)]
+    ends = [DAY(2024, 2, 29), DAY(2024, 3, 31), DAY(2024, 4, 30)]
+    rows = pl.concat([dated(*starts).with_columns(unique_id=pl.lit("starts")), dated(*ends)])
+    ((_, last),) = histories(checked(rows, "M"))
+    future = future_dates(last, horizon=1, frequency=Frequency.MONTH)
+    assert set(future["ds"]) == {DAY(2024, 5, 1), DAY(2024, 5, 31)}

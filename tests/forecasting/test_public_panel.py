@@ -11,17 +11,11 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from forecasting.chips import catalogue
+from forecasting.context_series import context_rows
 from forecasting.panel import COLUMNS, KEY, PanelSchema, as_of, check_panel, content_digest, latest
 from forecasting.periods import Frequency, calendar_quarter
-from forecasting.public_panel import (
-    PublicSources,
-    build_panel,
-    calendar_quarter_end,
-    changed,
-    context_rows,
-    portfolio_ratios,
-    quarter_end,
-)
+from forecasting.public_panel import build_panel, changed, portfolio_ratios
+from forecasting.public_sources import PublicSources, calendar_quarter_end, quarter_end
 
 SHIPMENT_LAG = dt.timedelta(days=92)  # sources.yaml, epoch_ai_chip_counts_2026_04
 LAST_WHOLE_QUARTER = dt.date(2025, 12, 31)
