@@ -205,7 +205,7 @@ def gathered(frame, frequency):
     for history, last in histories(checked(frame, frequency)):
         assert history.frequency == frequency
         assert history.item_ids == tuple(str(name) for name in last["unique_id"])
-        for i, (item, end) in enumerate(last.iter_rows()):
+        for i, (item, end) in enumerate(last.select("unique_id", "last").iter_rows()):
             assert history.origins[i] == (end.date() if isinstance(end, dt.datetime) else end)
             for v, variate in enumerate(history.variates):
                 row = history.values[i, v]
