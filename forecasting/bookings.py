@@ -9,8 +9,11 @@ when long contracts are signed. What must be delivered in a quarter is instead
 with revenue R, obligations Q, the share `b` of revenue that is sold on demand and never enters the book, and
 contract bookings M that are delivered evenly over the D quarters after signature. A book that was built by
 even bookings runs off linearly: 2 (D + 1 - j) / (D (D + 1)) of it in its j-th quarter. `b` is solved for, so
-that over a calm period due and delivered are in balance. The ratio of due to delivered is what multiplies
-shipments into orders at portfolio level. See docs/portfolio-orders.md.
+that over a calm period due and delivered are in balance. A cloud whose figures begin after that period cannot
+take part in this: its book is scaled so that it enters in balance, and only what it adds later counts. (The
+obligations of Oracle cover more than the revenue they are held against; unscaled, its mere entry would raise
+the ratio of all clouds by a quarter.) The ratio of due to delivered is what multiplies shipments into orders
+at portfolio level. See docs/portfolio-orders.md.
 """
 
 from __future__ import annotations
@@ -143,27 +146,39 @@ def due_and_delivered(books: pl.LazyFrame, profile: DeliveryProfile) -> pl.LazyF
         vintage, timestamp, bookings, due, delivered, obligations (USD million), on_demand (the calibrated
         share `b`), due_to_delivered (the ratio), derived (a figure of a company was interpolated).
     """
-    totals = (
-        _with_deliveries(bookings(books), profile.duration_quarters)
-        .group_by("vintage", "timestamp")
-        .agg(
-            pl.col("revenue").sum().alias("delivered"),
-            pl.col("bookings", "obligations", "run_off", "revenue_spread", "added_spread").sum(),
-            pl.col("derived").any(),
-        )
-    )
+    keys = ["vintage", "company"]
+    per_cloud = _with_deliveries(bookings(books), profile.duration_quarters)
     calm = pl.col("timestamp").is_between(profile.calm_from, profile.calm_to)
     contracted = pl.col("run_off") + pl.col("revenue_spread") + pl.col("added_spread")
     on_demand = (
-        (pl.col("delivered") - contracted).filter(calm).sum()
-        / (pl.col("delivered") - pl.col("revenue_spread")).filter(calm).sum()
+        (pl.col("revenue") - contracted).filter(calm).sum()
+        / (pl.col("revenue") - pl.col("revenue_spread")).filter(calm).sum()
     ).over("vintage")
     b = pl.col("on_demand")
-    due = b * pl.col("delivered") + contracted - b * pl.col("revenue_spread")
+    first_revenue, first_run_off = (
+        pl.col(name).sort_by("step").first().over(keys) for name in ("revenue", "run_off")
+    )
+    is_late = pl.col("timestamp").min().over(keys) > profile.calm_to
+    scale = (
+        pl.when(is_late & (first_run_off > 0)).then((1 - b) * first_revenue / first_run_off).otherwise(1.0)
+    )
+    due = (
+        b * pl.col("revenue")
+        + (1 - b) * pl.col("revenue_spread")
+        + pl.col("scale") * (pl.col("run_off") + pl.col("added_spread"))
+    )
     return (
-        totals.with_columns(on_demand=on_demand)
+        per_cloud.with_columns(on_demand=on_demand)
         .filter(b.is_finite())
+        .with_columns(scale=scale)
         .with_columns(due=due)
+        .group_by("vintage", "timestamp")
+        .agg(
+            pl.col("revenue").sum().alias("delivered"),
+            pl.col("bookings", "obligations", "due").sum(),
+            pl.col("on_demand").first(),
+            pl.col("derived").any(),
+        )
         .with_columns(due_to_delivered=pl.col("due") / pl.col("delivered"))
         .select(
             "vintage",

@@ -22,7 +22,7 @@ from forecasting.windows import WindowInputs, WindowPaths, WindowSummary, export
 
 @dataclass(frozen=True, kw_only=True)
 class ExportTerms:
-    """What stands between one chip and its export besides the US market, in units at the origin."""
+    """What stands between one chip and its export besides the US market, in units as of now."""
 
     unsold_stock: float = 0.0
     exported_so_far: float = 0.0
@@ -66,10 +66,14 @@ def estimate_windows(
     markets: MarketsOfChip,
     terms: ExportTerms,
     *,
+    now_step: int,
     confidence: float,
     quantile_levels: tuple[float, ...],
 ) -> ExportEstimate:
-    """Export windows of an eligible chip; `policy.cap` gives the cap's reading."""
+    """Export windows of an eligible chip after `now_step`; `policy.cap` gives the cap's reading.
+
+    What is over is over: nothing is exported in periods between the origin and now.
+    """
     product = markets.product
     met = right_aligned(markets.scope.demand_met(policy.supply), product.periods) > 0
     counted = (
@@ -89,7 +93,7 @@ def estimate_windows(
             unsold_stock=terms.unsold_stock,
             exported_so_far=terms.exported_so_far,
             licence_limit=terms.licence_left,
-            first_step=product.origin_column + 1,
+            first_step=product.origin_column + now_step + 1,
         )
         return export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
 
@@ -118,10 +122,10 @@ def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) ->
 
 
 def value_at_stake(
-    exported: Chip, policy: Policy, product: Market, windows: WindowPaths, price: PriceTerms
+    exported: Chip, policy: Policy, product: Market, units: Floats, price: PriceTerms
 ) -> Floats:
-    """Revenue [P] of all units exported over the horizon, USD, net of the duty."""
-    stamps = product.timestamps(1)
+    """Revenue [P] of the units [P, K] exported in the last K periods of the horizon, USD, net of the duty."""
+    stamps = product.timestamps(product.horizon - units.shape[1] + 1)
     weeks = np.array([(end - exported.launch_quarter_end).days / DAYS_PER_WEEK for end in stamps])
     h100e = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
     per_unit = price_per_unit(
@@ -131,4 +135,4 @@ def value_at_stake(
         successors=successors_launched(exported, stamps, catalogue()),
         successor_price_factor=price.successor_factor,
     )
-    return revenue_at_stake(windows.units, per_unit, duty_rate=duty_rate(exported, policy))
+    return revenue_at_stake(units, per_unit, duty_rate=duty_rate(exported, policy))

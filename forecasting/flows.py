@@ -26,8 +26,8 @@ import polars as pl
 
 from forecasting.assumptions import PublicAssumptions
 from forecasting.bookings import quarter_number
+from forecasting.measurement import Z_95
 
-Z95 = 1.6448536269514722  # standard normal 95 % point
 SERIES = ["vintage", "item_id"]
 
 
@@ -46,8 +46,8 @@ def sides(low: pl.Expr, middle: pl.Expr, high: pl.Expr) -> Sides:
     known = (low > 0) & (middle > 0) & (high > 0)
     least, most = pl.min_horizontal(low, middle, high), pl.max_horizontal(low, middle, high)
     return Sides(
-        down=pl.when(known).then((middle / least).log() / Z95).otherwise(0.0),
-        up=pl.when(known).then((most / middle).log() / Z95).otherwise(0.0),
+        down=pl.when(known).then((middle / least).log() / Z_95).otherwise(0.0),
+        up=pl.when(known).then((most / middle).log() / Z_95).otherwise(0.0),
     )
 
 
@@ -143,16 +143,16 @@ def aggregated(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.LazyFrame:
     Parameters
     ----------
     shipments : LazyFrame
-        As `us_shipments` returns it, per chip.
+        As `us_shipments` returns it, per chip pool.
     groups : LazyFrame
-        chip_id, group (the item it counts towards), h100e_per_unit.
+        chip_pool, group (the item it counts towards), h100e_per_unit.
     """
     in_h100e = (
-        shipments.join(groups, left_on="item_id", right_on="chip_id")
+        shipments.join(groups, left_on="item_id", right_on="chip_pool")
         .with_columns(pl.col("shipments") * pl.col("h100e_per_unit"))
         .with_columns(
-            p05=pl.col("shipments") * (-Z95 * pl.col("down")).exp(),
-            p95=pl.col("shipments") * (Z95 * pl.col("up")).exp(),
+            p05=pl.col("shipments") * (-Z_95 * pl.col("down")).exp(),
+            p95=pl.col("shipments") * (Z_95 * pl.col("up")).exp(),
         )
     )
     return (

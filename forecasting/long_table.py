@@ -76,6 +76,7 @@ def check_long_table(table: pl.DataFrame, *, frequency: Frequency, where: str) -
     rows = table.sort(*keys, "ds")
     checked = LongTable(rows=rows, frequency=frequency, has_variates=has_variates)
     _check_rows(checked, where)
+    _check_any_step(checked, where)
     return checked
 
 
@@ -139,6 +140,20 @@ def _check_rows(table: LongTable, where: str) -> None:
         expected=f"steps of {STEP[table.frequency.value]} (--freq {table.frequency.value})",
         found="a date after {before}",
     )
+
+
+def _check_any_step(table: LongTable, where: str) -> None:
+    """Refuse a frequency finer than the dates: somewhere two of them must be one step apart."""
+    steps = table.rows.select(
+        _steps(pl.col("ds").shift(1), pl.col("ds"), table.frequency).over(table.keys, order_by="ds")
+    ).to_series()
+    if not (steps == 1).any():
+        raise InputError(
+            "no two dates are one step of the frequency apart",
+            expected=f"steps of {STEP[table.frequency.value]} (--freq {table.frequency.value})",
+            found=f"at least {steps.drop_nulls().sort()[0]} steps",
+            where=where,
+        )
 
 
 def _fits(frequency: Frequency) -> pl.Expr:

@@ -203,7 +203,7 @@ def content_digest(frame: pl.DataFrame) -> str:
     return hashlib.sha256(f"{header}\n{body}".encode()).hexdigest()
 
 
-def last_common_period(panel: pl.DataFrame, items: Sequence[str] | None = None) -> dt.date:
+def newest_period(panel: pl.DataFrame, items: Sequence[str] | None = None) -> dt.date:
     """Newest period end that any of the items reaches with orders and capacity: the forecast origin."""
     aside = pl.col("item_id").str.starts_with(CONTEXT) | pl.col("item_id").str.starts_with(CHINA)
     flows = panel.filter(pl.col("variate").is_in(["orders", "capacity"]), ~aside)

@@ -25,20 +25,19 @@ from forecasting.chips import catalogue
 from forecasting.context_series import context_rows
 from forecasting.flows import (
     SERIES,
-    Z95,
     aggregated,
     orders_and_capacity,
     sides,
     split_hopper,
     us_shipments,
 )
+from forecasting.market import PORTFOLIO, US_PORTFOLIO
+from forecasting.measurement import Z_95
 from forecasting.panel import CHINA, COLUMNS, KEY
 from forecasting.periods import Frequency
 from forecasting.public_sources import PublicSources, calendar_quarter_end, published
 
 SPLIT_POOL = "H100/H200"
-PORTFOLIO = "portfolio/"
-US_PORTFOLIO = "portfolio/us"
 SHIPMENT_SOURCE = "epoch_ai_chip_counts_2026_04"
 FIGURES = ["value", "value_p05", "value_p95"]
 DIGITS = 9  # beyond these, sums depend on the order in which parallel workers add them
@@ -136,7 +135,7 @@ def due_ratios(cloud: pl.LazyFrame, assumptions: PublicAssumptions, books: BookS
         clouds["CoreWeave"] = replace(
             clouds["CoreWeave"], weight=1 - assumptions.coreweave_double_counted_share.value
         )
-    book = cloud_books(cloud.filter(pl.col("timestamp") >= books.books_from), clouds)
+    book = cloud_books(cloud, clouds).filter(pl.col("timestamp") >= books.books_from)
     duration = assumptions.delivery_duration_quarters
 
     def ratio(quarters: float) -> pl.LazyFrame:
@@ -166,10 +165,9 @@ def us_flows(
     LazyFrame
         What `flows.orders_and_capacity` returns, with `unit` and `source_id`.
     """
-    chips = split_hopper(
-        us_shipments(owners, assumptions), assumptions, launch=catalogue()["H200"].launch_quarter_end
-    )
-    sums = aggregated(chips, groups(per_unit))
+    pools = us_shipments(owners, assumptions)
+    chips = split_hopper(pools, assumptions, launch=catalogue()["H200"].launch_quarter_end)
+    sums = aggregated(pools, groups(per_unit))
     is_portfolio = pl.col("item_id").str.starts_with(PORTFOLIO)
     own = {"ratio": pl.lit(1.0), "ratio_down": pl.lit(0.0), "ratio_up": pl.lit(0.0)}
     shipped = pl.lit(SHIPMENT_SOURCE)
@@ -189,17 +187,19 @@ def us_flows(
 
 
 def groups(per_unit: pl.LazyFrame) -> pl.LazyFrame:
-    """Families and portfolios that each chip counts towards: chip_id, group, h100e_per_unit."""
+    """Families and portfolios that each pool of chips counts towards: chip_pool, group, h100e_per_unit.
+
+    The pooled H100 and H200 count as one: how they part does not change what they sum up to.
+    """
+    members = {
+        SPLIT_POOL if name in SPLIT_POOL.split("/") else name: chip for name, chip in catalogue().items()
+    }
     rows = [
-        {
-            "chip_pool": SPLIT_POOL if chip_id in SPLIT_POOL.split("/") else chip_id,
-            "chip_id": chip_id,
-            "group": group,
-        }
-        for chip_id, chip in catalogue().items()
+        {"chip_pool": pool, "group": group}
+        for pool, chip in members.items()
         for group in (chip.family, PORTFOLIO + chip.vendor, US_PORTFOLIO)
     ]
-    return pl.LazyFrame(rows).join(per_unit, on="chip_pool").drop("chip_pool")
+    return pl.LazyFrame(rows).join(per_unit, on="chip_pool")
 
 
 def flow_rows(flows: pl.LazyFrame) -> pl.LazyFrame:
@@ -212,8 +212,8 @@ def flow_rows(flows: pl.LazyFrame) -> pl.LazyFrame:
             "timestamp",
             variate=pl.lit(variate),
             value=value,
-            value_p05=value * (-Z95 * pl.col(down)).exp(),
-            value_p95=value * (Z95 * pl.col(up)).exp(),
+            value_p05=value * (-Z_95 * pl.col(down)).exp(),
+            value_p95=value * (Z_95 * pl.col(up)).exp(),
             unit="unit",
             kind=pl.lit(kind),
             source_id="source_id",

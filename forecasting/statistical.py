@@ -90,6 +90,32 @@ class _Fitted(NamedTuple):
     correlation: Floats  # [V, V], of the variates' shocks
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Pool:
+    """What items of one kind, the same variates logged, have shown on the model scale; one entry per variate.
+
+    Series of different kinds have nothing in common there: one is in logs, the other in typical changes.
+    """
+
+    volatility: Floats  # [V]
+    largest: Floats  # [K, V], growth within k = 1 .. K steps
+    highest: Floats  # [V], book-to-bill
+
+    @classmethod
+    def of(cls, items: list[ScaledItem]) -> Self:
+        """Measure a pool."""
+        return cls(
+            volatility=pooled_volatility(items), largest=largest_growth(items), highest=highest_level(items)
+        )
+
+    def growth_limit(self, horizon: int) -> Floats:
+        """Largest growth [H, V] that paths may show."""
+        steps = np.arange(1, horizon + 1)
+        seen = self.largest[np.minimum(steps, len(self.largest)) - 1]
+        walk = self.volatility * np.sqrt(steps)[:, None]
+        return np.asarray(np.maximum(GROWTH_MARGIN * seen, GROWTH_DEVIATIONS * walk))
+
+
 class StatisticalForecaster:
     """Per item the best of AutoETS, AutoARIMA and AutoTheta, chosen and widened on the history alone.
 
@@ -143,9 +169,10 @@ class StatisticalForecaster:
         scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
         if len(scaled) < len(history.item_ids):
             raise InputError("an item must not come twice", found=", ".join(history.item_ids))
-        self._volatility = pooled_volatility(list(scaled.values()))
-        self._largest = largest_growth(list(scaled.values()))
-        self._highest = highest_level(list(scaled.values()))
+        self._pools = {
+            logs: _Pool.of([item for item in scaled.values() if item.logs == logs])
+            for logs in {item.logs for item in scaled.values()}
+        }
         trials = {
             item_id: try_candidates(
                 item,
@@ -162,7 +189,7 @@ class StatisticalForecaster:
         self.choices, self._fitted = {}, {}
         for item_id, item in scaled.items():
             ranked = dict.fromkeys([*trials[item_id], *elsewhere])
-            walks = tuple(map(random_walk, item.series, self._volatility.tolist()))
+            walks = tuple(map(random_walk, item.series, self._pools[item.logs].volatility.tolist()))
             self.choices[item_id], models = self._models(item, ranked, season, walks)
             self._fitted[item_id] = _Fitted(item, models, walks, shock_correlation(item.series))
         return self
@@ -181,13 +208,14 @@ class StatisticalForecaster:
         require_at_least(0, seed=seed)
         if not self._fitted:
             raise RuntimeError("sample() before fit(): there is nothing to sample from")
-        limit = self._growth_limit(horizon)
-        return np.stack([self._sample_item(item_id, limit, paths, seed) for item_id in self._fitted])
+        return np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._fitted])
 
-    def _sample_item(self, item_id: str, limit: Floats, paths: int, seed: int) -> Floats:
-        """Paths [P, H, V] of one item in units; `limit` [H, V] bounds growth on the model scale."""
+    def _sample_item(self, item_id: str, horizon: int, paths: int, seed: int) -> Floats:
+        """Paths [P, H, V] of one item in units."""
         item = self._fitted[item_id]
-        horizon, variates = limit.shape
+        pool = self._pools[item.scaled.logs]
+        limit = pool.growth_limit(horizon)
+        variates = limit.shape[1]
         rng = item_generator(seed, purpose="paths", item_id=item_id)
         root = np.linalg.cholesky(item.correlation)
         z = rng.standard_normal((paths, horizon + 1, variates)) @ root.T
@@ -196,7 +224,7 @@ class StatisticalForecaster:
         for some, models in ((slice(walking), item.walks), (slice(walking, None), item.models)):
             for v, model in enumerate(models):
                 growth[some, :, v] = model.mean(horizon) + z[some, :, v] @ model.shocks(horizon)
-        highest = np.minimum(limit, np.log(RATIO_MARGIN) + self._highest - item.scaled.location)
+        highest = np.minimum(limit, np.log(RATIO_MARGIN) + pool.highest - item.scaled.location)
         return item.scaled.restore(np.clip(growth, -limit, np.maximum(highest, 0.0)))
 
     def _models(
@@ -224,17 +252,11 @@ class StatisticalForecaster:
         A dozen quarters of one item that have all been good say little about a bad one; the other items of
         the panel are its kin and have seen some. Plain series have no kin and are left alone.
         """
-        for model, series, pooled in zip(models, item.series, self._volatility.tolist(), strict=True):
+        volatility = self._pools[item.logs].volatility.tolist()
+        for model, series, pooled in zip(models, item.series, volatility, strict=True):
             weight = PRIOR / (len(series) + PRIOR) if item.flows else 0.0
             variance = (1 - weight) * model.sigma**2 + weight * pooled**2
             yield model._replace(sigma=variance**0.5)
-
-    def _growth_limit(self, horizon: int) -> Floats:
-        """Largest growth [H, V] that paths may show, on the model scale."""
-        steps = np.arange(1, horizon + 1)
-        seen = self._largest[np.minimum(steps, len(self._largest)) - 1]
-        walk = self._volatility * np.sqrt(steps)[:, None]
-        return np.asarray(np.maximum(GROWTH_MARGIN * seen, GROWTH_DEVIATIONS * walk))
 
 
 class SeasonalNaiveForecaster(StatisticalForecaster):

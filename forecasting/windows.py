@@ -286,14 +286,12 @@ def summarise(paths: WindowPaths, *, confidence: float, quantile_levels: Sequenc
         opening_steps=quantile_steps(first.opening, quantile_levels, horizon),
         closing_steps=quantile_steps(closings, quantile_levels, horizon),
         total_units=np.quantile(paths.units.sum(axis=1), quantile_levels),
-        first_window_units=np.quantile(first_window_units(paths, first), quantile_levels),
+        first_window_units=np.quantile(first_window_units(paths, first).sum(axis=1), quantile_levels),
         binding_shares=np.array(binding) / count,
     )
 
 
 def first_window_units(paths: WindowPaths, first: FirstWindow) -> Floats:
-    """Units [P] exported in the first window of each path, 0 where there is none."""
-    units = np.zeros(paths.units.shape[0])
-    for t in range(paths.units.shape[1]):
-        units += paths.units[:, t] * (t < first.closing)
-    return units
+    """Units [P, H] exported in each step of the first window of each path, 0 outside it."""
+    steps = np.arange(paths.units.shape[1])
+    return np.where(steps < first.closing[:, None], paths.units, 0.0)

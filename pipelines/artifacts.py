@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -29,8 +28,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(beside)
         beside.replace(path)
-    except OSError as error:
-        raise StepError(f"{path}: the file cannot be written: {error.strerror or error}") from error
+    except (OSError, pl.exceptions.PolarsError) as error:  # a full disk reaches us as either
+        reason = getattr(error, "strerror", None) or str(error).split("\n", maxsplit=1)[0]
+        raise StepError(f"{path}: the file cannot be written: {reason}") from error
     finally:
         beside.unlink(missing_ok=True)
 
@@ -41,21 +41,15 @@ def write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
     write_atomic(
         folder / f"{name}.parquet", lambda beside: table.write_parquet(beside, metadata={DIGEST_KEY: digest})
     )
-    if table.height > LARGE_ROWS:
-        write_atomic(folder / f"{name}.csv.gz", lambda beside: _write_csv(table, beside, gzip=True))
-    else:
-        write_atomic(folder / f"{name}.csv", lambda beside: _write_csv(table, beside, gzip=False))
+    large = table.height > LARGE_ROWS
+    twin, other = ("csv.gz", "csv") if large else ("csv", "csv.gz")
+    write_atomic(folder / f"{name}.{twin}", lambda beside: _write_csv(table, beside, gzip=large))
+    (folder / f"{name}.{other}").unlink(missing_ok=True)
     return digest
 
 
 def _write_csv(table: pl.DataFrame, path: Path, *, gzip: bool) -> None:
     table.write_csv(path, compression="gzip" if gzip else "uncompressed", check_extension=False)
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a JSON file in one step."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
-    write_atomic(path, lambda beside: beside.write_text(text, encoding="utf-8"))
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -66,6 +60,10 @@ def read_table(path: Path) -> pl.DataFrame:
     InputError
         If the file is missing, empty, cut short or no Parquet file.
     """
+    if path.is_dir():
+        raise InputError(
+            "a folder is given where a file is needed", expected="a Parquet file", where=str(path)
+        )
     if not path.is_file():
         raise InputError("the file does not exist", expected="a Parquet file", where=str(path))
     if path.stat().st_size == 0:

@@ -18,13 +18,15 @@ from forecasting.errors import InputError
 from forecasting.forecaster import PathForecaster, PathSet
 from forecasting.history import Floats
 from forecasting.market import Market, market
+from forecasting.model_scale import FLOWS
 from forecasting.periods import Frequency, label
 from forecasting.policy_terms import SupplyRule
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
 from forecasting.scores import censored_crps, reliability
 from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster
 from pipelines.context import Context
-from pipelines.forecast import FLOWS, load_panel, sample_paths
+from pipelines.forecast import sample_paths
+from pipelines.inputs import read_panel
 from pipelines.settings import Settings
 from pipelines.standpoints import Standpoint, standpoint, standpoints
 
@@ -56,16 +58,11 @@ def forecasters(settings: Settings) -> list[PathForecaster]:
 def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
     """Score every forecaster at every standpoint, tell the known case, and record the run."""
     settings, tracker = context.settings, context.tracker
-    etl_run_id = etl_run_id or tracker.newest("etl")
-    panel = load_panel(tracker, etl_run_id, settings)
+    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    panel = read.table
     stands = standpoints(panel, settings)
-    with context.step("backtest", upstream_run_id=etl_run_id) as (run, folder):
-        run.log_dataset(
-            name="panel",
-            digest=tracker.digest(etl_run_id, "panel"),
-            source=f"runs:/{etl_run_id}/panel.parquet",
-            context="backtest",
-        )
+    with context.step("backtest", upstream_run_id=read.run_id) as (run, folder):
+        read.log(run)
         tasks = [(stood, forecaster) for stood in stands for forecaster in forecasters(settings)]
         rows: list[Row] = []
         events: list[Row] = []
@@ -102,7 +99,7 @@ def _scores(stood: Standpoint, paths: PathSet, item_id: str, settings: Settings)
     """Scores of one forecast of one item, and its stated probabilities of the date with what came."""
     item = paths.item_ids.index(item_id)
     came = stood.outcomes[item_id]
-    steps = min(stood.steps, paths.horizon)
+    steps = min(came.horizon, paths.horizon)
     outcome = np.stack([came.orders[0], came.capacity[0]], axis=-1)  # [T, V]
     scored = score_item(
         paths.future[item, ..., : len(FLOWS)],

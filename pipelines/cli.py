@@ -34,14 +34,22 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting, key=value; may be given again.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
+Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 
 
 @app.command()
-def run(config: Config = None, override: Override = None, out: Out = None, *, as_json: Json = False) -> None:
+def run(
+    config: Config = None,
+    override: Override = None,
+    out: Out = None,
+    model: Model = None,
+    *,
+    as_json: Json = False,
+) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
-    settings = _settings(config, override)
+    settings = _settings(config, _with_model(override, model))
     with _context(settings, out) as context:
         from pipelines.run import run_all
 
@@ -129,12 +137,13 @@ def forecast(
     config: Config = None,
     override: Override = None,
     out: Out = None,
+    model: Model = None,
     etl_run: Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Joint sample paths of orders and capacity from an etl run's panel."""
-    settings = _settings(config, override)
+    settings = _settings(config, _with_model(override, model))
     with _context(settings, out) as context:
         from pipelines.forecast import run_forecast
 
@@ -195,6 +204,8 @@ def predict(
 ) -> None:
     """Forecast any long table of series: quantiles and joint sample paths."""
     with _told_in_one_sentence():
+        from rich.console import Console
+
         from forecasting.errors import InputError
         from forecasting.periods import Frequency
         from pipelines.predict import PredictRequest
@@ -215,7 +226,7 @@ def predict(
             paths=paths,
             seed=seed,
         )
-        figures: dict[str, Any] = {**carry_out(request), "out": str(out)}
+        figures: dict[str, Any] = {**carry_out(request, Console(stderr=True)), "out": str(out)}
         _print_result(figures, as_json=as_json)
 
 
@@ -260,6 +271,10 @@ def _told_in_one_sentence() -> Iterator[None]:
 def _fail(sentence: str, code: int) -> None:
     print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
     raise SystemExit(code)
+
+
+def _with_model(override: list[str] | None, model: str | None) -> list[str]:
+    return [*(override or []), *([f"forecast.model={model}"] if model is not None else [])]
 
 
 def _settings(config: str | None, overrides: list[str] | None) -> Settings:

@@ -69,7 +69,7 @@ def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Setting
     for dotted, value in given:  # names of files first, so that the others act on what the files hold
         if dotted in {"data", "policies"}:
             _place(tree, dotted, value)
-    _expand(tree)
+    _expand(tree, origins)
     for dotted, value in given:
         if dotted not in {"data", "policies"}:
             _place(tree, dotted, value)
@@ -108,8 +108,8 @@ def flatten(settings: Settings) -> dict[str, str]:
                 if key not in {"reason", "unit", "notes", "certainty", "source", "title"}:
                     walk(inner, f"{prefix}.{key}" if prefix else str(key))
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            for inner in value:
-                walk(inner, f"{prefix}.{inner.get('name', '')}".rstrip("."))
+            for place, inner in enumerate(value):
+                walk(inner, f"{prefix}.{inner.get('name', place)}")
         else:
             flat[prefix] = str(value)
 
@@ -147,13 +147,16 @@ def _read(path: Traversable) -> Tree:
     return tree
 
 
-def _expand(tree: Tree) -> None:
-    """Replace the names of the data file and the policies by what the files hold."""
+def _expand(tree: Tree, origins: dict[str, str]) -> None:
+    """Replace names of the data file and the policies by what the files hold; validate the policies."""
     if isinstance(tree.get("data"), str):
-        tree["data"] = _read(_find(tree["data"], "data"))
+        path = _find(tree["data"], "data")
+        tree["data"] = _read(path)
+        origins["data"] = str(path)
+        _mark(tree["data"], str(path), origins, "data.")
     if isinstance(tree.get("policies"), list):
         tree["policies"] = [
-            _read(_find(entry, "policy")) if isinstance(entry, str) else entry for entry in tree["policies"]
+            load_policy(entry) if isinstance(entry, str) else entry for entry in tree["policies"]
         ]
 
 
@@ -206,14 +209,16 @@ def _validate(target: type[T], tree: Any, origins: Mapping[str, str]) -> T:  # n
 
 
 def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -> InputError:  # noqa: ANN401
-    first = error.errors()[0]
+    found_errors = error.errors()
+    unknown = [e for e in found_errors if e["type"] in {"extra_forbidden", "unexpected_keyword_argument"}]
+    first = (unknown or found_errors)[0]
     path = [str(part) for part in first["loc"]]
     dotted = ".".join(path)
     prefixes = [".".join(path[:n]) for n in range(len(path), -1, -1)]
     where = next((origins[prefix] for prefix in prefixes if prefix in origins), "")
     if not where.startswith("--set"):
         where = f"{where}, key {dotted}" if dotted else where
-    if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+    if unknown:
         near = difflib.get_close_matches(path[-1], _known_keys(target, path[:-1]), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return InputError("unknown key", found=repr(path[-1]) + hint, where=where)

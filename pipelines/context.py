@@ -68,8 +68,8 @@ class Context:
             folder = Path(temporary)
             run.log_params(flatten(self.settings))
             yield run, folder
-            text = dump(self.settings)
-            (folder / "settings.yaml").write_text(text, encoding="utf-8")
+            head = f"# overspill {name}, run {run.run_id}\n"
+            (folder / f"settings-{name}.yaml").write_text(head + dump(self.settings), encoding="utf-8")
             run.log_folder(folder)
             if self.out is not None:
                 for path in sorted(folder.iterdir()):

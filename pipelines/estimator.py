@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from forecasting.chips import Chip, catalogue
+from forecasting.errors import InputError
 from forecasting.export_estimate import (
     ExportEstimate,
     ExportTerms,
@@ -23,12 +24,13 @@ from forecasting.export_estimate import (
     value_at_stake,
 )
 from forecasting.forecaster import PathSet
+from forecasting.history import Floats
 from forecasting.market import Market, cap_item, market, scope_item
 from forecasting.periods import period_end, periods_between
 from forecasting.policy import Policy, eligibility
 from forecasting.policy_terms import Cap, CapCounts, CapPeriod
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
-from forecasting.windows import Binding
+from forecasting.windows import Binding, first_window, first_window_units
 from pipelines.settings import Settings
 
 Row = dict[str, Any]
@@ -98,6 +100,7 @@ class Estimator:
             policy,
             markets,
             self.terms(exported),
+            now_step=self.now_step,
             confidence=self.settings.windows.confidence,
             quantile_levels=self.levels,
         )
@@ -152,32 +155,36 @@ class Estimator:
     def _window_summary(
         self, exported: Chip, policy: Policy, product: Market, estimate: ExportEstimate
     ) -> Row:
-        summary, stamps = estimate.summary, product.timestamps(1)
+        summary, stamps = estimate.summary, product.timestamps(self.now_step + 1)
         row: Row = {"p_any_window": summary.p_any}
         if summary.windows:
             start, stop = summary.windows[0]
             row["window_opens"] = stamps[start]
             row["window_closes"] = stamps[stop] if stop < len(stamps) else None
         price = self.price(exported)
-        value = None if price is None else value_at_stake(exported, policy, product, estimate.paths, price)
+        values: dict[str, Floats] = {}
+        if price is not None:
+            first = first_window_units(estimate.paths, first_window(estimate.paths.open))
+            for name, units in (("value_usd", estimate.paths.units), ("first_window_value_usd", first)):
+                values[name] = value_at_stake(exported, policy, product, units, price)
         for place, level in enumerate(self.levels):
             row[f"opening_{q(level)}"] = _date(stamps, summary.opening_steps[place])
             row[f"closing_{q(level)}"] = _date(stamps, summary.closing_steps[place])
             row[f"units_{q(level)}"] = float(summary.total_units[place])
             row[f"first_window_units_{q(level)}"] = float(summary.first_window_units[place])
             row[f"tpp_{q(level)}"] = float(summary.total_units[place]) * exported.required_tpp()
-            if value is not None:
-                row[f"value_usd_{q(level)}"] = float(np.quantile(value, level))
-        row |= _binding(estimate, self.now_step)
+            for name, value in values.items():
+                row[f"{name}_{q(level)}"] = float(np.quantile(value, level))
+        row |= _binding(estimate)
         return row
 
     def _step_rows(self, row: Row, product: Market, estimate: ExportEstimate) -> Iterator[Row]:
         summary = estimate.summary
         units = np.quantile(estimate.paths.units, self.levels, axis=0)
-        for step, end in enumerate(product.timestamps(1)):
+        for step, end in enumerate(product.timestamps(self.now_step + 1)):
             yield {
                 **{key: row[key] for key in ("policy", "chip", "scope")},
-                "step": step + 1,
+                "step": self.now_step + step + 1,
                 "timestamp": end,
                 "p_open": float(summary.p_open[step]),
                 **{f"units_{q(level)}": float(units[n, step]) for n, level in enumerate(self.levels)},
@@ -262,10 +269,10 @@ def _finite(number: float) -> float | None:
     return float(number) if np.isfinite(number) else None
 
 
-def _binding(estimate: ExportEstimate, now_step: int) -> Row:
-    """The condition that most often closes or limits the next window, else the period after now."""
+def _binding(estimate: ExportEstimate) -> Row:
+    """The condition that most often closes or limits the next window's first period, else the next period."""
     summary = estimate.summary
-    step = summary.windows[0][0] if summary.windows else min(max(now_step, 1), len(summary.p_open)) - 1
+    step = summary.windows[0][0] if summary.windows else 0
     shares = summary.binding_shares[step]
     most = Binding(int(np.argmax(shares)))
     return {"binding": most.name.lower(), "binding_share": float(shares[most])}
@@ -278,10 +285,17 @@ def estimator(
     markets = {item_id: market(paths, item_id) for item_id in paths.item_ids}
     first = next(iter(markets.values()))
     step = period_end(published, first.frequency)
-    ended = periods_between(first.origin, step, first.frequency) - (0 if step == published else 1)
+    ended = max(periods_between(first.origin, step, first.frequency) - (0 if step == published else 1), 0)
+    if ended >= paths.horizon:
+        raise InputError(
+            "the horizon must reach beyond the last period that has ended",
+            expected=f"more than {ended} periods after {first.origin}",
+            found=str(paths.horizon),
+            where="forecast.horizon",
+        )
     return Estimator(
         settings=settings,
         markets=markets,
         missing=missing,
-        now_step=min(max(ended, 0), paths.horizon),
+        now_step=ended,
     )

@@ -15,6 +15,9 @@ from forecasting.reference.checks import Check, run_checks
 from pipelines.config import load_sources
 from pipelines.context import Context
 from pipelines.settings import PublicData
+from pipelines.tracking import KNOWN_UNTIL_TAG
+
+READ = ("shipments_by_owner", "shipments_total", "cloud", "macro", "capital_expenditure", "chips")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,7 @@ def run_etl(context: Context) -> EtlResult:
         If a reference table, an assumption or the resulting panel breaks a rule.
     """
     with context.step("etl") as (run, folder):
-        for name in reference.TABLES:
+        for name in READ:
             table = reference.load(name).collect()
             run.log_dataset(
                 name=name,
@@ -80,6 +83,7 @@ def run_etl(context: Context) -> EtlResult:
                 context="raw",
             )
         panel, ratios = public_panel(context.settings.data)
+        run.set_tags({KNOWN_UNTIL_TAG: str(ratios["vintage"].max())})
         context.write(run, folder, {"panel": panel, "due_to_delivered": ratios})
         run.log_metrics(
             {

@@ -12,15 +12,14 @@ from forecasting.errors import InputError
 from forecasting.forecaster import PathForecaster, PathSet, forecast_paths
 from forecasting.history import History
 from forecasting.measurement import draw_history
-from forecasting.panel import CHINA, CONTEXT, check_panel, last_common_period, latest, to_history
+from forecasting.model_scale import FLOWS
+from forecasting.panel import CHINA, CONTEXT, latest, newest_period, to_history
 from forecasting.path_table import to_table
 from forecasting.statistical import StatisticalForecaster
-from pipelines.artifacts import read_table
 from pipelines.context import Context
+from pipelines.inputs import read_panel
 from pipelines.settings import Settings
-from pipelines.tracking import Tracker
-
-FLOWS = ("orders", "capacity")
+from pipelines.tracking import KNOWN_UNTIL_TAG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +29,6 @@ class ForecastResult:
     run_id: str
     paths: PathSet
     skipped: Mapping[str, str]
-
-
-def load_panel(tracker: Tracker, etl_run_id: str, settings: Settings) -> pl.DataFrame:
-    """Read and check the panel of an etl run."""
-    tracker.finished(etl_run_id, "etl")
-    with tracker.artifact(etl_run_id, "panel.parquet") as path:
-        panel = read_table(path)
-    return check_panel(panel, frequency=settings.data.step, where=f"panel of run {etl_run_id}")
 
 
 def forecastable(panel: pl.DataFrame, min_observations: int) -> tuple[list[str], dict[str, str]]:
@@ -50,7 +41,7 @@ def forecastable(panel: pl.DataFrame, min_observations: int) -> tuple[list[str],
     min_observations : int
         Fewest periods with orders and capacity.
     """
-    origin = last_common_period(panel)
+    origin = newest_period(panel)
     flows = panel.filter(
         pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.contains(f"^({CHINA}|{CONTEXT})")
     )
@@ -106,27 +97,22 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         If the run or its panel is not in order, or no item can be forecast.
     """
     settings, tracker = context.settings, context.tracker
-    etl_run_id = etl_run_id or tracker.newest("etl")
-    panel = latest(load_panel(tracker, etl_run_id, settings).lazy()).collect()
+    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    panel = latest(read.table.lazy()).collect()
     items, skipped = forecastable(panel, settings.data.min_observations)
     if not items:
-        raise InputError("no item can be forecast", found=str(skipped), where=f"panel of run {etl_run_id}")
-    origin = last_common_period(panel)
-    frequency = settings.data.step
+        raise InputError("no item can be forecast", found=str(skipped), where=f"panel of run {read.run_id}")
+    origin = newest_period(panel)
     history = to_history(
-        panel, items=items, origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
+        panel, items=items, origin=origin, frequency=settings.data.step, variates=[*FLOWS, "shipments"]
     )
-    with context.step("forecast", upstream_run_id=etl_run_id) as (run, folder):
+    known_until = tracker.finished(read.run_id, "etl").data.tags[KNOWN_UNTIL_TAG]
+    with context.step("forecast", upstream_run_id=read.run_id) as (run, folder):
         forecaster = StatisticalForecaster(settings.statistical)
         paths = sample_paths(history, settings, forecaster)
-        run.log_dataset(
-            name="panel",
-            digest=tracker.digest(etl_run_id, "panel"),
-            source=f"runs:/{etl_run_id}/panel.parquet",
-            context="forecast",
-        )
+        read.log(run)
         context.write(run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, skipped)})
-        run.set_tags({"overspill.published_at": str(panel["published_at"].max())})
+        run.set_tags({KNOWN_UNTIL_TAG: known_until})
         run.log_metrics({"items": len(items), "skipped": len(skipped), "spread": forecaster.spread})
         run.log_curves(_medians(paths), first_step=1)
         run.describe(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from rich.console import Console
+from rich.progress import track
 
 from forecasting.errors import InputError
 from forecasting.history import Floats, History
@@ -18,6 +21,7 @@ from pipelines.artifacts import check_writable, read_table, write_atomic
 
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096
+ITEMS_PER_BLOCK = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ def read_long_table(source: Path) -> pl.DataFrame:
         ) from error
 
 
-def predict(request: PredictRequest) -> dict[str, int]:
+def predict(request: PredictRequest, console: Console) -> dict[str, int]:
     """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths.parquet`.
 
     Returns
@@ -71,20 +75,47 @@ def predict(request: PredictRequest) -> dict[str, int]:
         If the output folder cannot be written.
     """
     _check_request(request)
-    check_writable(request.out)
     table = check_long_table(
         read_long_table(request.source), frequency=request.frequency, where=str(request.source)
     )
-    parts = [_forecast(history, last, table, request) for history, last in histories(table)]
-    quantiles = pl.concat([part[0] for part in parts]).sort(*table.keys, "ds", "quantile_level")
-    write_atomic(request.out / "quantiles.parquet", quantiles.write_parquet)
-    sampled = 0
+    check_writable(request.out)
+    blocks = [block for history, last in histories(table) for block in _blocks(history, last)]
+    parts = [
+        _forecast(history, last, table, request)
+        for history, last in track(
+            blocks,
+            description="forecasting",
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+    ]
+    tables = {"quantiles": pl.concat([part[0] for part in parts]).sort(*table.keys, "ds", "quantile_level")}
     if request.paths:
-        paths = pl.concat([part[1] for part in parts]).sort(*table.keys, "path", "ds")
-        write_atomic(request.out / "paths.parquet", paths.write_parquet)
-        sampled = paths.height
-    series = table.rows.select(table.keys).unique().height
-    return {"series": series, "quantile_rows": quantiles.height, "path_rows": sampled}
+        tables["paths"] = pl.concat([part[1] for part in parts]).sort(*table.keys, "path", "ds")
+    _write_together(request.out, tables)
+    return {
+        "series": table.rows.select(table.keys).unique().height,
+        **{f"{name[:-1]}_rows": written.height for name, written in tables.items()},
+    }
+
+
+def _blocks(history: History, last: pl.DataFrame) -> Iterator[tuple[History, pl.DataFrame]]:
+    """Cut the items into blocks whose paths fit into memory."""
+    for start in range(0, len(history.item_ids), ITEMS_PER_BLOCK):
+        rows = list(range(start, min(start + ITEMS_PER_BLOCK, len(history.item_ids))))
+        yield history.select(rows), last[rows]
+
+
+def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Put all tables in place, and take away the paths of an earlier forecast that do not belong to them."""
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as beside:
+        for name, table in tables.items():
+            write_atomic(Path(beside) / f"{name}.parquet", table.write_parquet)
+        for name in tables:
+            (Path(beside) / f"{name}.parquet").replace(out / f"{name}.parquet")
+    if "paths" not in tables:
+        (out / "paths.parquet").unlink(missing_ok=True)
 
 
 def _check_request(request: PredictRequest) -> None:

@@ -32,8 +32,8 @@ def print_answer(console: Console, windows: pl.DataFrame, *, frequency: Frequenc
     at = label(now[0], frequency) if now.len() else "now"
     for part in windows.partition_by("policy", maintain_order=True):
         table = Table(title=part["policy"][0], title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        table.add_column("chip", no_wrap=True)
-        table.add_column("scope", no_wrap=True)
+        table.add_column("chip")
+        table.add_column("scope")
         table.add_column("eligible", max_width=31)
         table.add_column(f"P(saturated\n{at})", justify="right")
         table.add_column("saturated by\n10 / 50 / 90 %")
@@ -43,6 +43,8 @@ def print_answer(console: Console, windows: pl.DataFrame, *, frequency: Frequenc
         table.add_column("binding")
         for row in _merged(part):
             table.add_row(*_cells(row, frequency, end))
+        for column in table.columns:
+            column.overflow = "fold"  # a date that is cut is worse than one on two lines
         console.print(table)
 
 
@@ -64,7 +66,7 @@ def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
         return [row["chip"], "any", f"no: {row['reason'].split('; ')[0]}", *[""] * 6]
     if row["p_any_window"] is None:
         why = row["no_estimate"].split("; ")[0].removeprefix(f"{row['chip']}: ")
-        return [row["chip"], "any", f"yes ({why})", *[""] * 6]
+        return [row["chip"], "any", f"yes, not forecast: {why}", *[""] * 6]
     return [
         row["chip"],
         row["scope"],
@@ -146,11 +148,3 @@ def _text(value: object, digits: int) -> str:
     if value is None:
         return ""
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-
-
-def plain(rows: Sequence[Row]) -> list[Row]:
-    """Rows as JSON takes them: dates as text."""
-    return [
-        {key: value.isoformat() if isinstance(value, dt.date) else value for key, value in row.items()}
-        for row in rows
-    ]

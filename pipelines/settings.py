@@ -74,9 +74,9 @@ class KnownCase(Frozen):
 
 
 class BacktestSettings(Frozen):
-    """Days on which a forecaster is made to stand, and how far it is scored."""
+    """Origins from which a forecaster is made to look ahead, and how far it is scored."""
 
-    first_as_of: dt.date
+    first_origin: dt.date
     step: int = Field(ge=1)
     horizon: int = Field(ge=1, le=64)
     paths: int = Field(ge=2)
@@ -117,6 +117,14 @@ class Settings(Frozen):
     backtest: BacktestSettings
     windows: WindowSettings
     tracking: TrackingSettings
+
+    @field_validator("policies")
+    @classmethod
+    def _each_policy_once(cls, policies: tuple[Policy, ...]) -> tuple[Policy, ...]:
+        names = [policy.name for policy in policies]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each policy may be given once, by its name: {', '.join(names)}")
+        return policies
 
 
 class Source(Frozen):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,10 @@ from forecasting.errors import InputError
 from forecasting.forecaster import PathSet
 from forecasting.history import History
 from forecasting.market import Market, market
-from forecasting.panel import as_of, last_common_period, latest, to_history
+from forecasting.model_scale import FLOWS
+from forecasting.panel import CONTEXT, as_of, latest, newest_period, to_history
 from forecasting.periods import add_periods, periods_between
-from pipelines.forecast import FLOWS, forecastable
+from pipelines.forecast import forecastable
 from pipelines.settings import Settings
 
 
@@ -31,52 +31,55 @@ class Standpoint:
 
 
 def standpoint(panel: pl.DataFrame, day: dt.date, settings: Settings) -> Standpoint | None:
-    """What was known on a day, and what came; None if nothing could be forecast or nothing came yet."""
+    """What was known on a day, and what came; None if nothing could be forecast or nothing came yet.
+
+    An item whose series ended since is scored on the steps it had.
+    """
     known = as_of(panel.lazy(), day).collect()
-    if known.is_empty():
+    items = forecastable(known, settings.data.min_observations)[0] if _has_flows(known) else []
+    if not items:
         return None
-    items, _ = forecastable(known, settings.data.min_observations)
+    origin, frequency = newest_period(known), settings.data.step
     final = latest(panel.lazy()).collect()
-    origin, end = last_common_period(known), last_common_period(final)
-    steps = periods_between(origin, end, settings.data.step)
-    items = [item for item in items if _last(final, item) == end]
-    if not items or steps < 1:
+    outcomes = {item: _outcome(final, item, origin=origin, settings=settings) for item in items}
+    came = {item: outcome for item, outcome in outcomes.items() if outcome is not None}
+    if not came:
         return None
     history = to_history(
-        known, items=items, origin=origin, frequency=settings.data.step, variates=[*FLOWS, "shipments"]
+        known, items=list(came), origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
     )
-    return Standpoint(
-        as_of=day,
-        history=history,
-        outcomes=_outcomes(final, items, steps=steps, end=end, settings=settings),
-        steps=steps,
+    steps = max(outcome.horizon for outcome in came.values())
+    return Standpoint(as_of=day, history=history, outcomes=came, steps=steps)
+
+
+def _has_flows(known: pl.DataFrame) -> bool:
+    return (
+        known.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT)).height > 0
     )
 
 
-def _last(final: pl.DataFrame, item: str) -> object:
-    return final.filter(pl.col("item_id") == item, pl.col("variate") == "orders")["timestamp"].max()
-
-
-def _outcomes(
-    final: pl.DataFrame, items: Sequence[str], *, steps: int, end: dt.date, settings: Settings
-) -> dict[str, Market]:
-    """Each item's market as it came, on one path: the central figures of the newest vintage."""
+def _outcome(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Settings) -> Market | None:
+    """An item's market as it came, on one path: the newest central figures; None if the item had ended."""
+    stamps = final.filter(pl.col("item_id") == item, pl.col("variate") == "orders")["timestamp"].sort()
+    steps = periods_between(origin, stamps[-1], settings.data.step)
+    if steps < 1:
+        return None
     history = to_history(
-        final, items=items, origin=end, frequency=settings.data.step, variates=[*FLOWS, "shipments"]
+        final, items=[item], origin=stamps[-1], frequency=settings.data.step, variates=[*FLOWS, "shipments"]
     )
     paths = PathSet(
         item_ids=history.item_ids,
         variates=history.variates,
-        origins=(add_periods(end, -steps, history.frequency),) * len(items),
+        origins=(origin,),
         frequency=history.frequency,
         context_length=history.context_length - steps,
         values=np.moveaxis(history.values, 1, 2)[:, None],
     )
-    return {item: market(paths, item) for item in items}
+    return market(paths, item)
 
 
 def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
-    """All standpoints of the backtest, at ends of periods, oldest first.
+    """All standpoints of the backtest, oldest first: one per origin, on the day its figures were published.
 
     Raises
     ------
@@ -84,21 +87,23 @@ def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
         If there is none.
     """
     backtest, frequency = settings.backtest, settings.data.step
-    end = last_common_period(latest(panel.lazy()).collect())
+    flows = panel.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT))
+    lags = (flows["published_at"] - flows["timestamp"]).dt.total_days()
     splits = rolling_splits(
-        first_origin=backtest.first_as_of,
-        last_origin=add_periods(end, -1, frequency),
+        first_origin=backtest.first_origin,
+        last_origin=add_periods(newest_period(latest(panel.lazy()).collect()), -1, frequency),
         step=backtest.step,
         horizon=backtest.horizon,
         frequency=frequency,
+        publication_lag_days=max(int(lags.to_numpy().min()), 0),
     )
     stood = [standpoint(panel, split.as_of, settings) for split in splits]
     found = [stand for stand in stood if stand is not None]
     if not found:
         raise InputError(
-            "no day of the backtest has both a past to forecast from and an outcome",
-            expected=f"a first day well before {end}",
-            found=str(backtest.first_as_of),
-            where="backtest.first_as_of",
+            "no origin of the backtest has both a past to forecast from and an outcome",
+            expected=f"a first origin well before {splits[-1].origin}",
+            found=str(backtest.first_origin),
+            where="backtest.first_origin",
         )
     return found

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ from forecasting.errors import InputError, StepError
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
+KNOWN_UNTIL_TAG = "overspill.known_until"  # day of the newest publication that an etl run knew
 STEP_TAG, UPSTREAM_TAG = "overspill.step", "overspill.upstream_run_id"
 DEFAULT_STORE = Path("mlruns")
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # limits of MLflow's log-batch call
@@ -133,7 +135,19 @@ class Tracker:
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).resolve().parent.mkdir(parents=True, exist_ok=True)
             self.client = MlflowClient(tracking_uri=uri)
-            self.experiment_id = self._experiment_id()
+            self.experiment_id = self._experiment_id_in_new_store()
+
+    def _experiment_id_in_new_store(self) -> str:
+        """Experiment id; tried again while another process is laying out the same new database."""
+        for seconds in (1, 2, 4, 8):
+            try:
+                return self._experiment_id()
+            except (MlflowException, SQLAlchemyError) as error:
+                if "already exists" not in str(error) and "locked" not in str(error):
+                    raise
+                time.sleep(seconds)
+                self.client = MlflowClient(tracking_uri=self.uri)
+        return self._experiment_id()
 
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)
@@ -239,12 +253,6 @@ class Tracker:
             )
         return str(runs[0].info.run_id)
 
-    def digest(self, run_id: str, name: str) -> str:
-        """Content digest of a table that a run wrote."""
-        with self._translated():
-            tags = self.client.get_run(run_id).data.tags
-        return str(tags.get(f"overspill.sha256.{name}", "unknown"))
-
     @contextmanager
     def artifact(self, run_id: str, name: str) -> Iterator[Path]:
         """Path of one artifact of a run, for as long as the context is open.
@@ -258,6 +266,8 @@ class Tracker:
             try:
                 path = Path(self.client.download_artifacts(run_id, name, folder))
             except (MlflowException, OSError) as error:
+                if isinstance(error, MlflowException) and not _is_missing(error):
+                    raise StepError(f"MLflow at {self.shown} failed to hand out {name}: {error}") from error
                 raise InputError(
                     "the run has no such artifact", expected=name, found=str(error), where=f"run {run_id}"
                 ) from error

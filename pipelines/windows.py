@@ -12,13 +12,13 @@ from forecasting.chips import catalogue
 from forecasting.forecaster import PathSet
 from forecasting.path_table import from_table
 from forecasting.policy import check_policy_reaches
-from pipelines.artifacts import read_table
 from pipelines.context import Context
 from pipelines.estimator import Row, estimator, q
-from pipelines.tracking import Tracker
+from pipelines.inputs import Input, read_input
+from pipelines.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 
 QUANTILE_DATES = ("opening", "closing")
-QUANTILE_FIGURES = ("units", "first_window_units", "tpp", "value_usd")
+QUANTILE_FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +46,16 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:
         check_policy_reaches(policy, catalogue().values())
-    forecast_run_id = forecast_run_id or tracker.newest("forecast")
-    paths, missing, published = load_paths(tracker, forecast_run_id, context)
-    made = estimator(settings, paths, missing, published)
-    with context.step("windows", upstream_run_id=forecast_run_id) as (run, folder):
-        run.log_dataset(
-            name="paths",
-            digest=tracker.digest(forecast_run_id, "paths"),
-            source=f"runs:/{forecast_run_id}/paths.parquet",
-            context="windows",
-        )
+    read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
+    made = estimator(settings, *described_paths(tracker, read, context))
+    any_market = next(iter(made.markets.values()))
+    context.console.print(
+        f"paths of forecast run {read.run_id}: {len(any_market.orders)} paths, {any_market.horizon} periods "
+        f"from {any_market.origin}",
+        highlight=False,
+    )
+    with context.step("windows", upstream_run_id=read.run_id) as (run, folder):
+        read.log(run)
         expected = len(made.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(made.window_rows(), "export windows", total=expected))
         tables = {
@@ -66,22 +66,19 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
             "cap_readings": _table(made.cap_rows()),
         }
         context.write(run, folder, tables)
-        run.log_curves(_curves(tables, middle=q(sorted(made.levels)[len(made.levels) // 2])))
+        _log_curves(run, tables)
     return WindowsResult(run_id=run.run_id, now=made.now, tables=tables)
 
 
-def load_paths(
-    tracker: Tracker, forecast_run_id: str, context: Context
+def described_paths(
+    tracker: Tracker, read: Input, context: Context
 ) -> tuple[PathSet, dict[str, str], dt.date]:
     """Paths of a forecast run, items without paths (with the reason), and the newest publication known."""
-    upstream = tracker.finished(forecast_run_id, "forecast")
-    with tracker.artifact(forecast_run_id, "paths.parquet") as path:
-        table = read_table(path)
-    with tracker.artifact(forecast_run_id, "choices.parquet") as path:
-        choices = read_table(path)
-    paths = from_table(table, frequency=context.settings.data.step, where=f"paths of run {forecast_run_id}")
+    choices = read_input(tracker, read.run_id, step="forecast", name="choices").table
+    paths = from_table(read.table, frequency=context.settings.data.step, where=f"paths of run {read.run_id}")
     missing = dict(choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
-    return paths, missing, dt.date.fromisoformat(upstream.data.tags["overspill.published_at"])
+    tags = tracker.finished(read.run_id, "forecast").data.tags
+    return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
 
 
 def windows_schema(levels: Iterable[float]) -> dict[str, pl.DataType]:
@@ -114,18 +111,16 @@ def _table(rows: Iterable[Row]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), infer_schema_length=None)
 
 
-def _curves(tables: dict[str, pl.DataFrame], *, middle: str) -> dict[str, list[float]]:
-    """Metric curves by step: saturation, openness, lead time; what is sought stands first in the name."""
-    curves: dict[str, list[float]] = {}
-    for name, keys, column in (
-        ("p_saturated", ["policy", "item_id"], "p_saturated"),
-        ("p_open", ["policy", "scope", "chip"], "p_open"),
-        ("lead_time_weeks", ["item_id"], f"weeks_{middle}"),
+def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
+    """Log curves of saturation, openness and lead time with the period as step; the item stands first."""
+    for metric, name, keys, column in (
+        ("p_saturated", "saturation", ["item_id", "policy"], "p_saturated"),
+        ("p_open", "window_steps", ["chip", "scope", "policy"], "p_open"),
+        ("lead_time_weeks", "lead_time", ["item_id"], f"weeks_{q(0.5)}"),
     ):
-        table = tables[
-            "window_steps" if name == "p_open" else "lead_time" if "weeks" in name else "saturation"
-        ]
-        for part in table.sort("step").partition_by(keys, maintain_order=True) if table.height else []:
-            label = "/".join([name, *(str(part[key][0]) for key in reversed(keys))])
-            curves[label] = part[column].fill_null(float("nan")).to_list()
-    return curves
+        table = tables[name].sort("step") if tables[name].height else tables[name]
+        if table.height:
+            parts = table.partition_by(keys, maintain_order=True)
+            labels = ["/".join([metric, *(str(part[key][0]) for key in keys)]) for part in parts]
+            values = [part[column].fill_null(float("nan")).to_list() for part in parts]
+            run.log_curves(dict(zip(labels, values, strict=True)), first_step=table["step"][0])

@@ -18,7 +18,7 @@ from forecasting.market import Market
 from forecasting.periods import Frequency
 from forecasting.policy import Policy
 from forecasting.policy_terms import Cap, Eligibility, SupplyRule, TariffBand
-from forecasting.windows import Binding, WindowPaths
+from forecasting.windows import Binding
 
 ORIGIN = dt.date(2025, 12, 31)
 H200 = chip("H200")
@@ -73,9 +73,15 @@ def alone(product):
     return MarketsOfChip(product=product, scope=product, counted=product)
 
 
-def windows(of_policy, markets, terms=None):
+def windows(of_policy, markets, terms=None, now_step=0):
     return estimate_windows(
-        H200, of_policy, markets, terms or ExportTerms(), confidence=0.5, quantile_levels=(0.1, 0.5, 0.9)
+        H200,
+        of_policy,
+        markets,
+        terms or ExportTerms(),
+        now_step=now_step,
+        confidence=0.5,
+        quantile_levels=(0.1, 0.5, 0.9),
     )
 
 
@@ -195,11 +201,12 @@ def test_a_licence_is_used_up_by_what_was_exported(limit, exported, left):
 PRICE = PriceTerms(launch_usd_per_h100e=30_000.0, half_life_periods=4.0, successor_factor=0.5)
 
 
-def exported_units(units):
-    units = np.atleast_2d(np.array(units, dtype=float))
-    return WindowPaths(
-        open=units > 0, units=units, headroom=units, binding=np.zeros(units.shape, dtype=np.int8)
-    )
+def test_nothing_is_exported_in_periods_that_are_over():
+    whole = windows(policy(), alone(PRODUCT), ExportTerms(unsold_stock=5.0))
+    later = windows(policy(), alone(PRODUCT), ExportTerms(unsold_stock=5.0), now_step=1)
+    assert whole.paths.units.shape == (1, 3)
+    assert later.paths.units.shape == (1, 2)
+    assert later.paths.open.any()
 
 
 def test_value_at_stake_fades_by_half_life_and_successors_and_pays_the_duty():
@@ -212,7 +219,7 @@ def test_value_at_stake_fades_by_half_life_and_successors_and_pays_the_duty():
         None,
     ]
     assert [each.launch_quarter_end.isoformat()[:7] for each in line] == ["2024-12", "2025-09", "2026-09"]
-    value = value_at_stake(H200, policy(), PRODUCT, exported_units([[10, 0, 4], [0, 0, 0]]), PRICE)
+    value = value_at_stake(H200, policy(), PRODUCT, np.array([[10.0, 0, 4], [0, 0, 0]]), PRICE)
     expected = 0.0
     for units, quarters, successors in ((10, 7, 2), (4, 9, 3)):  # 2026Q1 and 2026Q3
         expected += units * 30_000 * 0.5 ** (quarters / 4) * 0.5**successors * (1 - 0.25)
@@ -224,6 +231,6 @@ def test_value_is_counted_in_h100_equivalents_of_the_exported_chip():
     product = market([[1, 1]], [[9, 9]], observed=[1], horizon=1, item_id="MI325X")
     mi325x = chip("MI325X")
     flat = PriceTerms(launch_usd_per_h100e=10_000.0, half_life_periods=np.inf, successor_factor=1.0)
-    value = value_at_stake(mi325x, policy(), product, exported_units([[3]]), flat)
+    value = value_at_stake(mi325x, policy(), product, np.array([[3.0]]), flat)
     # TPP from dense FP8 rates of 2,614.9 and 1,979 TFLOPS; outside this policy's only tariff band
     assert value.tolist() == pytest.approx([3 * 10_000 * 2614.9 / 1979])

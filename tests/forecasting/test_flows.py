@@ -14,7 +14,6 @@ from forecasting.assumptions import Assumption, PublicAssumptions
 from forecasting.errors import InputError
 from forecasting.flows import (
     OWN,
-    Z95,
     Sides,
     aggregated,
     orders_and_capacity,
@@ -24,6 +23,7 @@ from forecasting.flows import (
     us_shipments,
     widened,
 )
+from forecasting.measurement import Z_95
 from forecasting.periods import Frequency, add_periods
 
 Q = Frequency.QUARTER
@@ -204,18 +204,18 @@ def test_spreads_add_in_quadrature_by_hand():
     # in slack: the envelope's decay from 190 by 0.6, 0.8 or 0.9; at 0.6 the last quarter's 80 is a new peak
     capacity_at = [(1, 1, 1)] * 3 + [(152.0, 114.0, 171.0), (121.6, 80.0, 153.9)]
     assert table["capacity_down"].to_list() == pytest.approx(
-        [math.hypot(0.3, math.log(middle / low) / Z95) for middle, low, _ in capacity_at]
+        [math.hypot(0.3, math.log(middle / low) / Z_95) for middle, low, _ in capacity_at]
     )
     assert table["capacity_up"].to_list() == pytest.approx(
-        [math.hypot(0.4, math.log(high / middle) / Z95) for middle, _, high in capacity_at]
+        [math.hypot(0.4, math.log(high / middle) / Z_95) for middle, _, high in capacity_at]
     )
     # orders: own error, that of the ratio, and the lead time's range (half a quarter to two)
     orders_at = [(200.0, 150.0, 300.0), (300.0, 250.0, 400.0), (180.0, 170.0, 185.0), (1, 1, 1), (1, 1, 1)]
     assert table["orders_down"].to_list() == pytest.approx(
-        [math.hypot(0.3, 0.1, math.log(middle / low) / Z95) for middle, low, _ in orders_at]
+        [math.hypot(0.3, 0.1, math.log(middle / low) / Z_95) for middle, low, _ in orders_at]
     )
     assert table["orders_up"].to_list() == pytest.approx(
-        [math.hypot(0.4, 0.1, math.log(high / middle) / Z95) for middle, _, high in orders_at]
+        [math.hypot(0.4, 0.1, math.log(high / middle) / Z_95) for middle, _, high in orders_at]
     )
 
 
@@ -286,7 +286,7 @@ OWNERS = st.lists(
 
 
 def spread_by_hand(low, middle, high):
-    return math.log(middle / min(low, middle, high)) / Z95, math.log(max(low, middle, high) / middle) / Z95
+    return math.log(middle / min(low, middle, high)) / Z_95, math.log(max(low, middle, high) / middle) / Z_95
 
 
 @FEW
@@ -402,7 +402,7 @@ def test_groups_are_the_sums_of_their_chips_and_of_their_error_points(series, do
         ("H200", "all", 1.0),
         ("MI300X", "all", 1.25),
     ]
-    groups = pl.LazyFrame(rows, schema=["chip_id", "group", "h100e_per_unit"], orient="row")
+    groups = pl.LazyFrame(rows, schema=["chip_pool", "group", "h100e_per_unit"], orient="row")
     expected = {}
     for chip_id, group, per_unit in rows:
         for step, amount in enumerate(series.get(chip_id, [])):
@@ -432,7 +432,7 @@ def test_sides_are_the_log_distances_from_the_middle_in_standard_deviations(poin
     assert spread(sides(pl.col("high"), pl.col("middle"), pl.col("low")), **columns) == pytest.approx(
         expected
     )
-    assert norm.ppf(0.95) == pytest.approx(Z95, rel=1e-12)
+    assert norm.ppf(0.95) == pytest.approx(Z_95, rel=1e-12)
 
 
 @pytest.mark.parametrize("zero", ["low", "middle", "high"])

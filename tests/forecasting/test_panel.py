@@ -18,8 +18,8 @@ from forecasting.panel import (
     as_of,
     check_panel,
     content_digest,
-    last_common_period,
     latest,
+    newest_period,
     to_history,
 )
 from forecasting.periods import Frequency, add_periods
@@ -317,10 +317,10 @@ def test_the_origin_is_the_newest_period_with_flows_context_and_china_apart():
         row("H100", step=0, variate="capacity"),
     ]
     panel = pl.DataFrame(rows)
-    assert last_common_period(panel) == dt.date(2025, 6, 30)
-    assert last_common_period(panel, ["H100"]) == dt.date(2025, 3, 31)
+    assert newest_period(panel) == dt.date(2025, 6, 30)
+    assert newest_period(panel, ["H100"]) == dt.date(2025, 3, 31)
     with pytest.raises(InputError, match="holds no orders and capacity to forecast from"):
-        last_common_period(panel, ["china/H20"])
+        newest_period(panel, ["china/H20"])
 
 
 @FEW

@@ -11,7 +11,7 @@ from pipelines.config import resolve
 from pipelines.context import Context
 from pipelines.tracking import Tracker
 
-SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_as_of=2025-03-31"]
+SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-03-31"]
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from forecasting.errors import InputError, StepError
 from forecasting.panel import content_digest
-from pipelines.artifacts import DIGEST_KEY, check_writable, read_table, write_atomic, write_json, write_table
+from pipelines.artifacts import DIGEST_KEY, check_writable, read_table, write_atomic, write_table
 
 TABLE = pl.DataFrame({"item_id": ["a", "b"], "value": [1.0, 2.5]})
 
@@ -37,9 +37,12 @@ def test_failing_writer_leaves_the_previous_file_whole_and_nothing_beside_it(tmp
     assert [entry.name for entry in tmp_path.iterdir()] == ["panel.parquet"]
 
 
-def test_json_is_written_whole(tmp_path):
-    write_json(tmp_path / "deep" / "summary.json", {"rows": 3})
-    assert (tmp_path / "deep" / "summary.json").read_text() == '{\n  "rows": 3\n}\n'
+def test_full_disk_is_one_sentence_whoever_writes(tmp_path):
+    with pytest.raises(
+        StepError, match=r"panel\.parquet: the file cannot be written: .*No space left on device"
+    ):
+        write_atomic(tmp_path / "panel.parquet", lambda _: TABLE.write_parquet("/dev/full"))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ def test_checks_of_the_reference_tables_pass_and_are_told(cli):
         (["run", "--set", "forecast.horizon=0"], "greater than or equal to 1: found 0"),
         (["run", "--config", "nowhere.yaml"], "no such experiment file"),
         (["windows", "--policy", "nowhere"], "no such policy file"),
+        (["windows", "--policy", "bis_2026_01", "--policy", "bis_2026_01"], "each policy may be given once"),
+        (["forecast", "--model", "crystal"], "--set forecast.model: input should be 'statistical'"),
         (["forecast"], "there is no finished etl run: expected `overspill etl` first"),
         (
             ["windows", "--forecast-run", "abc"],
@@ -146,6 +148,27 @@ def test_predict_is_repeatable_and_does_not_hang_on_the_order_of_rows(cli):
     assert pl.read_parquet("one/quantiles.parquet").equals(pl.read_parquet("two/quantiles.parquet"))
 
 
+def test_predict_takes_away_the_paths_of_an_earlier_forecast(cli, tmp_path):
+    SERIES.write_csv("panel.csv")
+    cli(*predict_arguments("panel.csv", paths=5))
+    cli(*predict_arguments("panel.csv"))
+    assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["quantiles.parquet"]
+
+
+def test_predict_of_a_series_does_not_hang_on_unlike_neighbours(cli):
+    short = SERIES.head(5)
+    counts = [
+        SERIES.with_columns(unique_id=pl.lit(f"count {n}"), y=pl.Series([0.0, 3.0, 1.0] * 4))
+        for n in range(5)
+    ]
+    short.write_csv("alone.csv")
+    pl.concat([short, *counts]).write_csv("together.csv")
+    for name in ("alone", "together"):
+        assert cli(*predict_arguments(f"{name}.csv", out=name))[0] == 0
+    alone, together = (pl.read_parquet(f"{name}/quantiles.parquet") for name in ("alone", "together"))
+    assert together.filter(pl.col("unique_id") == "a").equals(alone)
+
+
 def test_predict_carries_variates_through(cli):
     both = pl.concat(
         [SERIES.with_columns(variate=pl.lit(v), y=pl.col("y") * f) for v, f in (("o", 1.0), ("c", 2.0))]
@@ -170,6 +193,10 @@ BAD_TABLES = {
         "needs observations.*at least 3, found 0",
     ),
     "too short": (SERIES.head(2), "needs observations to be forecast from: expected at least 3, found 2"),
+    "finer frequency": (
+        SERIES.filter(pl.col("ds").dt.month() % 2 == 0),
+        "no two dates are one step of the frequency apart: .*found at least 2 steps",
+    ),
     "irregular": (
         SERIES.with_columns(
             ds=pl.when(pl.int_range(pl.len()) == 5).then(pl.date(2023, 6, 15)).otherwise(pl.col("ds"))
@@ -187,7 +214,7 @@ def test_predict_refuses_a_bad_table(cli, tmp_path, name):
     assert status == 2
     assert re.search(sentence, error), error
     assert error.count("\n") == 1
-    assert not list((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
-from pipelines.config import dump, flatten, load_policy, load_sources, resolve
+from pipelines.config import dump, flatten, load_sources, resolve
 
 
 def test_defaults_resolve_and_hold_the_content_of_the_named_files():
@@ -97,11 +99,25 @@ def test_unknown_key_in_a_file_names_the_file_and_the_nearest_key(tmp_path):
         resolve(str(path))
 
 
-def test_unknown_key_in_a_policy_names_the_policy_file(tmp_path):
+@pytest.mark.parametrize(
+    ("folder", "name", "key"), [("policy", "bis_2026_01", "cap"), ("data", "us_public", "revenue")]
+)
+def test_unknown_key_in_a_named_file_names_that_file(tmp_path, folder, name, key):
+    text = (files("configs") / folder / f"{name}.yaml").read_text().replace(f"\n{key}:", f"\n{key}x:")
     path = tmp_path / "mine.yaml"
-    path.write_text("nam: x\n")
-    with pytest.raises(InputError, match=r"mine\.yaml"):
-        load_policy(str(path))
+    path.write_text(text)
+    override = f"policies=[{path}]" if folder == "policy" else f"data={path}"
+    with pytest.raises(InputError, match=rf"mine\.yaml, key .*{key}x: unknown key.*did you mean '{key}'"):
+        resolve(overrides=[override])
+
+
+def test_each_tariff_band_is_a_parameter_of_the_run():
+    bands = [
+        key
+        for key in flatten(resolve())
+        if key.startswith("policies.bis_2026_01.tariff") and "tpp_low" in key
+    ]
+    assert len(bands) == 2
 
 
 @pytest.mark.parametrize(
