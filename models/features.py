@@ -11,12 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.anchors import ANCHORS, build_anchors
 from models.scaling import Scaling, carry_forward, fit_scaling
 
 # Seasons back from which a horizon step is told the value at its own phase.
 ECHOES = 3
 CONTEXT_CHANNELS = 6
-HORIZON_CHANNELS = 2 * ECHOES
+HORIZON_CHANNELS = 2 * ECHOES + ANCHORS
 SHARED_CHANNELS = 5
 STATISTICS = 17
 
@@ -59,6 +60,8 @@ class Features(NamedTuple):
         Channels per context step.
     horizon : Tensor [B, V, H, C]
         Channels per horizon step.
+    anchors : Tensor [B, V, H, A]
+        Scaled forecasts of simple methods; they are among the channels too.
     statistics : Tensor [B, V, S]
         Numbers per series.
     """
@@ -66,6 +69,7 @@ class Features(NamedTuple):
     scaling: Scaling
     context: Tensor
     horizon: Tensor
+    anchors: Tensor
     statistics: Tensor
 
 
@@ -87,12 +91,12 @@ def build_features(inputs: Inputs) -> Features:
     context = torch.cat(
         [torch.stack([channel.float() for channel in channels], -1), shared[:, :, :length].float()], -1
     )
-    ahead = torch.cat(
-        [_echoes(filled, observed, season, scaling, horizon), shared[:, :, length:].float()], -1
-    )
+    anchors = build_anchors(filled, observed, season, scaling, horizon)
+    echoes = _echoes(filled, observed, season, scaling, horizon)
+    ahead = torch.cat([echoes, anchors, shared[:, :, length:].float()], -1)
     statistics = _statistics(filled, observed, season, scaling, view, change)
     statistics = torch.cat([statistics, log_statistics, inputs.statics.to(statistics.dtype)], -1).float()
-    return Features(scaling, context, ahead, statistics.nan_to_num(0.0).clamp(-20.0, 20.0))
+    return Features(scaling, context, ahead, anchors, statistics.nan_to_num(0.0).clamp(-20.0, 20.0))
 
 
 def filled_age(observed: Tensor) -> Tensor:

@@ -46,11 +46,9 @@ def tail_nll(law: Law, target: Tensor) -> Tensor:
 def losses(law: Law, levels: Tensor, target: Tensor, observed: Tensor) -> Losses:
     """All parts for scaled targets [B, V, H] where observed; the copula sees the marginals detached."""
     count = observed.sum().clamp(min=1)
-    fixed = Law(law.quantiles.detach(), law.tails.detach(), law.factor, law.noise)
+    fixed = law._replace(quantiles=law.quantiles.detach(), tails=law.tails.detach())
     scores = normal_scores(cumulative(fixed, levels, target.contiguous()))
-    dependence = copula_nll(
-        law.factor.flatten(1, 2), law.noise.flatten(1), scores.flatten(1), observed.flatten(1)
-    )
+    dependence = copula_nll(law.factor(), law.noise.flatten(1), scores.flatten(1), observed.flatten(1))
     return Losses(
         quantile=(pinball(law.quantiles, levels, target) * observed).sum() / count,
         tail=(torch.where(observed, tail_nll(law, target), 0.0)).sum() / count,

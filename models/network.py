@@ -1,6 +1,6 @@
 """The patch transformer: from context features to quantiles, tails and copula of every horizon step.
 
-Shapes: B items, V variates, L context steps, H horizon steps, T tokens, D width, Q quantiles, R copula rank.
+Shapes: B items, V variates, L context steps, H horizon steps, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Network(nn.Module):
         positions = self.rotary(tokens.shape[2], ahead, tokens)
         for block in self.blocks:
             tokens = block(tokens, positions)
-        law: Law = self.head(root_mean_square_norm(tokens[:, :, -ahead:]), horizon)
+        law: Law = self.head(root_mean_square_norm(tokens[:, :, -ahead:]), features.anchors)
         return law
 
     def rotary(self, tokens: int, ahead: int, like: Tensor) -> tuple[Tensor, Tensor]:

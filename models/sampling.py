@@ -1,6 +1,6 @@
-"""Joint sample paths of a law: one low-rank product, the normal CDF, an interpolation.
+"""Joint sample paths of a law: low-rank products, the normal CDF, an interpolation.
 
-Shapes: B items, V variates, H horizon steps, P paths, R copula rank, N = V * H.
+Shapes: B items, V variates, H horizon steps, P paths, Q quantile levels.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ def sample_paths(
 
 
 def correlated_scores(law: Law, paths: int, generator: torch.Generator) -> Tensor:
-    """Standard normal scores [B, V, H, P] with the correlation factor . factor^T + diag(noise)."""
-    items, variates, steps, rank = law.factor.shape
-    common = torch.randn(items, rank, paths, generator=generator, device=law.factor.device)
-    own = torch.randn(items, variates, steps, paths, generator=generator, device=law.factor.device)
-    shared = (law.factor.flatten(1, 2) @ common).reshape(own.shape)
-    return torch.addcmul(shared, law.noise.sqrt()[..., None], own)
+    """Standard normal scores [B, V, H, P] with the correlation of the law's copula."""
+    device = law.noise.device
+    items, variates, _, rank = law.shared.shape
+    common = torch.randn(items, 1, rank, paths, generator=generator, device=device)
+    alone = torch.randn(items, variates, law.own.shape[-1], paths, generator=generator, device=device)
+    noise = torch.randn(*law.noise.shape, paths, generator=generator, device=device)
+    return torch.addcmul(law.shared @ common + law.own @ alone, law.noise.sqrt()[..., None], noise)
 
 
 def _draw(law: Law, levels: Tensor, paths: int, generator: torch.Generator) -> Tensor:

@@ -27,8 +27,8 @@ class NetworkSettings:
         Steps per token.
     width, blocks, heads, feedforward : int
         Channels per token, transformer blocks, attention heads, hidden channels of a feed-forward layer.
-    copula_rank : int
-        Columns of the low-rank factor of the copula's correlation.
+    shared_rank, own_rank : int
+        Columns of the copula's low-rank factor that all variates of an item share, and that each has alone.
     covariates, statics : int
         Slots for known-future covariates per item, and for static covariates per variate.
     max_context, max_horizon : int
@@ -44,7 +44,8 @@ class NetworkSettings:
     blocks: int = 5
     heads: int = 4
     feedforward: int = 352
-    copula_rank: int = 16
+    shared_rank: int = 8
+    own_rank: int = 16
     covariates: int = 2
     statics: int = 2
     max_context: int = 512
@@ -129,8 +130,8 @@ class TrainingSettings:
     weight_decay: float = 0.02
     clip_norm: float = 1.0
     ema_decay: float = 0.998
-    copula_weight: float = 0.3
-    tail_weight: float = 0.05
+    copula_weight: float = 0.5
+    tail_weight: float = 0.2
     seed: int = 20261123
     bfloat16: bool = True
     compile_network: bool = False

@@ -198,7 +198,8 @@ def _observe(dice: Dice, chips: Tensor, *, shape: tuple[int, int, int], gap_shar
     start = dice.integer(items, variates, 1, low=0, high=steps)
     block = (clock >= start) & (clock < start + dice.integer(items, 1, 1, low=2, high=max(3, steps // 6)))
     missing = gappy & torch.where(dice.chance(items, 1, 1, share=0.6), holes, block)
-    kept = (clock == context - 1) | (clock == context - 2)
+    kept = ((clock == context - 1) | (clock == context - 2)) & dice.chance(items, 1, 1, share=0.85)
+    kept = kept | (clock == 0) | (clock == (context - length)[:, None, None])
     return observed & (~missing | kept)
 
 
