@@ -40,7 +40,7 @@ def build_anchors(filled: Tensor, observed: Tensor, season: Tensor, scaling: Sca
         drift,
         _log_drift(filled, elapsed, scaling, ahead, drift),
         mean[..., None].expand_as(drift),
-        mean[..., None] + slope[..., None] * (ahead + _centre(observed)[..., None]),
+        mean[..., None] + slope[..., None] * (ahead + _centre(observed, relative.dtype)[..., None]),
         seasonal_move(relative, observed, season, horizon),
     ]
     return torch.stack(anchors, -1).asinh().clamp(-VIEW_LIMIT, VIEW_LIMIT).float()
@@ -49,17 +49,36 @@ def build_anchors(filled: Tensor, observed: Tensor, season: Tensor, scaling: Sca
 def trend_line(relative: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and least-squares slope per step [B, V] of the observed part of [B, V, L]."""
     count = observed.sum(-1).clamp(min=1)
-    clock = torch.arange(1 - relative.shape[-1], 1, device=relative.device) + _centre(observed)[..., None]
+    clock = (
+        torch.arange(1 - relative.shape[-1], 1, device=relative.device)
+        + _centre(observed, relative.dtype)[..., None]
+    )
     mean = (relative * observed).sum(-1) / count
     lever = clock * observed
-    slope = (lever * (relative - mean[..., None])).sum(-1) / lever.square().sum(-1).clamp(min=1.0)
+    slope = (lever * (relative - mean[..., None])).sum(-1) / lever.square().sum(-1).clamp(min=0.25)
     return mean, slope
 
 
-def _centre(observed: Tensor) -> Tensor:
+def detrended(relative: Tensor, observed: Tensor) -> Tensor:
+    """What the least-squares line leaves of the observed part of [B, V, L]; 0 where it was not observed."""
+    mean, slope = trend_line(relative, observed)
+    clock = (
+        torch.arange(1 - relative.shape[-1], 1, device=relative.device)
+        + _centre(observed, relative.dtype)[..., None]
+    )
+    return (relative - mean[..., None] - slope[..., None] * clock) * observed
+
+
+def _centred_clock(relative: Tensor, observed: Tensor) -> Tensor:
+    """Steps [B, V, L] from the mean observed step."""
+    clock = torch.arange(1 - relative.shape[-1], 1, device=relative.device)
+    return clock + _centre(observed, relative.dtype)[..., None]
+
+
+def _centre(observed: Tensor, dtype: torch.dtype) -> Tensor:
     """Mean steps [B, V] from an observation to the origin."""
     back = torch.arange(observed.shape[-1] - 1, -1, -1, device=observed.device)
-    return (back * observed).sum(-1) / observed.sum(-1).clamp(min=1)
+    return (back * observed).sum(-1).to(dtype) / observed.sum(-1).clamp(min=1)
 
 
 def _log_drift(filled: Tensor, elapsed: Tensor, scaling: Scaling, ahead: Tensor, drift: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.anchors import ANCHORS, build_anchors
+from models.anchors import ANCHORS, build_anchors, detrended
 from models.scaling import Scaling, carry_forward, fit_scaling
 
 # Seasons back from which a horizon step is told the value at its own phase.
@@ -19,7 +19,7 @@ ECHOES = 3
 CONTEXT_CHANNELS = 6
 HORIZON_CHANNELS = 2 * ECHOES + ANCHORS
 SHARED_CHANNELS = 5
-STATISTICS = 17
+STATISTICS = 23
 
 
 class Inputs(NamedTuple):
@@ -94,7 +94,7 @@ def build_features(inputs: Inputs) -> Features:
     anchors = build_anchors(filled, observed, season, scaling, horizon)
     echoes = _echoes(filled, observed, season, scaling, horizon)
     ahead = torch.cat([echoes, anchors, shared[:, :, length:].float()], -1)
-    statistics = _statistics(filled, observed, season, scaling, view, change)
+    statistics = _statistics(filled, observed, season, scaling, change)
     statistics = torch.cat([statistics, log_statistics, inputs.statics.to(statistics.dtype)], -1).float()
     return Features(scaling, context, ahead, anchors, statistics.nan_to_num(0.0).clamp(-20.0, 20.0))
 
@@ -173,35 +173,39 @@ def autocorrelation(moves: Tensor, lag: int = 1) -> Tensor:
     return (centred[..., lag:] * centred[..., :-lag]).sum(-1) / energy.clamp(min=1e-12)
 
 
-def _statistics(
-    filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, view: Tensor, change: Tensor
-) -> Tensor:
-    """Thirteen numbers per series [B, V, 13] on length, drift, memory, recent size, season and level."""
-    seen = observed.sum(-1)
+def _statistics(filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, change: Tensor) -> Tensor:
+    """Numbers per series [B, V, 19] on length, drift, memory, tails of the moves, season and level."""
+    seen = observed.sum(-1).clamp(min=1)
     transitions = (seen - 1).clamp(min=1)
     relative = (filled - scaling.loc[..., None]) / scaling.scale[..., None]
     moves = relative.diff(dim=-1)
     drift = moves.sum(-1) / transitions
-    mean = (relative * observed).sum(-1) / seen.clamp(min=1)
-    spread = ((relative - mean[..., None]).square() * observed).sum(-1) / seen.clamp(min=1)
-    recent = moves[..., -8:].abs().mean(-1)
-    level = scaling.loc.abs() / (scaling.loc.abs() + scaling.scale)
-    seasonal = season > 1
-    return torch.stack(
-        [
-            torch.log1p(seen.float()) / 4,
-            drift.asinh(),
-            drift * transitions.sqrt(),
-            mean.asinh(),
-            torch.log1p(spread) / 4,
-            autocorrelation(moves),
-            autocorrelation(filled - scaling.loc[..., None]),
-            torch.log1p(recent),
-            change.abs().mean(-1),
-            view.abs().mean(-1),
-            level,
-            scaling.still.float(),
-            (seasonal * torch.log(season.clamp(min=1).float()) / 4)[:, None].expand_as(mean),
-        ],
-        -1,
+    residual = detrended(relative, observed)
+    seasonal_moves = change.diff(dim=-1)
+    mean, spread, off_line = (
+        (relative * observed).sum(-1) / seen,
+        (relative * observed).square().sum(-1) / seen,
+        residual.square().sum(-1) / seen,
     )
+    columns = [
+        torch.log1p(seen.float()) / 4,
+        drift.asinh(),
+        drift * transitions.sqrt(),
+        mean.asinh(),
+        torch.log1p(spread) / 4,
+        torch.log1p(off_line) / 4,
+        autocorrelation(moves),
+        autocorrelation(moves, lag=2),
+        autocorrelation(residual),
+        residual[..., -1].asinh(),
+        torch.log1p(moves.square().sum(-1) / transitions) / 2,
+        torch.log1p(moves.abs().amax(-1)) / 2,
+        torch.log1p(moves[..., -8:].abs().mean(-1)),
+        change.abs().mean(-1),
+        seasonal_moves.abs().mean(-1),
+        autocorrelation(change),
+        scaling.loc.abs() / (scaling.loc.abs() + scaling.scale),
+        scaling.still,
+        ((season > 1) * torch.log(season.clamp(min=1).float()) / 4)[:, None].expand_as(mean),
+    ]
+    return torch.stack([column.float() for column in columns], -1)

@@ -93,8 +93,8 @@ class WorldSettings:
         *((24, 24, 1), (48, 24, 1), (64, 16, 1), (96, 24, 1), (128, 32, 1), (256, 48, 1), (512, 64, 1)),
         *((24, 16, 2), (40, 16, 2), (40, 24, 2), (96, 24, 2), (128, 64, 2), (64, 24, 3)),
     )
-    series_per_batch: int = 256
-    batches_per_draw: int = 4
+    series_per_batch: int = 96
+    batches_per_draw: int = 8
     gap_share: float = 0.2
     covariate_share: float = 0.15
     season_hidden: float = 0.15
@@ -109,7 +109,7 @@ class TrainingSettings:
     steps, warmup_steps : int
         Optimiser steps in all, and those over which the learning rate rises linearly; then a cosine to zero.
     learning_rate, weight_decay, clip_norm : float
-        AdamW's rate and decay, and the bound on the gradient's norm.
+        Rate and decay of Muon and AdamW alike, and the bound on the gradient's norm.
     ema_decay : float
         Decay per step of the averaged weights, which are the ones that are kept.
     copula_weight, tail_weight : float
@@ -124,9 +124,9 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    steps: int = 6000
-    warmup_steps: int = 200
-    learning_rate: float = 1.5e-3
+    steps: int = 5500
+    warmup_steps: int = 150
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
     clip_norm: float = 1.0
     ema_decay: float = 0.998

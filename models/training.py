@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import lightning
 import torch
@@ -21,6 +20,7 @@ from models.device import describe, peak_flops
 from models.features import Inputs
 from models.losses import Losses, losses
 from models.network import Network, count_parameters, flops_per_window
+from models.optimizer import MuonAdamW
 from models.settings import PretrainSettings
 from models.worlds.mixture import Batch, WorldStream
 
@@ -78,13 +78,10 @@ class Trainer(lightning.LightningModule):
                 kept.lerp_(new, 1 - decay)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with linear warm-up and a cosine to zero; biases are not decayed."""
+        """Muon and AdamW with linear warm-up and a cosine to zero."""
         training = self.settings.training
-        matrices = [parameter for parameter in self.network.parameters() if parameter.ndim > 1]
-        biases = [parameter for parameter in self.network.parameters() if parameter.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": biases, "weight_decay": 0.0}]
-        optimizer = torch.optim.AdamW(
-            groups, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.98)
+        optimizer = MuonAdamW(
+            self.network, learning_rate=training.learning_rate, weight_decay=training.weight_decay
         )
         schedule = LambdaLR(
             optimizer, lambda step: rate(step, warmup=training.warmup_steps, steps=training.steps)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.anchors import build_anchors, seasonal_move, trend_line
+from models.anchors import build_anchors, detrended, seasonal_move, trend_line
 from models.scaling import carry_forward, fit_scaling
 
 DRIFT, LOG_DRIFT, MEAN, LINE, SEASONAL = range(5)
@@ -53,7 +53,11 @@ def test_mean_and_slope_are_those_of_numpy(values, observed):
     mean, slope = trend_line(torch.from_numpy(values)[None, None], torch.from_numpy(observed)[None, None])
     steps = np.arange(12)[observed]
     assert float(mean) == pytest.approx(values[observed].mean(), abs=1e-9)
-    assert float(slope) == pytest.approx(np.polyfit(steps, values[observed], 1)[0], abs=1e-6)
+    line = np.polyfit(steps, values[observed], 1)
+    assert float(slope) == pytest.approx(line[0], abs=1e-6)
+    residual = detrended(torch.from_numpy(values)[None, None], torch.from_numpy(observed)[None, None])[0, 0]
+    expected = np.where(observed, values - np.polyval(line, np.arange(12)), 0.0)
+    np.testing.assert_allclose(residual, expected, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=50)
