@@ -31,7 +31,8 @@ def orthogonalise(matrix: Tensor) -> Tensor:
     for _ in range(ORTHOGONAL_STEPS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if matrix.shape[0] > matrix.shape[1] else x
+    factor: Tensor = x.mT if matrix.shape[0] > matrix.shape[1] else x
+    return factor
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -50,7 +51,7 @@ class MuonAdamW(torch.optim.Optimizer):
         muon = [parameter for name, parameter in named if name.startswith("blocks.") and parameter.ndim == 2]
         taken = {id(parameter) for parameter in muon}
         rest = [parameter for _, parameter in named if id(parameter) not in taken]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": muon, "kind": "muon"},
             {"params": [parameter for parameter in rest if parameter.ndim > 1], "kind": "adamw"},
             {"params": [p for p in rest if p.ndim <= 1], "kind": "adamw", "weight_decay": 0.0},
