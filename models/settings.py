@@ -77,7 +77,7 @@ class WorldSettings:
     generators : tuple of str
         Names of the generators, in equal shares; empty for all of them.
     shapes : tuple of (context_length, horizon, variates)
-        A batch takes one of these shapes at random.
+        A batch takes one of these shapes at random; a shape named twice is taken twice as often.
     series_per_batch : int
         Series of 128 steps per batch; longer shapes get fewer, so that a batch costs about the same.
     batches_per_draw : int
@@ -90,8 +90,10 @@ class WorldSettings:
 
     generators: tuple[str, ...] = ()
     shapes: tuple[tuple[int, int, int], ...] = (
-        *((24, 24, 1), (48, 24, 1), (64, 16, 1), (96, 24, 1), (128, 32, 1), (256, 48, 1), (512, 64, 1)),
-        *((24, 16, 2), (40, 16, 2), (40, 24, 2), (96, 24, 2), (128, 64, 2), (64, 24, 3)),
+        *((24, 24, 1), (48, 24, 1), (96, 24, 1)) * 3,
+        *((64, 16, 1), (128, 32, 1), (256, 48, 1), (512, 64, 1)),
+        *((24, 16, 2), (40, 16, 2), (40, 24, 2)) * 2,
+        *((96, 24, 2), (128, 64, 2), (64, 24, 3)),
     )
     series_per_batch: int = 96
     batches_per_draw: int = 8
@@ -124,7 +126,7 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    steps: int = 5500
+    steps: int = 20000
     warmup_steps: int = 150
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
