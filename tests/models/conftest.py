@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from models.head import Law, normalise
+from models.network import Network
+from models.settings import NetworkSettings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def small_settings():
+    return NetworkSettings(width=32, blocks=2, heads=2, feedforward=48, shared_rank=2, own_rank=4)
+
+
+@pytest.fixture(scope="session")
+def small_network(small_settings):
+    torch.manual_seed(3)
+    return Network(small_settings).eval()
+
+
+@pytest.fixture(scope="session")
+def random_law():
+    levels = NetworkSettings().quantile_levels
+
+    def make(seed, *, shape=(2, 2, 3)):
+        generator = torch.Generator().manual_seed(seed)
+        gaps = torch.rand(*shape, len(levels), generator=generator) + 0.05
+        shared, own = (torch.randn(*shape, rank, generator=generator) for rank in (2, 3))
+        copula = normalise(shared, own, torch.rand(*shape, generator=generator) + 0.1)
+        return Law(gaps.cumsum(-1) - 3.0, torch.rand(*shape, 2, generator=generator) + 0.1, *copula)
+
+    return make
