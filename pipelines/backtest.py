@@ -7,7 +7,7 @@ Standing on each day, a forecaster sees only what had been published. It is scor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ from forecasting.periods import Frequency, label
 from forecasting.policy_terms import SupplyRule
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
 from forecasting.scores import censored_crps, reliability
-from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster
 from pipelines.context import Context
 from pipelines.forecast import sample_paths
+from pipelines.forecasters import contenders
 from pipelines.inputs import read_panel
 from pipelines.settings import Settings
 from pipelines.standpoints import Standpoint, standpoint, standpoints
@@ -45,16 +45,6 @@ class BacktestResult:
     case_title: str
 
 
-def forecasters(settings: Settings) -> list[PathForecaster]:
-    """The floor, the single classical models, and the choice among them."""
-    chosen = settings.statistical
-    singles = [
-        StatisticalForecaster(replace(chosen, candidates=(name,), walk_share=0.0))
-        for name in chosen.candidates
-    ]
-    return [SeasonalNaiveForecaster(chosen.season_length), *singles, StatisticalForecaster(chosen)]
-
-
 def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
     """Score every forecaster at every standpoint, tell the known case, and record the run."""
     settings, tracker = context.settings, context.tracker
@@ -63,7 +53,7 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
     stands = standpoints(panel, settings)
     with context.step("backtest", upstream_run_id=read.run_id) as (run, folder):
         read.log(run)
-        tasks = [(stood, forecaster) for stood in stands for forecaster in forecasters(settings)]
+        tasks = [(stood, forecaster) for stood in stands for forecaster in contenders(settings)]
         rows: list[Row] = []
         events: list[Row] = []
         for stood, forecaster in context.progress(tasks, "backtest", total=len(tasks)):
@@ -200,7 +190,7 @@ def known_case(panel: pl.DataFrame, settings: Settings) -> pl.DataFrame | None:
         )
     frequency, rule = settings.data.step, settings.policies[0].supply
     rows = []
-    for forecaster in forecasters(settings):
+    for forecaster in contenders(settings):
         paths = _forecast(stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon))
         of = market(paths, case.item_id)
         passage = first_passage(of.demand_met(rule), of.origin_column)

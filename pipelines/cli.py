@@ -34,7 +34,7 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting, key=value; may be given again.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
-Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical.")]
+Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical or network.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from forecasting.panel import CHINA, CONTEXT, latest, newest_period, to_history
 from forecasting.path_table import to_table
 from forecasting.statistical import StatisticalForecaster
 from pipelines.context import Context
+from pipelines.forecasters import chosen_forecaster
 from pipelines.inputs import read_panel
 from pipelines.settings import Settings
 from pipelines.tracking import KNOWN_UNTIL_TAG
@@ -108,24 +109,27 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
     )
     known_until = tracker.finished(read.run_id, "etl").data.tags[KNOWN_UNTIL_TAG]
     with context.step("forecast", upstream_run_id=read.run_id) as (run, folder):
-        forecaster = StatisticalForecaster(settings.statistical)
+        forecaster = chosen_forecaster(settings)
         paths = sample_paths(history, settings, forecaster)
         read.log(run)
-        context.write(run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, skipped)})
+        context.write(
+            run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, items, skipped)}
+        )
         run.set_tags({KNOWN_UNTIL_TAG: known_until})
-        run.log_metrics({"items": len(items), "skipped": len(skipped), "spread": forecaster.spread})
+        run.log_metrics({"items": len(items), "skipped": len(skipped)})
         run.log_curves(_medians(paths), first_step=1)
         run.describe(
             f"{settings.forecast.paths} joint paths of orders and capacity for {len(items)} items, "
-            f"{settings.forecast.horizon} periods from {origin}; spread {forecaster.spread:.2f}."
+            f"{settings.forecast.horizon} periods from {origin}, by the forecaster {forecaster.name}."
         )
     return ForecastResult(run_id=run.run_id, paths=paths, skipped=skipped)
 
 
-def _choices(forecaster: StatisticalForecaster, skipped: Mapping[str, str]) -> pl.DataFrame:
+def _choices(forecaster: PathForecaster, items: Sequence[str], skipped: Mapping[str, str]) -> pl.DataFrame:
     """Model of each item, or why it has none."""
+    models = forecaster.choices if isinstance(forecaster, StatisticalForecaster) else {}
     rows: list[tuple[str, str | None, str | None]] = [
-        (item, model, None) for item, model in forecaster.choices.items()
+        (item, models.get(item, forecaster.name), None) for item in items
     ]
     rows += [(item, None, reason) for item, reason in sorted(skipped.items())]
     return pl.DataFrame(

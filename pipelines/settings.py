@@ -61,7 +61,7 @@ class PublicData(Frozen):
 class ForecastSettings(Frozen):
     """Which forecaster, how far, how many paths."""
 
-    model: Literal["statistical"]
+    model: Literal["statistical", "network"]
     horizon: int = Field(ge=1, le=64)
     paths: int = Field(ge=1, le=1_000_000)
 

@@ -76,7 +76,10 @@ def test_checks_of_the_reference_tables_pass_and_are_told(cli):
         (["run", "--config", "nowhere.yaml"], "no such experiment file"),
         (["windows", "--policy", "nowhere"], "no such policy file"),
         (["windows", "--policy", "bis_2026_01", "--policy", "bis_2026_01"], "each policy may be given once"),
-        (["forecast", "--model", "crystal"], "--set forecast.model: input should be 'statistical'"),
+        (
+            ["forecast", "--model", "crystal"],
+            "--set forecast.model: input should be 'statistical' or 'network'",
+        ),
         (["forecast"], "there is no finished etl run: expected `overspill etl` first"),
         (
             ["windows", "--forecast-run", "abc"],

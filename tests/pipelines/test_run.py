@@ -241,6 +241,17 @@ def test_horizon_that_does_not_reach_beyond_now_is_refused(context, whole_run):
         run_windows(shortened, forecast.run_id)
 
 
+def test_network_answers_where_it_is_asked_for_and_stands_in_the_leaderboard(context, whole_run, tracker):
+    assert {"network", "statistical", "AutoETS"} <= set(whole_run.backtest.leaderboard["forecaster"])
+    asked = context.settings.forecast.model_copy(update={"model": "network"})
+    result = run_forecast(
+        replace(context, settings=context.settings.model_copy(update={"forecast": asked})),
+        whole_run.run_ids["etl"],
+    )
+    assert set(artifact(tracker, result.run_id, "choices.parquet")["model"].drop_nulls()) == {"network"}
+    assert (result.paths.future[..., :2] >= 0).all()
+
+
 def test_answer_is_told_on_the_page_of_the_parent_run(whole_run, tracker):
     note = tracker.client.get_run(whole_run.run_ids["run"]).data.tags["mlflow.note.content"]
     assert note == markdown(whole_run.windows.tables["windows"])

@@ -1,0 +1,84 @@
+"""The network behind the path forecaster's protocol: histories in, joint paths out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from forecasting.errors import InputError, StepError
+from forecasting.history import Floats, History
+from forecasting.model_scale import FLOWS
+from models.errors import ModelError, SeriesError
+from models.forecaster import NetworkForecaster
+
+
+@dataclass
+class NetworkPathForecaster:
+    """The pretrained network; `fit` only remembers the context.
+
+    Orders and capacity are handed over as book-to-bill (orders over capacity) and capacity: forecasting the
+    two flows as they are gives a better CRPS and twice the error of the date, which hangs on their ratio
+    (docs/experiments.md).
+
+    Attributes
+    ----------
+    network : NetworkForecaster
+        By default the weights that ship with the package.
+    """
+
+    network: NetworkForecaster = field(default_factory=NetworkForecaster.load)
+    _history: History | None = None
+
+    @property
+    def name(self) -> str:
+        """`network`."""
+        return "network"
+
+    def fit(self, history: History) -> Self:
+        """Remember the context; nothing is learned."""
+        self._history = history
+        return self
+
+    def sample(self, horizon: int, paths: int, seed: int) -> Floats:
+        """Sample joint futures [I, P, H, V] of the items last given to `fit`.
+
+        Raises
+        ------
+        InputError
+            If a series is too short, or has no observation.
+        StepError
+            If the network cannot be used.
+        """
+        if self._history is None:
+            raise RuntimeError("sample() before fit(): there is nothing to sample from")
+        history = self._history
+        flows = history.variates == FLOWS
+        try:
+            drawn = self.network.sample(
+                _book_to_bill(history.values) if flows else history.values,
+                horizon=horizon,
+                paths=paths,
+                seed=seed,
+                season_length=history.frequency.season_length,
+            )
+        except SeriesError as error:
+            raise InputError(str(error)) from error
+        except ModelError as error:
+            raise StepError(str(error)) from error
+        return _orders_and_capacity(drawn) if flows else drawn
+
+
+def _book_to_bill(values: Floats) -> Floats:
+    """Orders and capacity [I, 2, L] as their ratio and capacity; the ratio is unobserved without capacity."""
+    orders, capacity = values[:, 0], values[:, 1]
+    ratio = np.full_like(orders, np.nan)
+    np.divide(orders, capacity, out=ratio, where=capacity > 0)
+    return np.stack([ratio, capacity], axis=1)
+
+
+def _orders_and_capacity(drawn: Floats) -> Floats:
+    """Ratio and capacity [I, P, H, 2] back as orders and capacity, neither below 0."""
+    ratio, capacity = np.maximum(drawn[..., 0], 0.0), np.maximum(drawn[..., 1], 0.0)
+    return np.stack([ratio * capacity, capacity], axis=-1)
