@@ -50,7 +50,7 @@ def portfolio_orders() -> None:
     bottom.axhline(1, color="black", linewidth=0.8)
     bottom.set_ylabel("due over delivered")
     bottom.set_title(
-        "... spread over the periods in which they fall due, they exceed them by a third", loc="left"
+        "... spread over the periods in which they fall due, they exceed them by a quarter", loc="left"
     )
     bottom.legend(frameon=False, loc="upper left")
     bottom.tick_params(axis="x", rotation=45)
