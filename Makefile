@@ -22,6 +22,7 @@ fmt: .venv/.installed
 bench: .venv/.installed
 	$(BIN)/python benchmarks/commands.py
 	$(BIN)/python benchmarks/windows.py
+	$(BIN)/python benchmarks/forecasters.py
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("overspill needs Python 3.11 or newer, found " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

@@ -57,11 +57,9 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
         rows: list[Row] = []
         events: list[Row] = []
         for stood, forecaster in context.progress(tasks, "backtest", total=len(tasks)):
-            paths = _forecast(stood, forecaster, settings, horizon=settings.backtest.horizon)
-            for item_id in paths.item_ids:
-                row, stated = _scores(stood, paths, item_id, settings)
-                rows.append({"forecaster": forecaster.name, **row})
-                events += [{"forecaster": forecaster.name, **event} for event in stated]
+            scored, stated = score_standpoint(stood, forecaster, settings)
+            rows += scored
+            events += stated
         scores = pl.DataFrame(rows)
         leaderboard = rank(scores, baselines=settings.statistical.candidates)
         case = known_case(panel, settings)
@@ -78,6 +76,19 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
     return BacktestResult(
         run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings)
     )
+
+
+def score_standpoint(
+    stood: Standpoint, forecaster: PathForecaster, settings: Settings
+) -> tuple[list[Row], list[Row]]:
+    """Scores of one forecaster for each item at one standpoint, and what it stated of the dates."""
+    paths = _forecast(stood, forecaster, settings, horizon=settings.backtest.horizon)
+    rows, events = [], []
+    for item_id in paths.item_ids:
+        row, stated = _scores(stood, paths, item_id, settings)
+        rows.append({"forecaster": forecaster.name, **row})
+        events += [{"forecaster": forecaster.name, **event} for event in stated]
+    return rows, events
 
 
 def _forecast(stood: Standpoint, forecaster: PathForecaster, settings: Settings, *, horizon: int) -> PathSet:

@@ -1,0 +1,62 @@
+"""Forecasters side by side on the embedded panel's rolling backtest: `python benchmarks/forecasters.py`.
+
+The contenders of `overspill backtest`, and the statistical forecaster with no, half or all of its paths
+walking at random (docs/decisions/0005). Prints one table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import polars as pl
+
+from forecasting.forecaster import PathForecaster
+from forecasting.history import Floats, History
+from forecasting.statistical import StatisticalForecaster
+from pipelines.backtest import rank, score_standpoint
+from pipelines.config import resolve
+from pipelines.etl import public_panel
+from pipelines.forecasters import contenders
+from pipelines.standpoints import standpoints
+
+WALK_SHARES = (0.0, 0.5, 1.0)
+
+
+@dataclass
+class Named:
+    """A forecaster under another name."""
+
+    forecaster: PathForecaster
+    name: str
+
+    def fit(self, history: History) -> Self:
+        """Fit it."""
+        self.forecaster.fit(history)
+        return self
+
+    def sample(self, horizon: int, paths: int, seed: int) -> Floats:
+        """Sample from it."""
+        return self.forecaster.sample(horizon, paths, seed)
+
+
+def main() -> None:
+    """Score and print."""
+    settings = resolve()
+    stands = standpoints(public_panel(settings.data)[0], settings)
+    walking = [
+        Named(StatisticalForecaster(replace(settings.statistical, walk_share=share)), f"walk share {share:g}")
+        for share in WALK_SHARES
+    ]
+    rows = [
+        row
+        for stood in stands
+        for forecaster in [*contenders(settings), *walking]
+        for row in score_standpoint(stood, forecaster, settings)[0]
+    ]
+    with pl.Config(tbl_rows=20, tbl_cols=20, tbl_width_chars=160, tbl_hide_dataframe_shape=True):
+        print(rank(pl.DataFrame(rows), baselines=settings.statistical.candidates))
+
+
+if __name__ == "__main__":
+    main()
