@@ -1,7 +1,8 @@
 """Wall time and peak memory of the commands, each beside a peer in the same run; prints JSON.
 
 `python benchmarks/commands.py`. Peers: for `overspill run`, a script that only imports what a run imports and
-records one empty MLflow run in a fresh store; for `--help`, a Python that only imports typer.
+records one empty MLflow run in a fresh store; for `--help`, a Python that only imports typer; for `predict` by the
+network, the statistical forecaster on a tenth of the series (its seconds are times ten).
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
+
+import numpy as np
+import polars as pl
 
 OVERSPILL = str(Path(sys.executable).with_name("overspill"))
 EMPTY_RUN = (
@@ -41,11 +45,30 @@ def measure(command: list[str], *, repeats: int = 1) -> dict[str, float]:
     return {"seconds": round(statistics.median(seconds), 2), "peak_mib": round(max(peaks))}
 
 
+def write_walks(path: Path, series: int) -> Path:
+    """Write monthly random walks of eight years as a long table."""
+    months = pl.date_range(date(2016, 1, 31), date(2023, 12, 31), "1mo", eager=True)
+    steps = np.random.default_rng(0).normal(0, 0.05, (series, len(months)))
+    names = np.repeat([f"s{n}" for n in range(series)], len(months))
+    values = 100 * np.exp(np.cumsum(steps, axis=1)).ravel()
+    pl.DataFrame({"unique_id": names, "ds": pl.concat([months] * series), "y": values}).write_parquet(path)
+    return path
+
+
+def predict_command(table: Path, model: str) -> list[str]:
+    """`overspill predict` of 13 months and 100 paths."""
+    options = ["--horizon", "13", "--freq", "M", "--paths", "100", "--out", "out", "--model"]
+    return [OVERSPILL, "predict", str(table), *options, model]
+
+
 def main() -> None:
     """Measure and print."""
+    folder = Path(tempfile.mkdtemp(prefix="overspill-benchmark-"))
+    many, few = (write_walks(folder / f"{n}.parquet", n) for n in (1000, 100))
     pairs = {
         "overspill run": ([OVERSPILL, "run"], [sys.executable, "-c", EMPTY_RUN], 3),
         "overspill --help": ([OVERSPILL, "--help"], [sys.executable, "-c", "import typer"], 7),
+        "overspill predict": (predict_command(many, "network"), predict_command(few, "statistical"), 1),
     }
     results = {}
     for name, (command, peer, repeats) in pairs.items():

@@ -199,6 +199,9 @@ def predict(
     ] = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
     paths: Annotated[int, typer.Option("--paths", help="Joint sample paths to write; 0 for none.")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sampling.")] = 0,
+    model: Annotated[
+        str, typer.Option("--model", help="Forecaster: statistical or network.")
+    ] = "statistical",
     *,
     as_json: Json = False,
 ) -> None:
@@ -208,7 +211,7 @@ def predict(
 
         from forecasting.errors import InputError
         from forecasting.periods import Frequency
-        from pipelines.predict import PredictRequest
+        from pipelines.predict import PredictRequest, named_model
         from pipelines.predict import predict as carry_out
 
         try:
@@ -225,6 +228,7 @@ def predict(
             quantile_levels=levels,
             paths=paths,
             seed=seed,
+            model=named_model(model),
         )
         figures: dict[str, Any] = {**carry_out(request, Console(stderr=True)), "out": str(out)}
         _print_result(figures, as_json=as_json)

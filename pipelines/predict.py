@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -13,12 +14,15 @@ from rich.console import Console
 from rich.progress import track
 
 from forecasting.errors import InputError
+from forecasting.forecaster import PathForecaster
 from forecasting.history import Floats, History
 from forecasting.long_table import LongTable, check_long_table, future_dates, histories
 from forecasting.periods import Frequency
 from forecasting.statistical import StatisticalForecaster
 from pipelines.artifacts import check_writable, read_table, write_atomic
+from pipelines.network import NetworkPathForecaster
 
+Model: TypeAlias = Literal["statistical", "network"]
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096
 ITEMS_PER_BLOCK = 200
@@ -35,6 +39,23 @@ class PredictRequest:
     quantile_levels: Sequence[float]
     paths: int
     seed: int
+    model: Model = "statistical"
+
+
+def named_model(name: str) -> Model:
+    """The model of that name.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    for model in get_args(Model):
+        if name == model:
+            return cast("Model", model)
+    raise InputError(
+        "unknown model", expected=" or ".join(get_args(Model)), found=repr(name), where="--model"
+    )
 
 
 def read_long_table(source: Path) -> pl.DataFrame:
@@ -80,8 +101,9 @@ def predict(request: PredictRequest, console: Console) -> dict[str, int]:
     )
     check_writable(request.out)
     blocks = [block for history, last in histories(table) for block in _blocks(history, last)]
+    forecaster = NetworkPathForecaster() if request.model == "network" else StatisticalForecaster()
     parts = [
-        _forecast(history, last, table, request)
+        _forecast(forecaster, history, last, table, request)
         for history, last in track(
             blocks,
             description="forecasting",
@@ -142,11 +164,16 @@ def _check_request(request: PredictRequest) -> None:
 
 
 def _forecast(
-    history: History, last: pl.DataFrame, table: LongTable, request: PredictRequest
+    forecaster: PathForecaster,
+    history: History,
+    last: pl.DataFrame,
+    table: LongTable,
+    request: PredictRequest,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Quantiles and paths of the items that share one set of variates."""
-    forecaster = StatisticalForecaster().fit(history)
-    sampled = forecaster.sample(request.horizon, max(request.paths, PATHS_FOR_QUANTILES), request.seed)
+    sampled = forecaster.fit(history).sample(
+        request.horizon, max(request.paths, PATHS_FOR_QUANTILES), request.seed
+    )
     dates = future_dates(last, horizon=request.horizon, frequency=request.frequency).sort("unique_id", "step")
     levels = np.sort(np.asarray(request.quantile_levels, dtype=np.float64))
     quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)  # [I, Q, H, V]

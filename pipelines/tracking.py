@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import logging
 import os
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +36,7 @@ for _name in ("mlflow", "alembic"):
 KNOWN_UNTIL_TAG = "overspill.known_until"  # day of the newest publication that an etl run knew
 STEP_TAG, UPSTREAM_TAG = "overspill.step", "overspill.upstream_run_id"
 DEFAULT_STORE = Path("mlruns")
+SQLITE = "sqlite:///"
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # limits of MLflow's log-batch call
 ANSWER_SECONDS = 10
 
@@ -131,23 +132,9 @@ class Tracker:
     def __init__(self, uri: str, experiment: str) -> None:
         self.uri, self.experiment = uri, experiment
         _check_answers(uri)
-        with self._translated():
-            if uri.startswith("sqlite:///"):
-                Path(uri.removeprefix("sqlite:///")).resolve().parent.mkdir(parents=True, exist_ok=True)
+        with self._translated(), _store_lock(uri):
             self.client = MlflowClient(tracking_uri=uri)
-            self.experiment_id = self._experiment_id_in_new_store()
-
-    def _experiment_id_in_new_store(self) -> str:
-        """Experiment id; tried again while another process is laying out the same new database."""
-        for seconds in (1, 2, 4, 8):
-            try:
-                return self._experiment_id()
-            except (MlflowException, SQLAlchemyError) as error:
-                if "already exists" not in str(error) and "locked" not in str(error):
-                    raise
-                time.sleep(seconds)
-                self.client = MlflowClient(tracking_uri=self.uri)
-        return self._experiment_id()
+            self.experiment_id = self._experiment_id()
 
     def _experiment_id(self) -> str:
         found = self.client.get_experiment_by_name(self.experiment)
@@ -161,8 +148,8 @@ class Tracker:
                 )
             return str(found.experiment_id)
         location = None
-        if self.uri.startswith("sqlite:///"):
-            database = Path(self.uri.removeprefix("sqlite:///")).resolve()
+        if self.uri.startswith(SQLITE):
+            database = Path(self.uri.removeprefix(SQLITE)).resolve()
             location = (database.parent / "artifacts").as_uri()
         try:
             return str(self.client.create_experiment(self.experiment, artifact_location=location))
@@ -286,6 +273,23 @@ class Tracker:
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).split("\n", maxsplit=1)[0][:300]
             raise StepError(f"MLflow at {self.shown} failed: {reason}") from error
+
+
+@contextmanager
+def _store_lock(uri: str) -> Iterator[None]:
+    """Let one process at a time lay out a new SQLite database: two at once break each other's migration."""
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    folder = Path(uri.removeprefix(SQLITE)).resolve().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".overspill.lock").open("w")
+    except OSError as error:
+        raise StepError(f"{folder}: the store's folder cannot be written: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
+        yield
 
 
 def _is_missing(error: MlflowException) -> bool:

@@ -182,6 +182,16 @@ def test_predict_carries_variates_through(cli):
     assert set(pl.read_parquet("out/quantiles.parquet")["variate"]) == {"o", "c"}
 
 
+@pytest.mark.parametrize("horizon", [3, 70])
+def test_predict_by_the_network_answers_in_the_same_form(cli, horizon):
+    SERIES.write_csv("panel.csv")
+    assert cli(*predict_arguments("panel.csv", model="network", paths=4, horizon=horizon))[0] == 0
+    quantiles = pl.read_parquet("out/quantiles.parquet")
+    assert quantiles.height == 9 * horizon
+    assert quantiles["value"].is_finite().all()
+    assert pl.read_parquet("out/paths.parquet").height == 4 * horizon
+
+
 BAD_TABLES = {
     "missing column": (SERIES.rename({"y": "value"}), "column 'y' is missing"),
     "unreadable date": (
@@ -229,6 +239,7 @@ def test_predict_refuses_a_bad_table(cli, tmp_path, name):
         ({"quantiles": "half"}, "--quantiles: quantile levels are numbers: found 'half'"),
         ({"quantiles": "0.5,0.5"}, "--quantiles: quantile levels must be given, each once"),
         ({"paths": -1}, "--paths: the number of paths must not be negative: found -1"),
+        ({"model": "crystal"}, "--model: unknown model: expected statistical or network, found 'crystal'"),
         ({"seed": -1}, "--seed: the seed must not be negative: found -1"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -82,3 +84,12 @@ def test_curves_keep_their_steps_and_leave_out_what_is_not_finite(tracker):
         run.log_curves({"weeks/H200 (new)": [1.0, float("nan"), float("inf"), 4.0]}, first_step=2)
     history = tracker.client.get_metric_history(run.run_id, "weeks/H200 _new_")
     assert sorted((metric.step, metric.value) for metric in history) == [(2, 1.0), (5, 4.0)]
+
+
+def test_processes_that_create_the_same_store_at_once_do_not_break_each_other(tmp_path):
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    code = f"from pipelines.tracking import Tracker; print(Tracker({store!r}, 'x').experiment_id)"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    assert [process.communicate(timeout=120)[0] for process in started] == ["1\n"] * 3
