@@ -1,8 +1,8 @@
 """Wall time and peak memory of the commands, each beside a peer in the same run; prints JSON.
 
 `python benchmarks/commands.py`. Peers: for `overspill run`, a script that only imports what a run imports and
-records one empty MLflow run in a fresh store; for `--help`, a Python that only imports typer; for `predict` by
-the network, the statistical forecaster on a tenth of the series (its seconds are times ten).
+records one empty MLflow run in a fresh store; for `--help`, a Python that only imports typer; for `predict`,
+the statistical forecaster instead of the network, on a tenth of the series (its seconds are times ten).
 """
 
 from __future__ import annotations
