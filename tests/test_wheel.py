@@ -38,9 +38,21 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The wheel unpacked where nothing else is."""
+    """The wheel installed where nothing else is."""
     site = tmp_path_factory.mktemp("site")
-    zipfile.ZipFile(wheel).extractall(site)
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        site,
+        wheel,
+    ]
+    subprocess.run(pip, check=True, capture_output=True)
     return site
 
 
