@@ -1,0 +1,136 @@
+"""What the commands share: settings and context, errors in one sentence, and how results are printed.
+
+Heavy imports live inside the functions, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.context import Context
+    from pipelines.settings import Settings
+
+TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
+
+
+@contextmanager
+def told_in_one_sentence() -> Iterator[None]:
+    """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows where they arose."""
+    from forecasting.errors import OverspillError
+
+    try:
+        yield
+    except OverspillError as error:
+        if os.environ.get("OVERSPILL_TRACEBACK"):
+            raise
+        fail(str(error), error.exit_code)
+    except (MemoryError, OSError) as error:
+        if os.environ.get("OVERSPILL_TRACEBACK"):
+            raise
+        fail(f"{type(error).__name__}: {error}", 1)
+
+
+def fail(sentence: str, code: int) -> None:
+    """Print the sentence and end with this exit status."""
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(code)
+
+
+def with_model(override: list[str] | None, model: str | None) -> list[str]:
+    """Overrides with the chosen model among them."""
+    return [*(override or []), *([f"forecast.model={model}"] if model is not None else [])]
+
+
+def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
+    """Merged and validated settings; whatever is wrong ends the command with exit status 2."""
+    with told_in_one_sentence():
+        from pipelines.config import resolve
+
+        return resolve(config, overrides or [])
+    raise AssertionError  # the context above never swallows an error
+
+
+@contextmanager
+def step_context(settings: Settings, out: Path | None) -> Iterator[Context]:
+    """The context of a step on the configured store; errors inside end the command in one sentence."""
+    with told_in_one_sentence():
+        from rich.console import Console
+
+        from pipelines.artifacts import check_writable
+        from pipelines.context import Context
+        from pipelines.tracking import Tracker, resolve_uri
+
+        if out is not None:
+            check_writable(out)
+        tracker = Tracker(resolve_uri(settings.tracking.uri), settings.tracking.experiment)
+        yield Context(settings=settings, tracker=tracker, console=Console(stderr=True), out=out)
+
+
+def stdout() -> Console:
+    """Console on standard output, wide enough for one row per line where it is no terminal."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+
+
+def print_windows(console: Console, context: Context, tables: dict[str, Any]) -> None:
+    """Print the answer and the readings of the cap of the first policy."""
+    from forecasting.periods import Frequency
+    from pipelines.report import print_answer, print_cap_readings
+
+    frequency = Frequency(context.settings.data.frequency)
+    end = tables["saturation"]["timestamp"].max()
+    print_answer(console, tables["windows"], frequency=frequency, end=end)
+    print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)
+
+
+def print_ui(console: Console, context: Context) -> None:
+    """Print how to open the MLflow UI."""
+    from pipelines.tracking import ui_command
+
+    console.print(f"MLflow UI: {ui_command(context.tracker.uri)}", highlight=False, soft_wrap=True)
+
+
+def print_result(figures: dict[str, Any], *, as_json: bool) -> None:
+    """Print a step's figures, as text or JSON."""
+    if as_json:
+        print_json(figures)
+        return
+    for key, value in figures.items():
+        shown = "; ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{key:<14} {shown}")
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print JSON for machines."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def check_reference_tables(*, as_json: bool) -> None:
+    """Run and print the checks of the reference tables; exit status 1 if one fails."""
+    with told_in_one_sentence():
+        from pipelines.etl import check_reference
+
+        checks = check_reference()
+        if as_json:
+            print_json({"checks": [vars(check) for check in checks]})
+        else:
+            for check in checks:
+                typer.echo(
+                    f"{'ok' if check.passed else 'FAILED':<7} {check.table:<22} {check.rule}: {check.detail}"
+                )
+        failed = sum(not check.passed for check in checks)
+        if failed:
+            fail(f"{failed} of {len(checks)} checks of the reference tables failed", 1)
