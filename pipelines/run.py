@@ -19,12 +19,13 @@ from pipelines.windows import WindowsResult, run_windows
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Run ids of the parent and its steps, and the tables people read."""
+    """Run ids of the parent and its steps, the tables people read, and the weights that forecast, if any."""
 
     run_ids: dict[str, str]
     backtest: BacktestResult
     windows: WindowsResult
     skipped: dict[str, str]
+    weights: str | None
 
 
 def run_all(context: Context) -> RunResult:
@@ -53,6 +54,7 @@ def run_all(context: Context) -> RunResult:
         backtest=backtest,
         windows=windows,
         skipped=dict(forecast.skipped),
+        weights=forecast.weights,
     )
 
 
