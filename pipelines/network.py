@@ -13,6 +13,9 @@ from forecasting.model_scale import FLOWS
 from models.errors import ModelError, SeriesError
 from models.forecaster import NetworkForecaster
 
+# Static covariates of book-to-bill and capacity as the model card describes them.
+ROLES = np.array([[1.0, 1.0], [-1.0, 0.0]])
+
 
 @dataclass
 class NetworkPathForecaster:
@@ -62,6 +65,7 @@ class NetworkPathForecaster:
                 paths=paths,
                 seed=seed,
                 season_length=history.frequency.season_length,
+                statics=np.broadcast_to(ROLES, (len(history.item_ids), *ROLES.shape)) if flows else None,
             )
         except SeriesError as error:
             raise InputError(str(error)) from error

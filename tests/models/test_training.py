@@ -9,7 +9,7 @@ import torch
 from models.checkpoint import CARD, load_checkpoint
 from models.pretrain import STATE, main, pretrain
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
-from models.training import BatchNumbers, Trainer, batch_losses, rate
+from models.training import BatchNumbers, Trainer, batch_losses, rate, total_loss
 
 CPU = torch.device("cpu")
 
@@ -73,9 +73,13 @@ def test_training_lowers_the_loss(recipe):
     history = []
     for step in range(60):
         parts = batch_losses(
-            module.network, module.stream.batch(step, CPU), levels=module.network.head.levels
+            module.network,
+            module.stream.batch(step, CPU),
+            levels=module.network.head.levels,
+            paths=8,
+            generator=torch.Generator().manual_seed(step),
         )
-        loss = parts.quantile + parts.copula
+        loss = total_loss(parts, recipe.training)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
