@@ -129,7 +129,7 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    steps: int = 14000
+    steps: int = 11000
     warmup_steps: int = 150
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
