@@ -1,4 +1,4 @@
-"""Linear worlds: SARIMA with stable roots, walks plain, on the log scale and with seasons, noise around trends.
+"""Linear worlds: SARIMA with stable roots, walks of three kinds, noise around trends.
 
 Shapes: B items, V variates, T steps, F frequencies of the filter.
 """
