@@ -263,11 +263,11 @@ def test_predict_goes_on_with_fewer_paths_where_memory_runs_out_and_says_so(cli,
 
     real, sizes = models.sampling.draw, []
 
-    def greedy(law, levels, paths, generator):
+    def greedy(law, levels, *, paths, generator):
         sizes.append(paths)
         if paths > 300:
             raise torch.OutOfMemoryError("no room")
-        return real(law, levels, paths, generator)
+        return real(law, levels, paths=paths, generator=generator)
 
     monkeypatch.setattr("models.sampling.draw", greedy)
     with caplog.at_level(logging.WARNING):
@@ -279,7 +279,7 @@ def test_predict_goes_on_with_fewer_paths_where_memory_runs_out_and_says_so(cli,
 
 
 def test_predict_ends_with_one_sentence_where_memory_has_run_out(cli, folder, monkeypatch, tmp_path):
-    def full(*_):
+    def full(*_, **__):
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr("models.sampling.draw", full)
