@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from datetime import date
 from itertools import islice
 
 import numpy as np
@@ -14,7 +15,11 @@ from neural_peers import STEPS, Kind, TrainedDeepAR, TrainedNetwork
 from processes import HORIZON, Floats, Problem, Question
 from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
+from forecasting.history import exact_history
+from forecasting.model_scale import FLOWS
+from forecasting.periods import Frequency
 from models.forecaster import NetworkForecaster
+from pipelines.network import NetworkPathForecaster
 
 FORECAST_PATHS = 1000
 CLASSICS = {"AutoETS": AutoETS, "AutoARIMA": AutoARIMA, "AutoTheta": AutoTheta}
@@ -24,10 +29,20 @@ NETWORK: Kind = "PatchTST"
 
 
 def network_paths(problem: Problem, *, network: NetworkForecaster, seed: int) -> list[Floats]:
-    """Paths [P, H, V] of each question, all in one pass."""
+    """Paths [P, H, V] of each question, in one pass; orders and capacity as the product asks for them."""
+    values = np.stack([question.history for question in problem.questions])
+    if values.shape[1] == len(FLOWS):
+        history = exact_history(
+            values,
+            item_ids=tuple(f"{number:06d}" for number in range(len(values))),
+            variates=FLOWS,
+            origins=(date(2000, 12, 31),) * len(values),
+            frequency=Frequency.YEAR,  # the only one without a season
+        )
+        return list(NetworkPathForecaster(network).fit(history).sample(HORIZON, FORECAST_PATHS, seed))
     return list(
         network.sample(
-            np.stack([question.history for question in problem.questions]),
+            values,
             horizon=HORIZON,
             paths=FORECAST_PATHS,
             seed=seed,

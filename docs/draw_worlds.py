@@ -36,7 +36,7 @@ def row(number: int, name: str) -> list[str]:
     """Label and samples of one generator; chip worlds show orders, capacity and backlog on one scale."""
     coupled = name in CHIP_WORLDS
     dice = Dice(SEED + number, torch.device("cpu"))
-    values, _ = GENERATORS[name](dice, SAMPLES, 3 if coupled else 1, CHIP_STEPS if coupled else STEPS)
+    values = GENERATORS[name](dice, SAMPLES, 3 if coupled else 1, CHIP_STEPS if coupled else STEPS).values
     top = number * CELL[1]
     parts = [f'<text x="6" y="{top + CELL[1] / 2:.0f}" font-size="13">{name.replace("_", " ")}</text>']
     for sample, item in enumerate(values.double().numpy()):

@@ -190,6 +190,19 @@ class NetworkForecaster:
 
         return self._each_pass(inputs, answer)
 
+    def _law(self, inputs: Inputs) -> tuple[Scaling, Law]:
+        """Scaling and law of the items, symmetric: the law of the mirrored series is the mirrored law.
+
+        The mean of what the network says of the series and, mirrored, of the mirrored series; it errs
+        differently on the two (docs/experiments.md). Variates of a told role are not mirrored: orders and
+        capacity below zero are nothing that the network has seen.
+        """
+        scaling, law = self.network(inputs)
+        if inputs.statics.any():
+            return scaling, law
+        _, reverse = self.network(inputs._replace(values=-inputs.values))
+        return scaling, law.averaged(reverse.mirrored())
+
     def _each_pass(self, inputs: Inputs, answer: Callable[[Scaling, Law], Tensor]) -> Tensor:
         """Answers for all items, a limited number of items at a time, gathered on the CPU."""
         items, variates = inputs.values.shape[:2]
@@ -199,7 +212,7 @@ class NetworkForecaster:
             part = Inputs(*(field[start : start + count].to(self.device) for field in inputs))
             try:
                 with torch.inference_mode():
-                    answers.append(answer(*self.network(part)).cpu())
+                    answers.append(answer(*self._law(part)).cpu())
             except torch.OutOfMemoryError as error:
                 if count == 1:
                     raise ModelError(

@@ -59,6 +59,21 @@ class Law(NamedTuple):
     own: Tensor
     noise: Tensor
 
+    def mirrored(self) -> Law:
+        """Law of the future with its sign changed; a correlation does not see a change of all signs."""
+        return self._replace(quantiles=-self.quantiles.flip(-1), tails=self.tails.flip(-1))
+
+    def averaged(self, other: Law) -> Law:
+        """Law of the mean of both quantile functions and of both correlations, of twice the rank."""
+        half = math.sqrt(0.5)
+        return Law(
+            quantiles=(self.quantiles + other.quantiles) / 2,
+            tails=(self.tails + other.tails) / 2,
+            shared=torch.cat([self.shared, other.shared], dim=-1) * half,
+            own=torch.cat([self.own, other.own], dim=-1) * half,
+            noise=(self.noise + other.noise) / 2,
+        )
+
     def factor(self) -> Tensor:
         """The copula's whole factor W [B, N, R]: W W^T + diag(noise) is the correlation."""
         variates = self.own.shape[1]

@@ -16,14 +16,13 @@ from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
 from models.worlds.dice import Dice, Series, innovations
 from models.worlds.general import counts, kernels, level_shifts, mean_reverting, trend_season_noise
-from models.worlds.linear import geometric, sarima, seasonal_walks, trends, walks
+from models.worlds.linear import geometric, sarima, seasonal_walks, walks
 
 GENERATORS: dict[str, Callable[[Dice, int, int, int], Series]] = {
     "sarima": sarima,
     "walks": walks,
     "geometric": geometric,
     "seasonal_walks": seasonal_walks,
-    "trends": trends,
     "mean_reverting": mean_reverting,
     "kernels": kernels,
     "trend_season_noise": trend_season_noise,

@@ -50,6 +50,19 @@ def test_forecasts_scale_with_the_unit(forecaster, power, seed):
     np.testing.assert_allclose(scaled / 2.0**power, told, rtol=1e-3, atol=1e-3)
 
 
+def test_the_forecast_of_a_mirrored_series_is_the_mirrored_forecast(forecaster):
+    told = forecaster.predict_quantiles(history(), horizon=5, levels=LEVELS)
+    mirrored = forecaster.predict_quantiles(-history(), horizon=5, levels=LEVELS)
+    np.testing.assert_allclose(mirrored, -told[..., ::-1], rtol=1e-5, atol=1e-5)
+
+
+def test_variates_of_a_told_role_are_not_mirrored(forecaster):
+    roles = np.broadcast_to([[1.0, 0.0], [-1.0, 0.0]], (3, 2, 2))
+    told = forecaster.predict_quantiles(history(), horizon=5, levels=LEVELS, statics=roles)
+    mirrored = forecaster.predict_quantiles(-history(), horizon=5, levels=LEVELS, statics=roles)
+    assert np.abs(mirrored + told[..., ::-1]).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     "series",
     [
@@ -147,7 +160,7 @@ def test_out_of_memory_halves_the_items_and_says_so(forecaster, monkeypatch, cap
     with caplog.at_level(logging.WARNING):
         answer = forecaster.predict_quantiles(history(items=5), horizon=4, levels=LEVELS)
     assert answer.shape[0] == 5
-    assert sizes == [5, 2, 2, 1]
+    assert sizes == [5, 2, 2, 2, 2, 1, 1]  # each piece and its mirror image
     assert "2 items at a time" in caplog.messages[-1]
 
 

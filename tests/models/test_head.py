@@ -126,3 +126,23 @@ def test_an_untrained_head_says_a_gaussian_walk():
     assert float(excess) == pytest.approx(
         (norm.pdf(2.3263) / 0.01 - 2.3263) / (norm.ppf(0.99) - norm.ppf(0.975)), rel=0.02
     )
+
+
+def test_the_average_of_two_laws_has_the_mean_quantiles_and_the_mean_correlation(random_law):
+    one, other = random_law(1), random_law(2)
+    both = one.averaged(other)
+    torch.testing.assert_close(both.quantiles, (one.quantiles + other.quantiles) / 2)
+    torch.testing.assert_close(correlation(both), (correlation(one) + correlation(other)) / 2)
+
+
+def test_a_law_mirrored_is_that_of_minus_the_values(random_law):
+    law = random_law(0)
+    values = torch.randn(law.noise.shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        cumulative(law.mirrored(), LEVELS, -values), 1 - cumulative(law, LEVELS, values), atol=1e-5, rtol=0
+    )
+
+
+def correlation(law):
+    factor = law.factor()
+    return factor @ factor.mT + torch.diag_embed(law.noise.flatten(1))
