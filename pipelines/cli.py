@@ -8,6 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.commands import evidence as evidence_commands
+from pipelines.commands import scenario as scenario_commands
+from pipelines.commands import sensitivity as sensitivity_commands
+from pipelines.commands import ui as ui_commands
 from pipelines.console import (
     check_reference_tables,
     fail,
@@ -248,6 +252,12 @@ def show_config(config: Config = None, override: Override = None, *, as_json: Js
             print_json(settings.model_dump(mode="json"))
         else:
             typer.echo(dump(settings), nl=False)
+
+
+evidence_commands.register(app)
+scenario_commands.register(app)
+sensitivity_commands.register(app)
+ui_commands.register(app)
 
 
 def main() -> None:

@@ -6,15 +6,17 @@ import datetime as dt
 import fcntl
 import logging
 import os
+import re
 import sys
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -25,6 +27,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,7 +40,10 @@ KNOWN_UNTIL_TAG = "overspill.known_until"  # day of the newest publication that 
 STEP_TAG, UPSTREAM_TAG = "overspill.step", "overspill.upstream_run_id"
 DEFAULT_STORE = Path("mlruns")
 SQLITE = "sqlite:///"
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs, not traces
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # limits of MLflow's log-batch call
+UI_MODE = "?workflowType=machine_learning"  # MLflow 3.17 else opens a run among those of language models
+PARAM_LENGTH = 6000  # limit of MLflow
 ANSWER_SECONDS = 10
 
 
@@ -74,7 +80,7 @@ class StepRun:
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Record parameters; long values are cut at MLflow's 6,000 characters."""
-        entries = [Param(key, value[:6000]) for key, value in params.items()]
+        entries = [Param(key, value[:PARAM_LENGTH]) for key, value in params.items()]
         for start in range(0, len(entries), PARAMS_PER_CALL):
             self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_PER_CALL])
 
@@ -98,12 +104,21 @@ class StepRun:
         """Record an input dataset with the project's own content digest (its first 36 characters)."""
         dataset = Dataset(name=name, digest=digest[:36], source_type="overspill", source=source)
         tagged = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
-        self.client.log_inputs(self.run_id, [tagged])
+        try:
+            self.client.log_inputs(self.run_id, [tagged])
+        except MlflowException as error:
+            if "dataset_pk" not in str(error) and "UNIQUE constraint" not in str(error):
+                raise
+            self.client.log_inputs(self.run_id, [tagged])  # another writer has just recorded the same dataset
         self.client.set_tag(self.run_id, f"overspill.sha256.{name}", digest)
 
     def log_folder(self, folder: Path) -> None:
         """Record every file of a folder as an artifact."""
         self.client.log_artifacts(self.run_id, str(folder))
+
+    def log_file(self, path: Path) -> None:
+        """Record one file as an artifact."""
+        self.client.log_artifact(self.run_id, str(path))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record tags."""
@@ -152,7 +167,11 @@ class Tracker:
             database = Path(self.uri.removeprefix(SQLITE)).resolve()
             location = (database.parent / "artifacts").as_uri()
         try:
-            return str(self.client.create_experiment(self.experiment, artifact_location=location))
+            return str(
+                self.client.create_experiment(
+                    self.experiment, artifact_location=location, tags=EXPERIMENT_TAGS
+                )
+            )
         except MlflowException:  # another process was quicker
             again = self.client.get_experiment_by_name(self.experiment)
             if again is None:
@@ -217,6 +236,39 @@ class Tracker:
             )
         return run
 
+    def newest_or_none(self, step: str) -> str | None:
+        """Id of the newest finished run of a step, None if there is none."""
+        found = self.runs(step=step, finished=True, limit=1)
+        return str(found[0].info.run_id) if found else None
+
+    def runs(self, *, step: str | None = None, finished: bool = False, limit: int = 20) -> list[Run]:
+        """Runs of the experiment's steps, newest first."""
+        conditions = [f"tags.`{STEP_TAG}` = '{step}'" if step else f"tags.`{STEP_TAG}` != ''"]
+        conditions += ["attributes.status = 'FINISHED'"] if finished else []
+        with self._translated():
+            return list(
+                self.client.search_runs(
+                    [self.experiment_id],
+                    filter_string=" and ".join(conditions),
+                    order_by=["attributes.start_time DESC"],
+                    max_results=limit,
+                )
+            )
+
+    def system_monitor(self, run_id: str, seconds: float) -> Any:  # noqa: ANN401 - MLflow's is untyped
+        """Sampler of the machine's load (MLflow's SystemMetricsMonitor) that logs to a run; not started."""
+        sampler: Any = SystemMetricsMonitor
+        return sampler(run_id, sampling_interval=seconds, tracking_uri=self.uri)
+
+    def finish_monitor(self, monitor: Any) -> None:  # noqa: ANN401
+        """Stop a sampler and log the samples it still holds; a store that is down is told of by the step."""
+        monitor.finish()
+        left = monitor.aggregate_metrics()
+        if left:
+            with suppress(MlflowException, SQLAlchemyError):
+                monitor.publish_metrics(left)
+                monitor.mlflow_logger.flush()
+
     def newest(self, step: str) -> str:
         """Id of the newest finished run of a step.
 
@@ -225,20 +277,14 @@ class Tracker:
         InputError
             If there is none.
         """
-        with self._translated():
-            runs = self.client.search_runs(
-                [self.experiment_id],
-                filter_string=f"tags.`{STEP_TAG}` = '{step}' and attributes.status = 'FINISHED'",
-                order_by=["attributes.start_time DESC"],
-                max_results=1,
-            )
-        if not runs:
+        newest = self.newest_or_none(step)
+        if newest is None:
             raise InputError(
                 f"there is no finished {step} run",
                 expected=f"`overspill {step}` first, or --{step}-run ID",
                 where=f"{self.shown}, experiment {self.experiment}",
             )
-        return str(runs[0].info.run_id)
+        return newest
 
     @contextmanager
     def artifact(self, run_id: str, name: str) -> Iterator[Path]:
@@ -260,6 +306,31 @@ class Tracker:
                 ) from error
             yield path
 
+    @contextmanager
+    def artifacts(self, run_id: str) -> Iterator[Path]:
+        """Folder with all artifacts of a run, for as long as the context is open."""
+        with tempfile.TemporaryDirectory(prefix="overspill-") as folder:
+            with self._translated():
+                try:
+                    path = Path(self.client.download_artifacts(run_id, "", folder))
+                except OSError as error:
+                    raise InputError(
+                        "the artifacts of the run cannot be read", found=str(error), where=f"run {run_id}"
+                    ) from error
+            yield path
+
+    def newest_from(self, step: str, upstream_run_id: str) -> str | None:
+        """Id of the newest finished run of a step that read from a given run; None if there is none."""
+        with self._translated():
+            runs = self.client.search_runs(
+                [self.experiment_id],
+                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{UPSTREAM_TAG}` = '{upstream_run_id}' "
+                "and attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+        return str(runs[0].info.run_id) if runs else None
+
     @property
     def shown(self) -> str:
         """The store's URI without a password."""
@@ -272,6 +343,11 @@ class Tracker:
             yield
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).split("\n", maxsplit=1)[0][:300]
+            if refused := re.search(r"error code (401|403)\b", reason):
+                raise StepError(
+                    f"the MLflow server at {self.shown} refuses the login ({refused[1]}): "
+                    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                ) from error
             raise StepError(f"MLflow at {self.shown} failed: {reason}") from error
 
 
