@@ -17,7 +17,8 @@ def note_of(tracker, run_id):
 
 @pytest.fixture(scope="module")
 def second(context, whole_run):
-    """The same paths under windows that need more confidence."""
+    """The same paths once more as they were, then under windows that need more confidence."""
+    run_windows(context, whole_run.run_ids["forecast"])
     sure = context.settings.windows.model_copy(update={"confidence": 0.9})
     changed = replace(context, settings=context.settings.model_copy(update={"windows": sure}))
     return run_windows(changed, whole_run.run_ids["forecast"])
