@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -33,7 +34,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         reason = getattr(error, "strerror", None) or str(error).split("\n", maxsplit=1)[0]
         raise StepError(f"{path}: the file cannot be written: {reason}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be missing; its error is on its way
+            beside.unlink(missing_ok=True)
 
 
 def write_table(folder: Path, name: str, table: pl.DataFrame) -> str:

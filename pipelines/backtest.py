@@ -25,6 +25,7 @@ from forecasting.policy_terms import SupplyRule
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
 from forecasting.scores import censored_crps, reliability
 from pipelines.context import Context
+from pipelines.figures import backtest_charts, write_figures
 from pipelines.forecast import sample_paths
 from pipelines.forecasters import contenders
 from pipelines.inputs import read_panel
@@ -87,6 +88,11 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
         )
         told = _told(weights)
         run.describe(_story(leaderboard, stands, told))
+        write_figures(
+            folder,
+            backtest_charts(tables["reliability"], leaderboard),
+            heading="How good are the forecasts? The past, as it was known then",
+        )
     return BacktestResult(
         run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=told
     )

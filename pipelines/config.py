@@ -22,6 +22,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from forecasting.errors import InputError
 from forecasting.policy import Policy
+from forecasting.scenario import Scenario
 from pipelines.settings import Settings, Source
 
 T = TypeVar("T")
@@ -84,6 +85,22 @@ def load_policy(name: str) -> Policy:
     """Read one policy by name or path."""
     path = _find(name, "policy")
     return _validate(Policy, _read(path), {"": str(path)})
+
+
+def load_scenario(name: str) -> Scenario:
+    """Read one scenario by name or path."""
+    path = _find(name, "scenario")
+    return _validate(Scenario, _read(path), {"": str(path)})
+
+
+def packaged_scenarios() -> list[str]:
+    """Names of the scenarios that ship."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / "scenario").iterdir())
+
+
+def load_settings(path: Path) -> Settings:
+    """Read resolved settings as a step left them."""
+    return _validate(Settings, _read(path), {"": path.name})
 
 
 def load_sources() -> dict[str, Source]:

@@ -18,6 +18,7 @@ from rich.progress import track
 from pipelines.artifacts import check_writable, write_atomic, write_table
 from pipelines.config import dump, flatten
 from pipelines.settings import Settings
+from pipelines.system_metrics import measured
 from pipelines.tracking import StepRun, Tracker
 
 T = TypeVar("T")
@@ -71,13 +72,16 @@ class Context:
         ):
             folder = Path(temporary)
             run.log_params(flatten(self.settings))
-            yield run, folder
+            with measured(self.tracker, run.run_id):
+                yield run, folder
             head = f"# overspill {name}, run {run.run_id}\n"
             (folder / f"settings-{name}.yaml").write_text(head + dump(self.settings), encoding="utf-8")
             run.log_folder(folder)
             if self.out is not None:
-                for path in sorted(folder.iterdir()):
-                    write_atomic(self.out / path.name, functools.partial(shutil.copyfile, path))
+                for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                    write_atomic(
+                        self.out / path.relative_to(folder), functools.partial(shutil.copyfile, path)
+                    )
 
     def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write tables with their CSV twins and record each one's digest on the run."""

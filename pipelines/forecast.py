@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from forecasting.model_scale import FLOWS
 from forecasting.panel import CHINA, CONTEXT, latest, newest_period, to_history
 from forecasting.path_table import to_table
 from forecasting.statistical import StatisticalForecaster
+from pipelines.artifacts import file_digest, write_atomic
 from pipelines.blend import BlendForecaster
 from pipelines.context import Context
 from pipelines.forecasters import named_forecaster
@@ -23,7 +25,7 @@ from pipelines.inputs import read_panel
 from pipelines.registry import chosen_weights
 from pipelines.settings import Settings
 from pipelines.tracking import KNOWN_UNTIL_TAG
-from pipelines.weights import Weights
+from pipelines.weights import CARD, Weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,10 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         context.write(
             run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, items, skipped)}
         )
-        run.set_tags({KNOWN_UNTIL_TAG: known_until, **({} if weights is None else weights.tags())})
+        run.set_tags({KNOWN_UNTIL_TAG: known_until})
+        if weights is not None:
+            write_atomic(folder / CARD, weights.write_card)
+            run.set_tags(weights.tags() | {f"overspill.sha256.{Path(CARD).stem}": file_digest(folder / CARD)})
         run.log_metrics({"items": len(items), "skipped": len(skipped)})
         run.log_curves(_medians(paths), first_step=1)
         run.describe(

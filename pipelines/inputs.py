@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -39,7 +40,12 @@ def read_input(tracker: Tracker, run_id: str, *, step: str, name: str) -> Input:
     """
     recorded = tracker.finished(run_id, step).data.tags.get(f"overspill.sha256.{name}")
     with tracker.artifact(run_id, f"{name}.parquet") as path:
-        table = read_table(path)
+        return checked_input(path, recorded, run_id=run_id, name=name)
+
+
+def checked_input(path: Path, recorded: str | None, *, run_id: str, name: str) -> Input:
+    """Read a run's table from a file, refused unless its content digest is the recorded one."""
+    table = read_table(path)
     digest = content_digest(table)
     if digest != recorded:
         raise InputError(

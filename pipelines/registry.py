@@ -16,9 +16,17 @@ from models.checkpoint import WEIGHTS
 from pipelines.artifacts import file_digest
 from pipelines.promotion import CHAMPION, Verdict
 from pipelines.served import CHECKPOINT_FOLDER
+from pipelines.settings import Settings
 from pipelines.store import PROMOTION, one_at_a_time
-from pipelines.tracking import MODEL_FOLDER, StepRun, Store
-from pipelines.weights import WEIGHTS_TAG, Weights, folder_weights, require_device, shipped_weights
+from pipelines.tracking import MODEL_FOLDER, StepRun, Store, Tracker
+from pipelines.weights import (
+    ORIGIN_TAG,
+    WEIGHTS_TAG,
+    Weights,
+    folder_weights,
+    require_device,
+    shipped_weights,
+)
 
 MODEL = "overspill"
 DESCRIPTION = "Joint sample paths of any series; the alias champion answers `--model network`."
@@ -50,6 +58,19 @@ class Registry:
         if found is None:
             return None
         return Version(number=str(found.version), run_id=str(found.run_id), tags=dict(found.tags))
+
+    def version(self, number: str) -> Version:
+        """The version of a number.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        found = self._store.found(lambda: self._client.get_model_version(MODEL, number))
+        if found is None:
+            raise InputError("no such version of the model", found=number, where=self._store.shown)
+        return Version(number=number, run_id=str(found.run_id), tags=dict(found.tags))
 
     @contextmanager
     def checkpoint(self, version: Version) -> Iterator[Path]:
@@ -153,3 +174,40 @@ def chosen_weights(store: Store | None, *, checkpoint: Path | None, device: str)
     if registry is None or champion is None:
         return shipped_weights(device)
     return registry.weights(champion, device)
+
+
+def recorded_weights(tracker: Tracker, forecast_run_id: str, settings: Settings) -> Weights | None:
+    """The weights that a forecast run used, whatever is champion by now; None where no network forecast.
+
+    Parameters
+    ----------
+    tracker : Tracker
+    forecast_run_id : str
+    settings : Settings
+        Those of that run.
+
+    Raises
+    ------
+    InputError
+        If they are gone, or are no longer the same.
+    """
+    tags = tracker.finished(forecast_run_id, "forecast").data.tags
+    label, digest = tags.get(ORIGIN_TAG), tags.get(WEIGHTS_TAG)
+    if label is None or digest is None:
+        return None
+    checkpoint, device = settings.forecast.checkpoint, settings.forecast.device
+    if checkpoint is not None:
+        weights = folder_weights(checkpoint, device=device)
+    elif label.startswith(f"{MODEL} version "):
+        registry = Registry(tracker)
+        weights = registry.weights(registry.version(label.rpartition(" ")[2]), device)
+    else:
+        weights = shipped_weights(device)
+    if weights.digest != digest:
+        raise InputError(
+            "the weights are not those that the run used",
+            expected=f"{label}, SHA-256 {digest}",
+            found=f"{weights.label}, SHA-256 {weights.digest}",
+            where=f"run {forecast_run_id}",
+        )
+    return weights

@@ -71,12 +71,12 @@ def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
         row["chip"],
         row["scope"],
         "yes",
-        _percent(row["p_saturated_now"]),
+        percent(row["p_saturated_now"]),
         _dates([row[f"saturated_{q}"] for q in ("q10", "q50", "q90")], frequency, end),
-        _percent(row["p_never"]),
+        percent(row["p_never"]),
         _window(row, frequency, end),
-        " / ".join(_units(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
-        f"{row['binding'].replace('_', ' ')} ({_percent(row['binding_share'])})",
+        " / ".join(units_text(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
+        f"{row['binding'].replace('_', ' ')} ({percent(row['binding_share'])})",
     ]
 
 
@@ -89,20 +89,20 @@ def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -
 
 def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
     if row["window_opens"] is None:
-        return f"none (any: {_percent(row['p_any_window'])})"
+        return f"none (any: {percent(row['p_any_window'])})"
     closes = row["window_closes"]
     until = f"past {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
     return f"{label(row['window_opens'], frequency)} {until}"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Share of paths; no number of paths supports a flat 0 or 100 %."""
     if share < 0.01:
         return "<1 %"
     return ">99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
 
 
-def _units(units: float) -> str:
+def units_text(units: float) -> str:
     """Two figures carry what the estimate knows: 480k, 1.2M, 0."""
     if units < 1:
         return "0"
@@ -128,8 +128,8 @@ def print_cap_readings(console: Console, readings: pl.DataFrame, *, policy: str)
             row["chip"],
             row["counts"],
             row["period"].replace("_", " ") + (" (stated)" if row["stated"] else ""),
-            " / ".join(_units(row[f"cap_units_{q}"]) for q in ("q10", "q50", "q90")),
-            " / ".join(_units(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
+            " / ".join(units_text(row[f"cap_units_{q}"]) for q in ("q10", "q50", "q90")),
+            " / ".join(units_text(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
         )
     console.print(table)
 

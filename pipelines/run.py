@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-import polars as pl
-
 from pipelines.backtest import BacktestResult, run_backtest
 from pipelines.config import flatten
 from pipelines.context import Context
 from pipelines.etl import run_etl
 from pipelines.forecast import run_forecast
+from pipelines.story import links, markdown
 from pipelines.windows import WindowsResult, run_windows
 
 
@@ -42,15 +41,15 @@ def run_all(context: Context) -> RunResult:
             forecast = run_forecast(inner, etl.run_id)
         with _told(context, "windows"):
             windows = run_windows(inner, forecast.run_id)
-        parent.describe(markdown(windows.tables["windows"]))
-    return RunResult(
-        run_ids={
-            "run": parent.run_id,
+        steps = {
             "etl": etl.run_id,
             "backtest": backtest.run_id,
             "forecast": forecast.run_id,
             "windows": windows.run_id,
-        },
+        }
+        parent.describe(f"{markdown(windows.tables['windows'])}\n\nSteps: {links(tracker, steps)}")
+    return RunResult(
+        run_ids={"run": parent.run_id, **steps},
         backtest=backtest,
         windows=windows,
         skipped=dict(forecast.skipped),
@@ -69,27 +68,3 @@ def _told(context: Context, step: str) -> Iterator[None]:
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
-
-
-def markdown(windows: pl.DataFrame) -> str:
-    """The answer for eligible chips as a Markdown table: what the run's page shows."""
-    lines = [
-        "When is US demand saturated, and how much may then be exported?",
-        "",
-        "| policy | chip | scope | P(saturated now) | median date | P(never) | opens | units, median |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    rows = windows.filter(pl.col("eligible"), pl.col("units_q50").is_not_null())
-    for row in rows.iter_rows(named=True):
-        cells = [
-            row["policy"],
-            row["chip"],
-            row["scope"],
-            f"{row['p_saturated_now']:.0%}",
-            str(row["saturated_q50"] or "after the horizon"),
-            f"{row['p_never']:.0%}",
-            str(row["window_opens"] or "none"),
-            f"{row['units_q50']:,.0f}",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)

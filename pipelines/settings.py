@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
 from forecasting.assumptions import Assumption, PublicAssumptions
 from forecasting.bookings import CloudSeries
 from forecasting.periods import Frequency
 from forecasting.policy import Policy
 from forecasting.statistical import StatisticalSettings
+from pipelines.store import masked
 
 
 class Frozen(BaseModel):
@@ -125,10 +126,14 @@ class WindowSettings(Frozen):
 
 
 class TrackingSettings(Frozen):
-    """Where runs are recorded."""
+    """Where runs are recorded. A password in the URI is used, and never written anywhere."""
 
     uri: str | None
     experiment: str = Field(min_length=1)
+
+    @field_serializer("uri")
+    def _without_password(self, uri: str | None) -> str | None:
+        return None if uri is None else masked(uri)
 
 
 class Settings(Frozen):

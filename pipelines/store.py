@@ -4,43 +4,93 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from typing import NamedTuple
+from urllib.parse import unquote
 
-from forecasting.errors import StepError
+from forecasting.errors import InputError, StepError
 
 DEFAULT_STORE = Path("mlruns")
 SQLITE = "sqlite:///"
 ANSWER_SECONDS = 10
+MASK = "***"
+QUERY_PASSWORD = re.compile(r"(?i)(?<=password=)[^&]+")  # also sslpassword=, of PostgreSQL
 LAYOUT, PROMOTION = ".overspill.lock", ".overspill.promotion.lock"
 
 
+class Login(NamedTuple):
+    """A URI, parted: `scheme` up to the host, `user` and `password` (empty where there is none), the rest."""
+
+    scheme: str
+    user: str
+    password: str
+    rest: str
+
+
+def login(uri: str) -> Login:
+    """User and password of a URI; a database's password may hold any character that its driver takes."""
+    scheme, separator, address = uri.partition("://")
+    host, slash, path = address.partition("/") if scheme in {"http", "https"} else (address, "", "")
+    given, at, rest = host.rpartition("@")
+    if not at or given.startswith("/"):  # the latter is a file
+        return Login(scheme + separator, "", "", address)
+    user, _, password = given.partition(":")
+    return Login(scheme + separator, user, password, rest + slash + path)
+
+
 def resolve_uri(configured: str | None) -> str:
-    """Tracking URI: the configured one, else MLFLOW_TRACKING_URI, else SQLite under `mlruns/` here."""
-    return configured or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_STORE / 'mlflow.db'}"
+    """Tracking URI: the configured one, else MLFLOW_TRACKING_URI, else SQLite under `mlruns/` here.
+
+    Raises
+    ------
+    InputError
+        The URI is one that was recorded, without its password.
+    """
+    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_STORE / 'mlflow.db'}"
+    if MASK in uri and uri == masked(uri):
+        raise InputError(
+            "the password is left out where settings are recorded",
+            expected="the URI with its password, or none and MLFLOW_TRACKING_URI",
+            found=uri,
+            where="tracking.uri",
+        )
+    return uri
+
+
+def masked(uri: str) -> str:
+    """The URI as it is recorded: `***` in place of a password."""
+    scheme, user, password, rest = login(uri)
+    given = f"{user}:{MASK}@" if password else f"{user}@" if user else ""
+    return scheme + given + QUERY_PASSWORD.sub(MASK, rest)
 
 
 def without_password(uri: str) -> str:
     """The URI as it may be shown: user and password left out."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    parts = login(uri)
+    return parts.scheme + QUERY_PASSWORD.sub(MASK, parts.rest)
+
+
+def without_secrets(text: str, uri: str) -> str:
+    """A text of others, such as an error's, without the password of a URI."""
+    secrets = [login(uri).password, *QUERY_PASSWORD.findall(uri)]
+    for secret in filter(None, (form for each in secrets for form in (each, unquote(each)))):
+        text = text.replace(secret, MASK)
+    return text
 
 
 def ui_command(uri: str) -> str:
     """The shell command or address that opens the MLflow UI on a store."""
-    shown = without_password(uri)
-    if shown.startswith("http"):
-        return shown
-    beside = Path(sys.executable).with_name("mlflow")
-    mlflow = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
-    return f"{mlflow} ui --backend-store-uri {shown}"
+    if uri.startswith(("http://", "https://")):
+        return without_password(uri)
+    beside = Path(sys.executable).with_name("overspill")
+    command = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
+    return f"{command} ui" if uri == resolve_uri(None) else f"{command} ui --set tracking.uri={masked(uri)}"
 
 
 def database(uri: str) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pipelines.artifacts import file_digest
 
 ORIGIN_TAG, WEIGHTS_TAG = "overspill.weights", "overspill.weights_sha256"
 TRAINED_UNTIL = "trained_until"  # entry of the card
+CARD = "network_card.json"  # artifact of a run that used the weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,10 @@ class Weights:
     def tags(self) -> dict[str, str]:
         """As a run records them."""
         return {ORIGIN_TAG: self.label, WEIGHTS_TAG: self.digest}
+
+    def write_card(self, path: Path) -> None:
+        """Write the card as JSON."""
+        path.write_text(json.dumps(self.network.card, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def require_device(device: str) -> None:

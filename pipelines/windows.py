@@ -14,7 +14,10 @@ from forecasting.path_table import from_table
 from forecasting.policy import check_policy_reaches
 from pipelines.context import Context
 from pipelines.estimator import Row, estimator, q
+from pipelines.figures import windows_charts, write_figures
+from pipelines.headroom import headroom_table
 from pipelines.inputs import Input, read_input
+from pipelines.story import windows_story
 from pipelines.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 
 QUANTILE_DATES = ("opening", "closing")
@@ -54,6 +57,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         f"from {any_market.origin}",
         highlight=False,
     )
+    previous = tracker.newest_or_none("windows")
     with context.step("windows", upstream_run_id=read.run_id) as (run, folder):
         read.log(run)
         expected = len(made.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
@@ -64,9 +68,14 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
             "saturation": _table(made.saturation_rows()),
             "lead_time": _table(made.lead_time_rows()),
             "cap_readings": _table(made.cap_rows()),
+            "headroom": headroom_table(made),
         }
         context.write(run, folder, tables)
         _log_curves(run, tables)
+        _log_answer(run, tables["windows"])
+        run.describe(windows_story(context, tables["windows"], read.run_id, previous))
+        heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
+        write_figures(folder, windows_charts(made, tables), heading=heading)
     return WindowsResult(run_id=run.run_id, now=made.now, tables=tables)
 
 
@@ -124,3 +133,15 @@ def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
             labels = ["/".join([metric, *(str(part[key][0]) for key in keys)]) for part in parts]
             values = [part[column].fill_null(float("nan")).to_list() for part in parts]
             run.log_curves(dict(zip(labels, values, strict=True)), first_step=table["step"][0])
+
+
+def _log_answer(run: StepRun, windows: pl.DataFrame) -> None:
+    """Log the answer per chip, scope and policy as single figures, so that runs can be put side by side."""
+    rows = windows.filter(pl.col("eligible"), pl.col("p_any_window").is_not_null())
+    run.log_metrics(
+        {
+            f"{name}/{row['chip']}/{row['scope']}/{row['policy']}": row[name]
+            for row in rows.iter_rows(named=True)
+            for name in ("p_saturated_now", "p_never", "p_any_window", f"units_{q(0.5)}")
+        }
+    )

@@ -19,6 +19,7 @@ from pipelines.forecast import run_forecast
 from pipelines.promotion import Verdict
 from pipelines.registry import Registry
 from pipelines.tracking import Tracker
+from pipelines.ui import NO_JOBS
 from pipelines.windows import run_windows
 
 
@@ -40,7 +41,9 @@ def server(tmp_path):
     command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
     command += ["--artifacts-destination", str(tmp_path / "artifacts")]
     with (tmp_path / "server.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=os.environ | NO_JOBS, stdout=log, stderr=log, start_new_session=True
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 120
@@ -56,7 +59,7 @@ def server(tmp_path):
 
 
 def test_steps_run_on_a_server_that_keeps_the_artifacts_until_it_dies(
-    server, context, tiny_checkpoint, tmp_path
+    server, context, tiny_checkpoint, tmp_path, capfd
 ):
     address, process = server
     remote = replace(context, tracker=Tracker(address, "tests"))
@@ -71,6 +74,7 @@ def test_steps_run_on_a_server_that_keeps_the_artifacts_until_it_dies(
         version = registry.register(run, tiny_checkpoint, {})
     registry.settle(version, lambda _: Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0))
     assert registry.weights(registry.champion(), "cpu").label == "overspill version 1"
+    assert capfd.readouterr().out == ""  # MLflow would print the address of each run where `--json` is
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     with pytest.raises(StepError, match=f"MLflow at {address} failed") as failed:

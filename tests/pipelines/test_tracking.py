@@ -10,21 +10,7 @@ import time
 import pytest
 
 from forecasting.errors import InputError, StepError
-from pipelines.store import resolve_uri, ui_command, without_password
 from pipelines.tracking import Tracker
-
-
-def test_uri_comes_from_the_settings_then_the_environment_then_the_default(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from.environment")
-    assert resolve_uri("sqlite:///own.db") == "sqlite:///own.db"
-    assert resolve_uri(None) == "http://from.environment"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert resolve_uri(None) == "sqlite:///mlruns/mlflow.db"
-
-
-def test_password_is_never_shown():
-    assert without_password("http://me:secret@host:5000/x") == "http://host:5000/x"
-    assert "secret" not in ui_command("postgresql://me:secret@host/db")
 
 
 def test_server_that_does_not_answer_is_named_within_seconds():

@@ -1,0 +1,61 @@
+"""`overspill run`: every step, ending with the answer."""
+
+from __future__ import annotations
+
+import typer
+
+from pipelines.commands.options import Config, Device, Json, Model, Out, Override
+from pipelines.console import (
+    print_backtest,
+    print_json,
+    print_ui,
+    print_windows,
+    resolved_settings,
+    stdout,
+    step_context,
+    with_options,
+)
+
+
+def run(
+    config: Config = None,
+    override: Override = None,
+    out: Out = None,
+    model: Model = None,
+    device: Device = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """All steps: etl, backtest, forecast and export windows, ending with the answer."""
+    options = {"forecast.model": model, "forecast.device": device}
+    settings = resolved_settings(config, with_options(override, options))
+    with step_context(settings, out) as context:
+        from pipelines.run import run_all
+
+        result = run_all(context)
+        if as_json:
+            tables = result.windows.tables
+            print_json(
+                {
+                    "runs": result.run_ids,
+                    "now": result.windows.now,
+                    "windows": tables["windows"].to_dicts(),
+                    "cap_readings": tables["cap_readings"].to_dicts(),
+                    "leaderboard": result.backtest.leaderboard.to_dicts(),
+                    "skipped": result.skipped,
+                    "weights": result.weights,
+                    "store": context.tracker.shown,
+                }
+            )
+            return
+        console = stdout()
+        print_backtest(console, result.backtest)
+        if result.weights is not None:
+            console.print(f"weights of the forecast: {result.weights}", highlight=False)
+        print_windows(console, context, result.windows.tables)
+        print_ui(console, context)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)

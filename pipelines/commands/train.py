@@ -1,0 +1,52 @@
+"""`overspill train`: a network for the panel, and whether it becomes champion."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.options import Config, Device, EtlRun, Json, Out, Override
+from pipelines.console import print_json, print_ui, resolved_settings, stdout, step_context, with_options
+
+
+def train(
+    config: Config = None,
+    override: Override = None,
+    out: Out = None,
+    etl_run: EtlRun = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps at most.")] = None,
+    device: Device = None,
+    *,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train a new network rather than fine-tune.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the network on an etl run's panel; it becomes champion if it beats the present one."""
+    options = {
+        "forecast.device": device,
+        "train.from_scratch": from_scratch or None,
+        "train.fine_tuning.steps": steps,
+        "train.scratch.steps": steps,
+    }
+    settings = resolved_settings(config, with_options(override, options))
+    with step_context(settings, out) as context:
+        from pipelines.report import print_table
+        from pipelines.train import run_train
+
+        result = run_train(context, etl_run)
+        figures = {"run": result.run_id, "version": result.version, **result.verdict.figures()}
+        if as_json:
+            rows = result.leaderboard.to_dicts()
+            print_json({**figures, "validation": result.validation, "leaderboard": rows})
+            return
+        print_table(stdout(), result.leaderboard, title="test (days that the training had not seen)")
+        for sentence in result.told:
+            stdout().print(sentence, highlight=False, soft_wrap=True)
+        print_ui(stdout(), context)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(train)

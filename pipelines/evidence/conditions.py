@@ -1,0 +1,138 @@
+"""The conditions of a policy on chips and dates, each held against published facts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+
+from forecasting.chips import Chip
+from forecasting.periods import Frequency, period_end
+from forecasting.policy import Policy, eligibility, in_effect
+from forecasting.policy_terms import Eligibility
+from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, Plain, finding, term
+
+WORDS = {
+    "tpp_below": "The chip's total processing performance (TPP) is below {0:,.0f}.",
+    "bandwidth_gb_per_s_below": "The chip's total DRAM bandwidth is below {0:,.0f} GB/s.",
+    "available_in_us_on": "The chip was commercially available in the United States on {0}.",
+    "tpp_at_most_ratio_of_best_chinese": "The chip's TPP is at most {0:g} times the best Chinese chip's.",
+}
+HOW = {
+    "tpp_below": (
+        "TPP is the highest product of dense TOPS and bit length over number formats (15 CFR part 774, "
+        "notes to 3A090), from the chip's published rates. A comparison of two numbers; no sampling."
+    ),
+    "bandwidth_gb_per_s_below": (
+        "Memory bandwidth from the chip's published data. A comparison of two numbers; no sampling."
+    ),
+    "available_in_us_on": (
+        "Launches are known to the quarter. A chip counts as available if its launch quarter had ended "
+        "by the day; where the day lies in the launch quarter, the data cannot tell."
+    ),
+    "tpp_at_most_ratio_of_best_chinese": (
+        "The highest TPP among chips of vendors seated in China in the chip table, whose rates are partly "
+        "estimates. A comparison of two numbers; no sampling."
+    ),
+}
+
+
+CHINESE = "vendors in China"  # row set of all chips that a relative limit looks at
+
+
+def chip_rows(chip: Chip, name: str) -> list[str]:
+    """Names of the row sets that hold the specifications which a limit asks for."""
+    relative = name == "tpp_at_most_ratio_of_best_chinese"
+    return [f"chips/{chip.chip_id}", *([f"chips/{CHINESE}"] if relative else [])]
+
+
+def condition(
+    name: str, words: str, *, policy: Policy, terms: Sequence[Plain], how: str, findings: Sequence[Plain]
+) -> Plain:
+    """One condition in words, with citation, terms, method and findings."""
+    return {
+        "condition": name,
+        "words": words,
+        "citation": " ".join(policy.source.split()),
+        "terms": list(terms),
+        "note": policy.notes.get(name),
+        "how": how,
+        "findings": list(findings),
+    }
+
+
+def review(policy: Policy) -> Plain:
+    """Whether licences are reviewed at all rather than presumed denied."""
+    denied = policy.review == "denial"
+    why = (
+        "Licences are reviewed under a presumption of denial, so no chip passes."
+        if denied
+        else "Licences are reviewed case by case. Whether one is granted is not forecast here."
+    )
+    return condition(
+        "review",
+        "Licence applications are reviewed case by case, not under a presumption of denial.",
+        policy=policy,
+        terms=[term(policy, "review", policy.review)],
+        how="Read from the policy file.",
+        findings=[finding(NOT_MET if denied else MET, why, figure=policy.review)],
+    )
+
+
+def effective(policy: Policy, end: dt.date) -> Plain:
+    """Whether the policy applies in the period that ends on a day, the first in which exports could go."""
+    applies = bool(in_effect(policy, [end])[0])
+    why = (
+        f"The period that ends on {end} {'lies in or after' if applies else 'lies before'} the one that "
+        f"holds {policy.effective_date}."
+    )
+    return condition(
+        "effective_date",
+        f"The policy applies (from {policy.effective_date}).",
+        policy=policy,
+        terms=[term(policy, "effective_date", policy.effective_date)],
+        how=(
+            "The end of the first period after now, before which nothing is exported, is compared with the "
+            "date in the policy file; for a bill, from which it is taken to apply as if it were law."
+        ),
+        findings=[finding(MET if applies else NOT_MET, why, figure=policy.effective_date.isoformat())],
+    )
+
+
+def eligibility_conditions(policy: Policy, chips: Sequence[Chip]) -> list[Plain]:
+    """One condition per limit that the policy sets on chips."""
+    conditions = []
+    for name, words in WORDS.items():
+        value = getattr(policy.eligibility, name)
+        if value is not None:
+            element = f"eligibility.{name}"
+            conditions.append(
+                condition(
+                    element,
+                    words.format(value),
+                    policy=policy,
+                    terms=[term(policy, element, value)],
+                    how=HOW[name],
+                    findings=[_chip_finding(policy, name, chip) for chip in chips],
+                )
+            )
+    return conditions
+
+
+def _chip_finding(policy: Policy, name: str, chip: Chip) -> Plain:
+    """One chip held against one limit, by the same code that decides over eligibility."""
+    value = getattr(policy.eligibility, name)
+    alone = replace(policy, review="case_by_case", eligibility=Eligibility(**{name: value}))
+    figure = {
+        "bandwidth_gb_per_s_below": chip.memory_bandwidth_gb_per_s,
+        "available_in_us_on": chip.launch_quarter_end.isoformat(),
+    }.get(name, chip.tpp)
+    case = {"chip": chip.chip_id}
+    if figure is None:
+        return finding(NOT_SHOWN, "The figure is not published.", case=case, rows=chip_rows(chip, name))
+    verdict = eligibility(chip, alone)
+    why = "; ".join(verdict.reasons)
+    result = MET if verdict.eligible else NOT_MET
+    if name == "available_in_us_on" and period_end(value, Frequency.QUARTER) == chip.launch_quarter_end:
+        result = MET if verdict.eligible else NOT_SHOWN
+    return finding(result, f"{why}.", case=case, figure=figure, rows=chip_rows(chip, name))

@@ -1,0 +1,199 @@
+"""The figures of the evidence, derived from the stored artifacts: once to write them, again to verify."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from forecasting import reference
+from forecasting.chips import Chip
+from forecasting.errors import InputError
+from forecasting.panel import content_digest, latest
+from forecasting.path_table import from_table
+from forecasting.policy import CHINESE_VENDORS, Policy, duty_rate
+from pipelines.estimator import Estimator, Row, estimator, q
+from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
+from pipelines.evidence.supply import cap_condition, supply_conditions
+from pipelines.evidence.verdicts import Plain, by_probability, plain, quantiles_of, rule_of_verdicts, term
+from pipelines.settings import Settings
+
+DATES = ("saturated", "opening", "closing")
+FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
+FLOWS = ("orders", "capacity", "shipments")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What the figures are derived from.
+
+    Attributes
+    ----------
+    settings : Settings
+        Of the windows run.
+    policy : str
+        Name of one of its policies.
+    paths, choices, panel : DataFrame
+        `paths.parquet` and `choices.parquet` of the forecast run, `panel.parquet` of the etl run.
+    known_until : date
+        Newest publication that the etl run knew.
+    """
+
+    settings: Settings
+    policy: str
+    paths: pl.DataFrame
+    choices: pl.DataFrame
+    panel: pl.DataFrame
+    known_until: dt.date
+
+    def only_policy(self) -> Policy:
+        """The policy.
+
+        Raises
+        ------
+        InputError
+            If the windows run did not apply it.
+        """
+        named = {policy.name: policy for policy in self.settings.policies}
+        if self.policy not in named:
+            raise InputError(
+                "the windows run did not apply this policy",
+                expected="one of " + ", ".join(named),
+                found=repr(self.policy),
+                where="--policy",
+            )
+        return named[self.policy]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """Rows of the windows step for one policy, and the figures of the evidence as JSON holds them."""
+
+    windows: list[Row]
+    figures: Plain
+
+
+def derive(stored: Stored) -> Derived:
+    """Derive every figure of the evidence from what is stored."""
+    policy = stored.only_policy()
+    settings = stored.settings.model_copy(update={"policies": (policy,)})
+    paths = from_table(stored.paths, frequency=settings.data.step, where="paths.parquet")
+    missing = dict(stored.choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
+    made = estimator(settings, paths, missing, stored.known_until)
+    rows = list(made.window_rows())
+    chips = made.chips()
+    let_through = {row["chip"] for row, _ in rows if row["eligible"]}
+    passed = [chip for chip in chips if chip.chip_id in let_through]
+    basis = _basis(made, stored)
+    conditions = [
+        review(policy),
+        effective(policy, dt.date.fromisoformat(basis["next_period"])),
+        *eligibility_conditions(policy, chips),
+        *supply_conditions(made, policy, passed),
+        *([] if policy.cap is None else [cap_condition(made, policy, policy.cap, passed)]),
+    ]
+    figures = {
+        "basis": basis,
+        "headline": [_headline(made, policy, row, steps) for row, steps in rows],
+        "conditions": conditions,
+        "duty": _duty(policy, passed),
+        "cap_readings": plain([nested(row, ("cap_units", "units"), made.levels) for row in made.cap_rows()]),
+        "row_sets": list(row_sets(conditions, stored)),
+    }
+    return Derived(windows=[row for row, _ in rows], figures=figures)
+
+
+def _basis(made: Estimator, stored: Stored) -> Plain:
+    """What all figures have in common."""
+    any_market = next(iter(made.markets.values()))
+    stamps, confidence = any_market.timestamps(0), made.settings.windows.confidence
+    figures = {
+        "now": made.now,
+        "next_period": stamps[made.now_step + 1],
+        "origin": any_market.origin,
+        "horizon_end": stamps[-1],
+        "frequency": made.settings.data.frequency,
+        "paths": len(any_market.orders),
+        "known_until": stored.known_until,
+        "confidence": confidence,
+        "quantile_levels": made.levels,
+        "verdict_rule": rule_of_verdicts(confidence),
+    }
+    return dict(plain(figures))
+
+
+def _headline(made: Estimator, policy: Policy, row: Row, steps: Sequence[Row]) -> Plain:
+    """One chip and scope: the row of the windows table, P(open) by period, headroom, and the verdict."""
+    told = nested(row, (*DATES, *FIGURES), made.levels)
+    told["steps"] = [_step(step, made.levels) for step in steps]
+    told["headroom_next_period"] = told["all_conditions_next_period"] = None
+    if steps:
+        chip = next(chip for chip in made.chips() if chip.chip_id == row["chip"])
+        estimate = made.estimate(chip, policy, made.markets_of(chip, policy, row["scope"]))
+        told["headroom_next_period"] = quantiles_of(estimate.paths.headroom[:, 0], made.levels)
+        confidence = made.settings.windows.confidence
+        told["all_conditions_next_period"] = by_probability(steps[0]["p_open"], confidence)
+    return dict(plain(told))
+
+
+def _step(step: Row, levels: Sequence[float]) -> Plain:
+    """One period: P(open), units, and the share of paths on which each condition binds."""
+    told = nested(step, ("units",), levels)
+    binding = {key.removeprefix("binding_"): told[key] for key in told if key.startswith("binding_")}
+    return {key: told[key] for key in ("timestamp", "p_open", "units")} | {"binding": binding}
+
+
+def nested(row: Row, columns: Sequence[str], levels: Sequence[float]) -> Row:
+    """Gather the quantile columns of a row by what they are of; None where it has none of them."""
+    names = [q(level) for level in levels]
+    flat = {f"{column}_{name}" for column in columns for name in names}
+    told: Row = {key: value for key, value in row.items() if key not in flat}
+    for column in columns:
+        known = any(f"{column}_{name}" in row for name in names)
+        told[column] = {name: row.get(f"{column}_{name}") for name in names} if known else None
+    return told
+
+
+def _duty(policy: Policy, chips: Sequence[Chip]) -> Plain:
+    """What the policy charges on each chip that it lets through."""
+    return {
+        **term(policy, "tariff", [plain(vars(band)) for band in policy.tariff]),
+        "rates": [{"chip": chip.chip_id, "rate": duty_rate(chip, policy)} for chip in chips],
+    }
+
+
+def row_sets(conditions: Sequence[Plain], stored: Stored) -> Iterator[Plain]:
+    """Rows that the findings name: artifact, selection, number, and digest of their content."""
+    named = [name for each in conditions for found in each["findings"] for name in found["rows"]]
+    flows = latest(stored.panel.lazy()).filter(pl.col("variate").is_in(FLOWS)).collect()
+    newest = f"variate in {', '.join(FLOWS)}; newest published_at of each"
+    for name in dict.fromkeys(named):  # each once, in the order of the findings
+        kind, _, item = name.partition("/")
+        if kind == "chips":
+            artifact = "forecasting/reference/chips.csv"
+            table, selection = _chip_table(item)
+        elif kind == "panel":
+            artifact, selection = "panel.parquet", f"item_id = {item}; {newest}"
+            table = flows.filter(pl.col("item_id") == item)
+        else:
+            artifact, selection = "paths.parquet", f"item_id = {item}"
+            table = stored.paths.filter(pl.col("item_id") == item)
+        yield {
+            "name": name,
+            "artifact": artifact,
+            "selection": selection,
+            "rows": table.height,
+            "sources": sorted(table["source_id"].unique()) if "source_id" in table.columns else [],
+            "content_sha256": content_digest(table),
+        }
+
+
+def _chip_table(item: str) -> tuple[pl.DataFrame, str]:
+    """Rows of the chip table for one chip, or for all vendors seated in China; and the selection in words."""
+    chips = reference.load("chips").collect()
+    if item == CHINESE:
+        vendors = sorted(CHINESE_VENDORS)
+        return chips.filter(pl.col("vendor").is_in(vendors)), f"vendor in {', '.join(vendors)}"
+    return chips.filter(pl.col("chip_id") == item), f"chip_id = {item}"

@@ -1,0 +1,83 @@
+"""The evidence as one HTML page that loads nothing and prints cleanly: a template over `evidence.json`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+
+from jinja2 import Environment, StrictUndefined
+
+from forecasting.periods import Frequency, label
+from pipelines.evidence.verdicts import Plain
+
+TEMPLATE = "document.html.jinja"
+
+
+def render(content: Plain) -> str:
+    """Lay the content of `evidence.json` out as HTML; the same content gives the same bytes."""
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    frequency = Frequency(content["basis"]["frequency"])
+
+    def period(day: str | None) -> str:
+        return "none" if day is None else label(dt.date.fromisoformat(day), frequency)
+
+    def dates(quantiles: Mapping[str, str | None] | None) -> str:
+        """Quantile dates; none where the horizon is too short."""
+        if quantiles is None:
+            return ""
+        end = f"after {period(content['basis']['horizon_end'])}"
+        return " / ".join(end if day is None else period(day) for day in quantiles.values())
+
+    environment.filters.update(
+        percent=percent, number=number, exact=exact, spread=spread, period=period, dates=dates
+    )
+    return environment.from_string(_template()).render(content)
+
+
+def template_digest() -> str:
+    """SHA-256 of the template, so that a later version knows whether it can render the document again."""
+    return hashlib.sha256(_template().encode()).hexdigest()
+
+
+def _template() -> str:
+    return (files("pipelines.evidence") / TEMPLATE).read_text(encoding="utf-8")
+
+
+def percent(share: float | None) -> str:
+    """A share of paths; no number of paths supports a flat 0 or 100 %."""
+    if share is None:
+        return ""
+    if share < 0.01:
+        return "< 1 %"
+    return "> 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
+def number(figure: float | str | None) -> str:
+    """Three significant digits, thousands apart; text as it is."""
+    if figure is None:
+        return "none"
+    if isinstance(figure, str):
+        return figure
+    if figure == 0 or abs(figure) >= 1000:
+        return f"{float(f'{figure:.3g}'):,.0f}"
+    return f"{figure:.3g}"
+
+
+def exact(figure: float | str | None) -> str:
+    """A published or assumed number with all its digits, thousands apart; text as it is."""
+    if figure is None or isinstance(figure, str):
+        return figure or "none"
+    return f"{figure:,.10g}"
+
+
+def spread(quantiles: Mapping[str, float | str | None] | None) -> str:
+    """Quantiles from the lowest level to the highest."""
+    return "" if quantiles is None else " / ".join(number(each) for each in quantiles.values())

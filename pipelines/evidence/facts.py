@@ -1,0 +1,285 @@
+"""What stands beside the figures: assumptions, sources, model, calibration, order book, software, limits."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import TypeAdapter
+
+import pipelines
+from forecasting.errors import InputError
+from pipelines.artifacts import file_digest
+from pipelines.config import load_sources
+from pipelines.evidence.lineage import DIGEST_TAG, Lineage, PastRun
+from pipelines.evidence.verdicts import NOT_SHOWN, Plain, plain
+from pipelines.settings import Settings
+from pipelines.weights import CARD, ORIGIN_TAG, TRAINED_UNTIL, WEIGHTS_TAG
+
+NOTICE = (
+    "This file is decision support. It is no legal advice and no finding that any transaction is lawful.",
+    "It says what was computed from the stated data, assumptions and reading of the policy, and no more.",
+    "Check the policy's text before relying on its summary here.",
+)
+LIMITS = (
+    "A policy file holds review, eligibility, US supply, a cap and a duty.",
+    "Whatever else a rule asks, for instance of the buyer, the end use or testing, is not examined here.",
+    "Whether a licence will be granted is not forecast.",
+    "Probabilities are shares of sampled paths of a statistical model.",
+    "How well such probabilities came true in the past stands under calibration, on few forecasts.",
+    "Stock, licences, past exports and prices enter with their default values, without their ranges.",
+)
+LIMITS_OF_DATA = {
+    "public": (
+        "Shipments are estimates by others, not counts.",
+        "Orders are observed nowhere. They are inferred from shipments, press and the clouds' obligations.",
+        "Shipment estimates have one vintage: what was known before it is hypothetical, in the backtest too.",
+        "Where chips stand is not known, only whose they are: US end use is an assumption.",
+    ),
+    "order_book": (
+        "US demand is that of the orders in the vendor's own book. Refused lines enter nothing.",
+        "Countries of end use are as the order lines state them.",
+    ),
+}
+"""What each way in of the data cannot know, by `data.kind`."""
+
+GIT_SECONDS = 5
+
+
+def notices_and_limits(settings: Settings) -> Plain:
+    """What the file is, and what it does not show."""
+    return {"notice": list(NOTICE), "limits": [*LIMITS, *LIMITS_OF_DATA.get(settings.data.kind, ())]}
+
+
+def assumptions(of: Lineage) -> list[Plain]:
+    """Every assumption with its range, as the step had it into which it enters.
+
+    Prices, stock, exports and licences enter the windows step, the correlation of errors the forecast step,
+    all others the panel.
+    """
+    found = []
+    for run, prefixes in (
+        (of.etl, None),
+        (of.forecast, ("data.error_correlation",)),
+        (of.windows, ("data.exports", "data.revenue")),
+    ):
+        for name, entry in _ranged(TypeAdapter(Settings).dump_python(run.settings(), mode="json"), ""):
+            later = name.startswith(("data.error_correlation", "data.exports", "data.revenue"))
+            if name.startswith(prefixes) if prefixes else not later:
+                reason = " ".join(entry["reason"].split())
+                found.append({"name": name, "step": run.step, **entry, "reason": reason})
+    return found
+
+
+def _ranged(tree: object, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Dotted names and contents of all assumptions in resolved settings."""
+    if isinstance(tree, Mapping):
+        if {"value", "low", "high", "unit", "reason"} <= set(tree):
+            yield prefix, dict(tree)
+            return
+        for key, inner in tree.items():
+            yield from _ranged(inner, f"{prefix}.{key}" if prefix else str(key))
+
+
+def sources(panel: pl.DataFrame) -> list[Plain]:
+    """Sources of the panel's rows, with vintages, licence, cautions and how many rows rest on each."""
+    known = load_sources()
+    parts = panel.with_columns(pl.col("source_id").str.split("+")).explode("source_id", empty_as_null=True)
+    counted = (
+        parts.group_by("source_id")
+        .agg(
+            pl.len().alias("rows"),
+            pl.col("published_at").min().alias("first"),
+            pl.col("published_at").max().alias("last"),
+            pl.col("published_at").n_unique().alias("vintages"),
+        )
+        .sort("source_id")
+    )
+    told = []
+    for row in counted.iter_rows(named=True):
+        entry = known.get(row["source_id"])
+        told.append(
+            {
+                "source_id": row["source_id"],
+                "panel_rows": row["rows"],
+                "vintages": row["vintages"],
+                "first_published": row["first"].isoformat(),
+                "last_published": row["last"].isoformat(),
+                "described": None if entry is None else plain(entry.model_dump()),
+            }
+        )
+    return told
+
+
+def raw_files(of: Lineage) -> list[Plain]:
+    """Files of an order book as the etl run read them, from its `summary.json`; none for public data."""
+    summary = of.etl.folder / "summary.json"
+    if not summary.is_file():
+        return []
+    read = json.loads(summary.read_text(encoding="utf-8"))["files"]
+    return [
+        {key: value for key, value in each.items() if not isinstance(value, dict | list)} for each in read
+    ]
+
+
+def model(of: Lineage) -> Plain:
+    """What drew the paths: the forecaster, its settings, the model of each item, and the network's card."""
+    settings = of.forecast.settings()
+    choices = of.forecast.table("choices")
+    return {
+        "forecaster": settings.forecast.model,
+        "seed": settings.seed,
+        "paths": settings.forecast.paths,
+        "horizon": settings.forecast.horizon,
+        "statistical": None if settings.forecast.model == "network" else plain(vars(settings.statistical)),
+        "items": choices.to_dicts(),
+        "network_card": network_card(of.forecast),
+    }
+
+
+def network_card(forecast: PastRun) -> Plain | None:
+    """Where the weights that drew the paths came from, their digest and their card; None without a network.
+
+    Raises
+    ------
+    InputError
+        The card is missing, or is not the one that the run recorded.
+    """
+    digest = forecast.tags.get(WEIGHTS_TAG)
+    if digest is None:
+        return None
+    path, recorded = forecast.path(CARD), forecast.tags.get(DIGEST_TAG + Path(CARD).stem)
+    found = file_digest(path)
+    if found != recorded:
+        raise InputError(
+            "the artifact is not what its run wrote",
+            expected=f"SHA-256 {recorded}",
+            found=found,
+            where=f"run {forecast.run_id}, {CARD}",
+        )
+    card = json.loads(path.read_text(encoding="utf-8"))
+    return {"weights": forecast.tags[ORIGIN_TAG], "weights_sha256": digest, "card": card}
+
+
+def calibration(of: Lineage) -> Plain:
+    """How the forecaster's probabilities came true in the backtest of the same panel, if one is recorded."""
+    if of.backtest is None:
+        return {
+            "shown": False,
+            "why": "No backtest run of the same panel is recorded, so calibration is not shown.",
+        }
+    forecast, backtest = of.forecast.settings(), of.backtest.settings()
+    name = forecast.forecast.model
+    mine = pl.col("forecaster") == name
+    tables = {name: of.backtest.table(name) for name in ("leaderboard", "reliability")}
+    case = None
+    if (of.backtest.folder / "known_case.parquet").is_file():
+        case = of.backtest.table("known_case").filter(mine).to_dicts()
+    same = (forecast.statistical, forecast.seed) == (backtest.statistical, backtest.seed)
+    return {
+        "shown": True,
+        "why": f"Scores of the forecaster {name} standing on past days, with what had been published by then."
+        + ("" if same else " The backtest was run with other settings of the forecaster or another seed.")
+        + of_weights(of.forecast, of.backtest),
+        "run_id": of.backtest.run_id,
+        "horizon": backtest.backtest.horizon,
+        "scores": plain(tables["leaderboard"].to_dicts()),
+        "reliability": plain(tables["reliability"].filter(mine).to_dicts()),
+        "known_case": plain(case),
+    }
+
+
+def of_weights(forecast: PastRun, backtest: PastRun) -> str:
+    """A remark where the network in the backtest was not the one that drew the paths; else empty."""
+    if WEIGHTS_TAG not in forecast.tags:
+        return ""
+    if forecast.tags[WEIGHTS_TAG] != backtest.tags.get(WEIGHTS_TAG):
+        other = backtest.tags.get(ORIGIN_TAG, "none that are recorded")
+        return f" The backtest was run with other weights of the network: {other}."
+    until = json.loads(forecast.path(CARD).read_text(encoding="utf-8")).get(TRAINED_UNTIL)
+    if until is None:
+        return ""
+    return f" On days before {until}, which their training had seen, the package's own weights stood in."
+
+
+def inversions(of: Lineage) -> Plain:
+    """Export lines of the order book that overtook waiting US lines; public data cannot show any."""
+    path = of.inversions()
+    if path is None:
+        why = "The data holds no order lines. Which order was served first cannot be shown from public data."
+        return {"verdict": NOT_SHOWN, "why": why, "cases": None, "sha256": None, "largest": []}
+    cases = pl.read_parquet(path)
+    units = "quantity" if "quantity" in cases.columns else cases.columns[-1]
+    largest = cases.sort(units, descending=True).head(20).to_dicts()
+    why = (
+        f"Cases among the accepted order lines: {cases.height:,}. In each an export line, requested the same "
+        "day or later, was shipped while a US line of the same product was late."
+        if cases.height
+        else "No case was found among the accepted order lines. Refused lines were not looked at."
+    )
+    return {
+        "verdict": "found" if cases.height else "none found",
+        "why": why,
+        "cases": cases.height,
+        "sha256": file_digest(path),
+        "largest": plain(largest),
+    }
+
+
+def software() -> Plain:
+    """Versions of what wrote this file; each run names the version of overspill that made it."""
+    names = sorted({_name(text) for text in requires("overspill") or () if "extra ==" not in text})
+    return {
+        "overspill": version("overspill"),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "packages": {name: found for name in names if (found := _version(name)) is not None},
+        **git_commit(Path(pipelines.__file__).parents[1]),
+    }
+
+
+def _name(requirement: str) -> str:
+    """Name of the package in a requirement such as `numpy>=2.1,<3`."""
+    found = re.match(r"[\w.-]+", requirement)
+    return found[0] if found else requirement
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def git_commit(root: Path) -> Plain:
+    """Commit of the code, and whether files differ from it; both None where it was installed without git."""
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top) != root.resolve():
+        return {"git_commit": None, "git_differs": None}
+    status = _git(root, "status", "--porcelain")
+    return {
+        "git_commit": _git(root, "rev-parse", "HEAD"),
+        "git_differs": None if status is None else status != "",
+    }
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """Output of a git command; None where git is missing, fails or does not answer."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

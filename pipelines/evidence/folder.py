@@ -1,0 +1,81 @@
+"""An evidence folder is replaced as a whole: a killed run leaves the earlier one, or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from forecasting.errors import InputError, StepError
+from pipelines.evidence.manifest import MANIFEST
+
+PART = ".overspill-part-"
+
+
+def check_replaceable(out: Path) -> None:
+    """Refuse a folder that holds something else than evidence, before any work is done.
+
+    Raises
+    ------
+    InputError
+        If the place is a file, or a folder with other files.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError("the output must be a folder", found="a file", where=str(out))
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise InputError(
+            "the folder holds other files and would be replaced",
+            expected="an evidence folder, an empty one, or none",
+            found=", ".join(sorted(path.name for path in out.iterdir())[:3]),
+            where=str(out),
+        )
+
+
+def settle(out: Path) -> None:
+    """Put the earlier evidence back, if a run was killed while it was being replaced."""
+    old = _old(out)
+    if old.is_dir() and not out.exists():
+        old.rename(out)
+
+
+@contextmanager
+def replaced(out: Path) -> Iterator[Path]:
+    """Hand out a new folder beside `out`; once it is filled without error it takes the place of `out`.
+
+    Raises
+    ------
+    StepError
+        If it cannot be written; what was there stays as it was.
+    """
+    out = out.resolve()
+    part, old = out.with_name(f"{PART}{os.getpid()}-{out.name}"), _old(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        settle(out)
+        _clear(out)
+        part.mkdir()
+        yield part
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        part.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StepError(f"{out}: the evidence cannot be written: {error.strerror or error}") from error
+    finally:
+        settle(out)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _old(out: Path) -> Path:
+    return out.with_name(f".overspill-old-{out.name}")
+
+
+def _clear(out: Path) -> None:
+    """Remove what killed runs left of the folder; a run that is still at work keeps its own."""
+    for part in out.parent.glob(f"{PART}*-{out.name}"):
+        process = part.name.removeprefix(PART).partition("-")[0]
+        if not Path(f"/proc/{process}").exists():
+            shutil.rmtree(part, ignore_errors=True)

@@ -1,0 +1,163 @@
+"""From a windows run back to the raw data: the runs, their artifacts with SHA-256, and their settings."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from forecasting.errors import InputError
+from pipelines.artifacts import file_digest
+from pipelines.config import flatten, load_settings
+from pipelines.evidence.verdicts import Plain
+from pipelines.inputs import checked_input
+from pipelines.settings import Settings
+from pipelines.tracking import PARAM_LENGTH, STEP_TAG, UPSTREAM_TAG, Tracker
+
+DIGEST_TAG = "overspill.sha256."
+COMMIT_TAG = "mlflow.source.git.commit"
+INVERSIONS = "priority_inversions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastRun:
+    """A finished run and its artifacts, fetched into a folder."""
+
+    run_id: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    started: dt.datetime
+    folder: Path
+
+    @property
+    def step(self) -> str:
+        """Name of its step."""
+        return self.tags[STEP_TAG]
+
+    def path(self, name: str) -> Path:
+        """An artifact's file.
+
+        Raises
+        ------
+        InputError
+            If the run has no such artifact.
+        """
+        path = self.folder / name
+        if not path.is_file():
+            raise InputError("the run has no such artifact", expected=name, where=f"run {self.run_id}")
+        return path
+
+    def table(self, name: str) -> pl.DataFrame:
+        """Read a table, refused unless its content is what the run recorded."""
+        recorded = self.tags.get(DIGEST_TAG + name)
+        path = self.path(f"{name}.parquet")
+        return checked_input(path, recorded, run_id=self.run_id, name=name).table
+
+    def settings(self) -> Settings:
+        """Resolved settings of the run, refused unless they agree with the parameters it recorded."""
+        name = f"settings-{self.step}.yaml"
+        settings = load_settings(self.path(name))
+        for key, value in flatten(settings).items():
+            recorded = self.params.get(key)
+            if recorded is not None and recorded != value[:PARAM_LENGTH]:
+                raise InputError(
+                    "the artifact is not what its run wrote",
+                    expected=f"{key} {recorded}",
+                    found=value,
+                    where=f"run {self.run_id}, {name}",
+                )
+        return settings
+
+    def told(self) -> Plain:
+        """The run as the evidence lists it."""
+        digests = {
+            key.removeprefix(DIGEST_TAG): value
+            for key, value in sorted(self.tags.items())
+            if key.startswith(DIGEST_TAG)
+        }
+        return {
+            "step": self.step,
+            "run_id": self.run_id,
+            "upstream_run_id": self.tags.get(UPSTREAM_TAG),
+            "started": self.started.isoformat(timespec="seconds"),
+            "overspill_version": self.tags.get("overspill.version"),
+            "git_commit": self.tags.get(COMMIT_TAG),
+            "content_sha256": digests,
+            "artifacts": [
+                {
+                    "name": str(path.relative_to(self.folder)),
+                    "bytes": path.stat().st_size,
+                    "sha256": file_digest(path),
+                }
+                for path in sorted(self.folder.rglob("*"))
+                if path.is_file()
+            ],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """The runs behind a windows run; `backtest` is that of the same panel, if one is recorded."""
+
+    etl: PastRun
+    forecast: PastRun
+    windows: PastRun
+    backtest: PastRun | None
+
+    def runs(self) -> list[PastRun]:
+        """All runs, from the raw data on."""
+        return [self.etl, *([self.backtest] if self.backtest else []), self.forecast, self.windows]
+
+    def inversions(self) -> Path | None:
+        """Priority inversions of an order book, if the etl run found out about them."""
+        path = self.etl.folder / f"{INVERSIONS}.parquet"
+        return path if path.is_file() else None
+
+
+@contextmanager
+def lineage(tracker: Tracker, windows_run_id: str) -> Iterator[Lineage]:
+    """Fetch the runs behind a windows run, for as long as the context is open.
+
+    Raises
+    ------
+    InputError
+        If a run is unknown, unfinished or of another step, or does not name the run before it.
+    """
+    with ExitStack() as stack:
+
+        def fetched(run_id: str, step: str) -> PastRun:
+            run: Any = tracker.finished(run_id, step)
+            return PastRun(
+                run_id=run_id,
+                tags=dict(run.data.tags),
+                params=dict(run.data.params),
+                started=dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC),
+                folder=stack.enter_context(tracker.artifacts(run_id)),
+            )
+
+        windows = fetched(windows_run_id, "windows")
+        forecast = fetched(_upstream(windows), "forecast")
+        etl = fetched(_upstream(forecast), "etl")
+        scored = tracker.newest_from("backtest", etl.run_id)
+        yield Lineage(
+            etl=etl,
+            forecast=forecast,
+            windows=windows,
+            backtest=None if scored is None else fetched(scored, "backtest"),
+        )
+
+
+def _upstream(run: PastRun) -> str:
+    found = run.tags.get(UPSTREAM_TAG)
+    if found is None:
+        raise InputError(
+            "the run does not name the run before it",
+            expected=f"the tag {UPSTREAM_TAG}",
+            where=f"run {run.run_id}",
+        )
+    return found

@@ -1,0 +1,216 @@
+"""The conditions of a policy on US supply and on the amount, held against the sampled paths. P paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from forecasting.cap_room import CapRoom
+from forecasting.chips import Chip
+from forecasting.export_estimate import MarketsOfChip
+from forecasting.history import Floats
+from forecasting.market import Market, cap_item, counted_shipments, scope_item
+from forecasting.policy import Policy
+from forecasting.policy_terms import Cap, SupplyRule
+from forecasting.saturation import first_passage, never, quantile_steps
+from forecasting.stock_flow import fill_rate
+from forecasting.windows import LEAST_UNITS
+from pipelines.estimator import Estimator, q
+from pipelines.evidence.conditions import condition
+from pipelines.evidence.verdicts import (
+    NOT_SHOWN,
+    Plain,
+    by_probability,
+    finding,
+    percent,
+    plain,
+    quantiles_of,
+    term,
+)
+
+NONE_ELIGIBLE = "The policy lets no chip through, so this is not examined."
+HOW_PATHS = (
+    "On each sampled path of US orders and capacity the backlog follows period by period (what was "
+    "ordered and not shipped waits, oldest first). "
+)
+
+
+def supply_conditions(made: Estimator, policy: Policy, chips: Sequence[Chip]) -> list[Plain]:
+    """Backlog, fill rate and how long both must have held, for each eligible chip and scope."""
+    rule, at = policy.supply, made.now
+    scopes = term(policy, "supply.scopes", list(rule.scopes))
+    cases = [(chip, scope) for chip in chips for scope in rule.scopes]
+    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min)
+    queue = f"The US backlog is no longer than {weeks:g} weeks of the capacity offered to US customers."
+    parts = (
+        (
+            "supply.normal_lead_time_weeks",
+            queue if weeks else "No US order is waiting: there is no backlog.",
+            weeks,
+            HOW_PATHS + f"Figure: backlog over capacity, in weeks, in the period that ends on {at}; "
+            "none where nothing would be left of the capacity.",
+            _lead_time,
+        ),
+        (
+            "supply.fill_rate_min",
+            f"At least {least} of US orders are shipped within the normal lead time.",
+            rule.fill_rate_min,
+            HOW_PATHS
+            + "Figure: share of the youngest orders whose normal lead time has run out that was shipped "
+            f"within it, as known in the period that ends on {at}.",
+            _fill_rate,
+        ),
+        (
+            "supply.hold_periods",
+            f"Both have held for {rule.hold_periods} period(s) in a row: US demand counts as saturated.",
+            rule.hold_periods,
+            HOW_PATHS
+            + f"Figure: share of paths on which both conditions held in the period that ends on {at} "
+            "and for long enough before it. Quantiles: the period by which that is first so with that "
+            "probability; none where the horizon is not long enough (censored). The first period looked "
+            "at, that of the newest shipments, reads: then or earlier.",
+            _held,
+        ),
+    )
+    return [
+        condition(
+            element,
+            words,
+            policy=policy,
+            terms=[term(policy, element, value), scopes],
+            how=how if cases else NONE_ELIGIBLE,
+            findings=[_on(made, policy, chip, scope, judge) for chip, scope in cases],
+        )
+        for element, words, value, how, judge in parts
+    ]
+
+
+def _on(made: Estimator, policy: Policy, chip: Chip, scope: str, judge: Any) -> Plain:  # noqa: ANN401
+    item = scope_item(chip, scope)
+    case = {"chip": chip.chip_id, "scope": scope}
+    if item not in made.markets:
+        return finding(NOT_SHOWN, _lacking(made, item), case=case, rows=[f"panel/{item}"])
+    figures = judge(made, made.markets[item], policy.supply)
+    verdict = by_probability(figures["probability"], made.settings.windows.confidence)
+    return finding(verdict, figures.pop("why"), case=case, rows=rows_of(item), **figures)
+
+
+def _lacking(made: Estimator, item: str) -> str:
+    return f"{item} is not forecast: {made.missing.get(item, 'not in the panel')}."
+
+
+def rows_of(item: str) -> list[str]:
+    """Names of the row sets behind an item's paths."""
+    return [f"panel/{item}", f"paths/{item}"]
+
+
+def _lead_time(made: Estimator, of: Market, rule: SupplyRule) -> Plain:
+    column = of.origin_column + made.now_step
+    limit = rule.normal_lead_time_weeks / of.frequency.weeks
+    short = of.flow.backlog[:, column] <= limit * of.capacity[:, column]
+    weeks = quantiles_of(of.lead_time[:, made.now_step], made.levels, method="inverted_cdf")
+    return _share(short, weeks, "the backlog is that short")
+
+
+def _fill_rate(made: Estimator, of: Market, rule: SupplyRule) -> Plain:
+    rates = fill_rate(of.orders, of.flow, rule.normal_lead_time_weeks / of.frequency.weeks)
+    now: Floats = np.asarray(rates)[:, of.origin_column + made.now_step]
+    return _share(now >= rule.fill_rate_min, quantiles_of(now, made.levels), "enough is shipped in time")
+
+
+def _held(made: Estimator, of: Market, rule: SupplyRule) -> Plain:
+    met = of.demand_met(rule)
+    passage, steps, stamps = first_passage(met, of.origin_column), of.horizon + 1, of.timestamps(0)
+    when = quantile_steps(passage, made.levels, steps)
+    dates = {
+        q(level): None if np.isnan(step) else stamps[int(step)]
+        for level, step in zip(made.levels, when, strict=True)
+    }
+    figures = _share(met[:, of.origin_column + made.now_step], dates, "US demand is met, for long enough")
+    figures["why"] += f" By {stamps[-1]} it has not come about on {_points(float(never(passage, steps)))}."
+    return figures
+
+
+def _share(holds: Any, quantiles: Plain, what: str) -> Plain:  # noqa: ANN401 - bool [P]
+    share = float(np.mean(holds))
+    median = plain(quantiles)[q(0.5)]
+    return {
+        "why": f"On {_points(share)} of {len(holds):,} paths {what}.",
+        "figure": median,
+        "quantiles": quantiles,
+        "probability": share,
+    }
+
+
+def _points(share: float) -> str:
+    """Share of paths in percent, one digit."""
+    return f"{100 * share:.1f} %"
+
+
+def cap_condition(made: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Plain:
+    """Whether the cap leaves room for a unit in the first period after now, for each eligible chip."""
+    period = {
+        "since_launch": "since the chip's launch",
+        "trailing_12m": "over the last twelve months",
+        "same_period": "in the same period",
+    }[cap.period]
+    counts = {
+        "product": "the same product",
+        "family": "the product's family",
+        "us_hardware": "all advanced chips",
+    }[cap.counts]
+    end = _next_end(made)
+    return condition(
+        "cap",
+        f"Exports stay within {percent(cap.ratio)} of the TPP of {counts} shipped to US customers, {period}.",
+        policy=policy,
+        terms=[term(policy, f"cap.{name}", getattr(cap, name)) for name in ("ratio", "period", "counts")],
+        how=(
+            "US shipments on each path, up to the origin as drawn from the published estimates, times "
+            "the ratio, less what was exported so far (an assumption below). Figure: units of the chip "
+            f"that the cap leaves in the period that ends on {end}; met means at least one. What other "
+            "readings of the cap allow stands in the table of readings."
+            if chips
+            else NONE_ELIGIBLE
+        ),
+        findings=list(_cap_findings(made, policy, cap, chips)),
+    )
+
+
+def _next_end(made: Estimator) -> str:
+    any_market = next(iter(made.markets.values()))
+    return any_market.timestamps(made.now_step + 1)[0].isoformat()
+
+
+def _cap_findings(made: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Iterator[Plain]:
+    for chip in chips:
+        case = {"chip": chip.chip_id}
+        items = list(dict.fromkeys([chip.chip_id, cap_item(chip, cap.counts)]))
+        lacking = [item for item in items if item not in made.markets]
+        if lacking:
+            why = " ".join(_lacking(made, item) for item in lacking)
+            yield finding(NOT_SHOWN, why, case=case, rows=[f"panel/{item}" for item in items])
+            continue
+        markets = made.markets_of(chip, policy, "product")
+        room = cap_room(made, chip, cap, markets)
+        enough = room >= LEAST_UNITS
+        figures = _share(enough, quantiles_of(room, made.levels), "the cap leaves at least one unit")
+        verdict = by_probability(figures["probability"], made.settings.windows.confidence)
+        rows = [row for item in items for row in rows_of(item)]
+        yield finding(verdict, figures.pop("why"), case=case, rows=rows, **figures)
+
+
+def cap_room(made: Estimator, chip: Chip, cap: Cap, markets: MarketsOfChip) -> Floats:
+    """Units [P] that the cap leaves in the first period after now, as the windows step counts them."""
+    product = markets.product
+    counted = counted_shipments(chip, cap.counts, markets.counted, product)
+    first = product.origin_column + made.now_step + 1
+    room = CapRoom(
+        cap,
+        counted[:, :first],
+        exported_so_far=made.terms(chip).exported_so_far,
+        periods_per_year=round(product.frequency.periods_per_year),
+    )
+    return np.maximum(room.after_us_shipments(counted[:, first]), 0.0)

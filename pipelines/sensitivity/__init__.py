@@ -1,0 +1,1 @@
+"""What the answer hangs on: assumptions moved through their ranges, on common random numbers."""

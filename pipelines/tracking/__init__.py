@@ -1,0 +1,41 @@
+"""MLflow, and the only package that imports it: one run per step, lineage by run id, artifacts by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is for `--json`
+
+from pipelines.tracking.names import (
+    KNOWN_UNTIL_TAG,
+    MODEL_FOLDER,
+    NESTED_STEP,
+    PARAM_LENGTH,
+    STEP_TAG,
+    UI_MODE,
+    UPSTREAM_TAG,
+)
+from pipelines.tracking.step_run import StepRun
+from pipelines.tracking.store import Store
+from pipelines.tracking.tracker import Tracker
+
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+__all__ = [
+    "KNOWN_UNTIL_TAG",
+    "MODEL_FOLDER",
+    "NESTED_STEP",
+    "PARAM_LENGTH",
+    "STEP_TAG",
+    "UI_MODE",
+    "UPSTREAM_TAG",
+    "StepRun",
+    "Store",
+    "Tracker",
+]

@@ -1,0 +1,178 @@
+"""A tracking store and an experiment in it: steps open their runs here, and find those of other steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from typing import Any
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
+
+from forecasting.errors import InputError
+from pipelines.store import LAYOUT, database, one_at_a_time, without_secrets
+from pipelines.tracking.names import EXPERIMENT_TAGS, NESTED_STEP, STEP_TAG, UPSTREAM_TAG
+from pipelines.tracking.step_run import StepRun
+from pipelines.tracking.store import Store
+
+
+class Tracker(Store):
+    """A tracking store and an experiment in it.
+
+    Raises
+    ------
+    StepError
+        If the store does not answer or cannot be opened.
+    """
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        super().__init__(uri)
+        self.experiment = experiment
+        with self.translated(), one_at_a_time(uri, LAYOUT):
+            self.experiment_id = self._experiment_id()
+
+    def _experiment_id(self) -> str:
+        found = self.client.get_experiment_by_name(self.experiment)
+        if found is not None:
+            if found.lifecycle_stage != "active":
+                raise InputError(
+                    "the experiment was deleted",
+                    expected="an active one",
+                    found=self.experiment,
+                    where=self.shown,
+                )
+            return str(found.experiment_id)
+        file = database(self.uri)
+        location = None if file is None else (file.parent / "artifacts").as_uri()
+        try:
+            return str(
+                self.client.create_experiment(
+                    self.experiment, artifact_location=location, tags=EXPERIMENT_TAGS
+                )
+            )
+        except MlflowException:  # another process was quicker
+            again = self.client.get_experiment_by_name(self.experiment)
+            if again is None:
+                raise
+            return str(again.experiment_id)
+
+    @contextmanager
+    def step(
+        self, name: str, *, parent_run_id: str | None = None, upstream_run_id: str | None = None
+    ) -> Iterator[StepRun]:
+        """Open one step's run; it ends FINISHED, or FAILED with the reason in the tag `overspill.error`."""
+        tags = {STEP_TAG: name, "overspill.version": version("overspill")}
+        if parent_run_id is not None:
+            tags[MLFLOW_PARENT_RUN_ID] = parent_run_id
+        if upstream_run_id is not None:
+            tags[UPSTREAM_TAG] = upstream_run_id
+        with self.translated():
+            run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
+            opened = StepRun(client=self.client, run_id=run.info.run_id, name=name)
+            try:
+                yield opened
+            except BaseException as error:
+                self._end(opened, "FAILED", f"{type(error).__name__}: {error}")
+                raise
+            self._end(opened, "FINISHED", None)
+
+    def _end(self, run: StepRun, status: str, reason: str | None) -> None:
+        try:
+            if reason is not None:
+                told = without_secrets(reason, self.uri)
+                self.client.set_tag(run.run_id, "overspill.error", told[:5000])
+            self.client.set_terminated(run.run_id, status)
+        except MlflowException:
+            if status == "FINISHED":
+                raise  # a failure's own error matters more than that it could not be recorded
+
+    def finished(self, run_id: str, step: str) -> Run:
+        """The run of a finished step.
+
+        Raises
+        ------
+        InputError
+            If there is no such run, it is the run of another step, or it did not finish.
+        """
+        run = self.found(lambda: self.client.get_run(run_id))
+        if run is None:
+            raise InputError(
+                "no such run", expected=f"a run id of the step {step}", found=repr(run_id), where=self.shown
+            )
+        found = run.data.tags.get(STEP_TAG, "no step of overspill")
+        if found != step:
+            raise InputError("the run is of another step", expected=step, found=found, where=f"run {run_id}")
+        if run.info.status != "FINISHED":
+            raise InputError(
+                "the run did not finish", expected="FINISHED", found=run.info.status, where=f"run {run_id}"
+            )
+        return run
+
+    def newest_or_none(self, step: str) -> str | None:
+        """Id of the newest finished run of a step, None if there is none."""
+        found = self.runs(step=step, finished=True, limit=1)
+        return str(found[0].info.run_id) if found else None
+
+    def runs(
+        self, *, step: str | None = None, finished: bool = False, nested: bool = True, limit: int = 20
+    ) -> list[Run]:
+        """Runs of the experiment's steps, newest first; those of single assumptions only where `nested`."""
+        conditions = [f"tags.`{STEP_TAG}` = '{step}'" if step else f"tags.`{STEP_TAG}` != ''"]
+        conditions += ["attributes.status = 'FINISHED'"] if finished else []
+        conditions += [] if step or nested else [f"tags.`{STEP_TAG}` != '{NESTED_STEP}'"]
+        with self.translated():
+            return list(
+                self.client.search_runs(
+                    [self.experiment_id],
+                    filter_string=" and ".join(conditions),
+                    order_by=["attributes.start_time DESC"],
+                    max_results=limit,
+                )
+            )
+
+    def system_monitor(self, run_id: str, seconds: float) -> Any:  # noqa: ANN401 - MLflow's is untyped
+        """Sampler of the machine's load (MLflow's SystemMetricsMonitor) that logs to a run; not started."""
+        sampler: Any = SystemMetricsMonitor
+        return sampler(run_id, sampling_interval=seconds, tracking_uri=self.uri)
+
+    def finish_monitor(self, monitor: Any) -> None:  # noqa: ANN401
+        """Stop a sampler and log the samples it still holds; a store that is down is told of by the step."""
+        monitor.finish()
+        left = monitor.aggregate_metrics()
+        if left:
+            with suppress(MlflowException, SQLAlchemyError):
+                monitor.publish_metrics(left)
+                monitor.mlflow_logger.flush()
+
+    def newest(self, step: str) -> str:
+        """Id of the newest finished run of a step.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        newest = self.newest_or_none(step)
+        if newest is None:
+            raise InputError(
+                f"there is no finished {step} run",
+                expected=f"`overspill {step}` first, or --{step}-run ID",
+                where=f"{self.shown}, experiment {self.experiment}",
+            )
+        return newest
+
+    def newest_from(self, step: str, upstream_run_id: str) -> str | None:
+        """Id of the newest finished run of a step that read from a given run; None if there is none."""
+        with self.translated():
+            runs = self.client.search_runs(
+                [self.experiment_id],
+                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{UPSTREAM_TAG}` = '{upstream_run_id}' "
+                "and attributes.status = 'FINISHED'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+        return str(runs[0].info.run_id) if runs else None

@@ -1,0 +1,184 @@
+"""Figures of a real run: their titles agree with the tables, one page holds them all and needs no network."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from forecasting.errors import StepError
+from forecasting.path_table import from_table
+from forecasting.periods import Frequency, label
+from pipelines.artifacts import read_table
+from pipelines.estimator import estimator
+from pipelines.figures import backtest_charts, windows_charts, write_figures
+from pipelines.figures.chart import Bars, Line
+from pipelines.figures.fans import LEVELS
+from pipelines.figures.interactive import draw
+from pipelines.inputs import read_input
+from pipelines.windows import described_paths
+
+QUARTER = Frequency.QUARTER
+
+
+@pytest.fixture(scope="module")
+def charts(context, tracker, whole_run):
+    read = read_input(tracker, whole_run.run_ids["forecast"], step="forecast", name="paths")
+    made = estimator(context.settings, *described_paths(tracker, read, context))
+    return {chart.name: chart for chart in windows_charts(made, whole_run.windows.tables)}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, charts):
+    folder = tmp_path_factory.mktemp("figures")
+    names = write_figures(folder, charts.values(), heading="Answer & more")
+    return folder, names, (folder / names[0]).read_text()
+
+
+@pytest.fixture(scope="module")
+def rows(whole_run):
+    table = whole_run.windows.tables["windows"]
+    return table.filter(pl.col("policy") == "bis_2026_01", pl.col("p_any_window").is_not_null())
+
+
+def test_every_kind_of_figure_is_there(charts):
+    kinds = {name.split("-")[0] for name in charts if name != "first-passage"} | {"first-passage"}
+    assert kinds == {"first-passage", "windows", "headroom", "fan"}
+    assert {"fan-H200", "fan-portfolio-nvidia", "fan-portfolio-us", "headroom-H200"} <= charts.keys()
+
+
+def test_title_of_the_first_passage_says_the_date_of_the_chip_that_is_met_last(charts, rows):
+    own = rows.filter(pl.col("scope") == "product")
+    date = None if own["saturated_q50"].null_count() else own["saturated_q50"].max()
+    expected = "not within the horizon" if date is None else f"by {label(date, QUARTER)}"
+    assert f"is met {expected}" in charts["first-passage"].title
+
+
+def test_first_passage_ends_where_the_censored_mass_begins(charts, rows):
+    chart = charts["first-passage"]
+    for panel in chart.panels:
+        chip = panel.title.split(",")[0]
+        for scope in ("product", "portfolio"):
+            lines = {mark.name: mark for mark in panel.marks if isinstance(mark, Line)}
+            never = rows.filter(pl.col("chip") == chip, pl.col("scope") == scope)["p_never"][0]
+            assert lines[f"{scope} scope"].y[-1] == pytest.approx(1 - never)
+            assert list(lines[f"censored, {scope} scope"].y) == pytest.approx([1 - never, 1.0])
+            assert np.all(np.diff(lines[f"{scope} scope"].y) >= 0)
+
+
+def test_waterfall_falls_from_what_is_left_over_to_what_may_be_exported(charts):
+    for panel in charts["headroom-H200"].panels[:2]:
+        bars = {mark.name: mark for mark in panel.marks if isinstance(mark, Bars)}
+        left = bars["left over"].size[0] - sum(bars["taken away"].size)
+        assert left == pytest.approx(bars["may be exported"].size[0], rel=1e-6, abs=5)
+        assert len(panel.ticks) == 2 + len(bars["taken away"].size)
+
+
+def test_binding_shares_fill_every_period(charts):
+    for panel in charts["headroom-H200"].panels[2:]:
+        top = np.sum([mark.size for mark in panel.marks], axis=0)
+        assert top == pytest.approx(np.ones(len(panel.ticks)))
+
+
+def test_window_cells_are_numbered_exactly_where_a_window_is_shown(charts, whole_run):
+    cells = charts["windows"].panels[0].marks[0]
+    steps = whole_run.windows.tables["window_steps"]
+    for name, shares, texts in zip(cells.rows, cells.values, cells.texts, strict=True):
+        policy, chip, scope = name.split("  ")
+        own = steps.filter(pl.col("policy") == policy, pl.col("chip") == chip, pl.col("scope") == scope)
+        assert list(shares) == own.sort("step")["p_open"].to_list()
+        assert [bool(text) for text in texts] == [share >= 0.5 for share in shares]
+
+
+def test_fan_of_the_history_holds_the_published_estimate_and_its_quantiles_are_ordered(
+    charts, tracker, whole_run
+):
+    with tracker.artifact(whole_run.run_ids["forecast"], "paths.parquet") as path:
+        paths = from_table(read_table(path), frequency=QUARTER)
+    item = paths.item_ids.index("H200")
+    drawn = paths.values[item, :, paths.context_length - 1, paths.variates.index("orders")]
+    history = charts["fan-H200"].panels[0].marks[0]
+    low, high = np.quantile(drawn, (LEVELS[0], LEVELS[-1]))
+    assert (history.low[-1], history.high[-1]) == pytest.approx((low, high))
+    assert all(a <= b for a, b in zip(history.low, history.high, strict=True))
+
+
+def test_every_axis_has_a_title_or_shares_the_one_below(charts):
+    for chart in charts.values():
+        assert chart.title
+        assert chart.note
+        for panel in chart.panels:
+            assert panel.y_title or chart.name == "windows"
+        assert any(panel.x_title for panel in chart.panels)
+
+
+def test_page_holds_the_javascript_once_and_asks_for_nothing_from_elsewhere(page, charts):
+    text = page[2]
+    assert text.count("plotly.js v") == 1
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", text)
+    assert text.count("<section") == len(charts)
+    assert "Answer &amp; more" in text
+
+
+def test_pictures_stand_beside_the_page_and_are_as_wide_as_it(page, charts):
+    folder, names, _ = page
+    assert set(names) == {"figures/figures.html"} | {f"figures/{name}.png" for name in charts}
+    for name in names[1:]:
+        with Image.open(folder / name) as picture:
+            assert picture.width == 1080
+            assert len(picture.convert("L").getcolors(256) or range(256)) > 20
+    total = sum(path.stat().st_size for path in (folder / "figures").iterdir())
+    assert total < 10e6
+
+
+def test_drawing_one_figure_takes_less_than_two_seconds_of_the_processor(charts):
+    started = time.process_time()
+    draw(charts["first-passage"]).to_html(full_html=False, include_plotlyjs=False)
+    assert time.process_time() - started < 2
+
+
+def test_figures_are_artifacts_of_the_windows_and_the_backtest_run(tracker, whole_run):
+    for step, name in (
+        ("windows", "first-passage"),
+        ("backtest", "reliability"),
+        ("backtest", "leaderboard"),
+    ):
+        found = {entry.path for entry in tracker.client.list_artifacts(whole_run.run_ids[step], "figures")}
+        assert {"figures/figures.html", f"figures/{name}.png"} <= found
+
+
+def test_backtest_titles_agree_with_the_tables():
+    leaderboard = pl.DataFrame(
+        {
+            "forecaster": ["good", "worse"],
+            "crps": [0.9, 1.0],
+            "coverage_80": [0.79, 0.6],
+            "date_crps": [0.1, 0.2],
+            "skill": [0.1, 0.0],
+            "forecasts": [30, 30],
+        }
+    )
+    bins = pl.DataFrame(
+        {
+            "forecaster": ["good", "good", "worse"],
+            "stated": [0.1, 0.9, 0.5],
+            "observed": [0.0, 1.0, 0.25],
+            "count": [30, 10, 40],
+        }
+    )
+    board, reliability = backtest_charts(bins, leaderboard)
+    assert board.title.startswith("good is best: CRPS 10 % below the best single model")
+    assert "held 79 %" in board.title
+    assert reliability.title == (
+        "good stated 30 % on average that demand is met by t; it was in 25 % of the cases"
+    )
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(tmp_path, charts):
+    (tmp_path / "figures").write_text("a file where the folder should be")
+    with pytest.raises(StepError, match=r"figures\.html: the file cannot be written"):
+        write_figures(tmp_path, charts.values(), heading="x")
