@@ -5,6 +5,7 @@ P paths, T periods of the chip from its own start to the horizon, H steps after 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,9 +123,18 @@ def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) ->
 
 
 def value_at_stake(
-    exported: Chip, policy: Policy, product: Market, units: Floats, price: PriceTerms
+    exported: Chip,
+    policy: Policy,
+    product: Market,
+    units: Floats,
+    price: PriceTerms,
+    *,
+    chips: Mapping[str, Chip] | None = None,
 ) -> Floats:
-    """Revenue [P] of the units [P, K] exported in the last K periods of the horizon, USD, net of the duty."""
+    """Revenue [P] of the units [P, K] exported in the last K periods of the horizon, USD, net of the duty.
+
+    `chips` is where successors are looked up, by default the catalogue.
+    """
     stamps = product.timestamps(product.horizon - units.shape[1] + 1)
     weeks = np.array([(end - exported.launch_quarter_end).days / DAYS_PER_WEEK for end in stamps])
     h100e = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
@@ -132,7 +142,7 @@ def value_at_stake(
         price.launch_usd_per_h100e * h100e,
         age_periods=weeks / product.frequency.weeks,
         half_life_periods=price.half_life_periods,
-        successors=successors_launched(exported, stamps, catalogue()),
+        successors=successors_launched(exported, stamps, catalogue() if chips is None else chips),
         successor_price_factor=price.successor_factor,
     )
     return revenue_at_stake(units, per_unit, duty_rate=duty_rate(exported, policy))

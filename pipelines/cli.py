@@ -11,6 +11,7 @@ import typer
 from pipelines.console import (
     check_reference_tables,
     fail,
+    print_backtest,
     print_json,
     print_result,
     print_ui,
@@ -62,23 +63,20 @@ def run(
             print_json(
                 {
                     "runs": result.run_ids,
+                    **({"etl": result.etl.told} if result.etl.told else {}),
                     "now": result.windows.now,
                     "windows": tables["windows"].to_dicts(),
                     "cap_readings": tables["cap_readings"].to_dicts(),
-                    "leaderboard": result.backtest.leaderboard.to_dicts(),
+                    "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],
                     "skipped": result.skipped,
                     "store": context.tracker.shown,
                 }
             )
             return
-        from pipelines.report import print_table
-
         console = stdout()
-        print_table(
-            console, result.backtest.leaderboard, title="backtest (skill against the best single model)"
-        )
-        if result.backtest.case is not None:
-            print_table(console, result.backtest.case, title=result.backtest.case_title)
+        print_result(result.etl.told, as_json=False)
+        if result.backtest is not None:
+            print_backtest(console, result.backtest)
         print_windows(console, context, result.windows.tables)
         print_ui(console, context)
 
@@ -92,13 +90,17 @@ def etl(
     check: Annotated[
         bool, typer.Option("--check", help="Only run the checks of the reference tables.")
     ] = False,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Who reads an order book: local, ray or gpu.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Raw sources to the canonical panel."""
     if check:
         check_reference_tables(as_json=as_json)
         return
-    settings = resolved_settings(config, override)
+    chosen = [f"data.engine={engine}"] if engine is not None else []
+    settings = resolved_settings(config, [*(override or []), *chosen])
     with step_context(settings, out) as context:
         from pipelines.etl import run_etl
 
@@ -107,6 +109,7 @@ def etl(
             "run": result.run_id,
             "rows": result.panel.height,
             "items": result.panel["item_id"].n_unique(),
+            **result.told,
         }
         print_result(figures, as_json=as_json)
 
@@ -124,15 +127,12 @@ def backtest(
     settings = resolved_settings(config, override)
     with step_context(settings, out) as context:
         from pipelines.backtest import run_backtest
-        from pipelines.report import print_table
 
         result = run_backtest(context, etl_run)
         if as_json:
             print_json({"run": result.run_id, "leaderboard": result.leaderboard.to_dicts()})
             return
-        print_table(stdout(), result.leaderboard, title="backtest (skill against the best single model)")
-        if result.case is not None:
-            print_table(stdout(), result.case, title=result.case_title)
+        print_backtest(stdout(), result)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipelines.backtest import BacktestResult
     from pipelines.context import Context
     from pipelines.settings import Settings
 
@@ -85,6 +86,15 @@ def stdout() -> Console:
     return console if console.is_terminal else Console(width=TABLE_WIDTH)
 
 
+def print_backtest(console: Console, result: BacktestResult) -> None:
+    """Print the scores of the forecasters and the known case."""
+    from pipelines.report import print_table
+
+    print_table(console, result.leaderboard, title="backtest (skill against the best single model)")
+    if result.case is not None:
+        print_table(console, result.case, title=result.case_title)
+
+
 def print_windows(console: Console, context: Context, tables: dict[str, Any]) -> None:
     """Print the answer and the readings of the cap of the first policy."""
     from forecasting.periods import Frequency
@@ -103,7 +113,7 @@ def print_ui(console: Console, context: Context) -> None:
     console.print(f"MLflow UI: {ui_command(context.tracker.uri)}", highlight=False, soft_wrap=True)
 
 
-def print_result(figures: dict[str, Any], *, as_json: bool) -> None:
+def print_result(figures: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a step's figures, as text or JSON."""
     if as_json:
         print_json(figures)
@@ -113,7 +123,7 @@ def print_result(figures: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"{key:<14} {shown}")
 
 
-def print_json(content: dict[str, Any]) -> None:
+def print_json(content: Mapping[str, Any]) -> None:
     """Print JSON for machines."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 

@@ -1,0 +1,48 @@
+"""Rows of a file that are looked at again, as they stand there: those that break a rule or share a key."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.order_book.intake import ROW
+from pipelines.artifacts import write_atomic
+from pipelines.order_book.digest import QUICK, Digest, told
+from pipelines.order_book.recipe import Recipe
+from pipelines.order_book.shared_keys import NO_ROWS, Rows
+from pipelines.order_book.sources import again
+
+PIECES = "rows-*.parquet"
+
+
+def keep(digest: Digest, rows: Rows, recipe: Recipe, folder: Path) -> None:
+    """Read rows of a file, where they have not been kept before, into the folder of its digest.
+
+    Raises
+    ------
+    InputError
+        If the file changed since it was read.
+    StepError
+        If the folder cannot be written.
+    """
+    pieces = sorted(folder.glob(PIECES))
+    before = pl.read_parquet(pieces, columns=[ROW])[ROW].to_numpy() if pieces else NO_ROWS
+    missing = pl.Series(np.setdiff1d(rows, before) if pieces else rows)
+    if missing.is_empty():
+        return
+    with told(digest.source, folder):
+        numbered = recipe.scan(digest.source).with_row_index(ROW, offset=1)
+        wanted = numbered.filter(pl.col(ROW).is_in(missing.implode()))
+        write_atomic(folder / f"rows-{len(pieces)}.parquet", partial(wanted.sink_parquet, **QUICK))
+    if again(digest.source, recipe.storage_options) != digest.source:
+        raise InputError("the file changed while it was read", where=digest.source.path)
+
+
+def kept(folder: Path, rows: pl.Series) -> pl.DataFrame:
+    """Rows of a file that have been kept, with their number, by rising number."""
+    pieces = pl.read_parquet(sorted(folder.glob(PIECES)))
+    return pieces.filter(pl.col(ROW).is_in(rows.implode())).sort(ROW)
