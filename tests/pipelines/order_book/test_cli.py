@@ -16,7 +16,7 @@ from pipelines.cli import app
 def cli(bench, monkeypatch):
     """Run a command in a folder that holds `orders.csv`; returns exit status, output and error output."""
     monkeypatch.chdir(bench.folder)
-    # A path of its own: MLflow keeps one open store per address, and a relative one would be that of all tests.
+    # A path of its own: MLflow keeps one open store per address, and a relative one is that of all tests.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{bench.folder / 'mlflow.db'}")
     bench.table(bench.lines(600)).write_csv(bench.folder / "orders.csv")
 
