@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models.checkpoint import PRETRAINED, load_checkpoint
 from models.device import choose_device
-from models.errors import SeriesError
+from models.errors import ModelError, SeriesError
 from models.features import Inputs
 from models.head import Law, quantile
 from models.network import Network
@@ -200,9 +200,11 @@ class NetworkForecaster:
             try:
                 with torch.inference_mode():
                     answers.append(answer(*self.network(part)).cpu())
-            except torch.OutOfMemoryError:
+            except torch.OutOfMemoryError as error:
                 if count == 1:
-                    raise
+                    raise ModelError(
+                        "the device runs out of memory with a single item: use cpu, or a shorter horizon"
+                    ) from error
                 count = count // 2
                 logger.warning("out of memory: going on with %d items at a time", count)
                 continue

@@ -24,7 +24,7 @@ from models.checkpoint import save_checkpoint
 from models.device import choose_device, describe
 from models.network import count_parameters
 from models.settings import PretrainSettings
-from models.training import Trainer
+from models.training import Trainer, lightning_trainer
 from models.worlds.mixture import GENERATORS
 
 STATE = "last.ckpt"
@@ -100,16 +100,9 @@ def pretrain(settings: PretrainSettings, folder: Path, *, device: str, resume: b
         folder, filename="state", save_last=True, save_top_k=0, train_time_interval=timedelta(minutes=3)
     )
     callbacks: list[Callback] = [state, KeepAverage(folder, every=250)]
-    trainer = lightning.Trainer(
-        accelerator="gpu" if chosen.type == "cuda" else "cpu",
-        devices=1 if chosen.type == "cpu" else "auto",
-        precision="bf16-mixed" if settings.training.bfloat16 else "32-true",
-        max_steps=settings.training.steps,
-        gradient_clip_val=settings.training.clip_norm,
-        callbacks=[*callbacks, *([TQDMProgressBar(refresh_rate=10)] if progress else [])],
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        logger=False,
+    bar = [TQDMProgressBar(refresh_rate=10)] if progress else []
+    trainer = lightning_trainer(
+        settings.training, chosen, [*callbacks, *bar], devices="auto", progress_bar=progress
     )
     module = Trainer(settings)
     if settings.training.compile_network:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
 
 import lightning
 import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,7 +23,7 @@ from models.features import Inputs
 from models.losses import Losses, losses
 from models.network import Network, count_parameters, flops_per_window
 from models.optimizer import MuonAdamW
-from models.settings import PretrainSettings
+from models.settings import PretrainSettings, TrainingSettings
 from models.worlds.mixture import Batch, WorldStream
 
 
@@ -38,16 +40,35 @@ class BatchNumbers(IterableDataset[int]):
             number += self._world_size
 
 
-class Trainer(lightning.LightningModule):
-    """One training step is one batch of worlds, generated on the training device."""
+class Stream(Protocol):
+    """Training batches by number: the same number gives the same batch, in any order of asking."""
 
-    def __init__(self, settings: PretrainSettings) -> None:
+    def batch(self, number: int, device: torch.device) -> Batch:
+        """Batch of the given number, on the device."""
+        ...
+
+
+class Trainer(lightning.LightningModule):
+    """One training step is one batch of a stream, made on the training device.
+
+    Parameters
+    ----------
+    settings : PretrainSettings
+    network : Network, optional
+        What is trained; by default a new one of the settings' shape.
+    stream : Stream, optional
+        What it is trained on; by default the settings' worlds.
+    """
+
+    def __init__(
+        self, settings: PretrainSettings, *, network: Network | None = None, stream: Stream | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
-        self.network = Network(settings.network)
+        self.network = network or Network(settings.network)
         self.average = Network(settings.network).requires_grad_(requires_grad=False)
         self.average.load_state_dict(self.network.state_dict())
-        self.stream = WorldStream(settings.worlds, settings.network, seed=settings.training.seed)
+        self.stream = stream or WorldStream(settings.worlds, settings.network, seed=settings.training.seed)
         self._parameters_in_all = count_parameters(self.network)
         self._last_step_at = time.perf_counter()
 
@@ -112,7 +133,7 @@ def rate(step: int, *, warmup: int, steps: int) -> float:
 
 
 def batch_losses(network: Network, batch: Batch, *, levels: Tensor) -> Losses:
-    """Losses of a network on one batch of worlds."""
+    """Losses of a network on one batch; values may be float64, the losses are float32."""
     context = batch.values.shape[-1] - batch.horizon
     inputs = Inputs(
         values=batch.values[..., :context],
@@ -123,4 +144,28 @@ def batch_losses(network: Network, batch: Batch, *, levels: Tensor) -> Losses:
     )
     scaling, law = network(inputs)
     with torch.autocast(levels.device.type, enabled=False):
-        return losses(law, levels, scaling.view(batch.values[..., context:]), batch.observed[..., context:])
+        target = scaling.view(batch.values[..., context:]).float()
+        return losses(law, levels, target, batch.observed[..., context:])
+
+
+def lightning_trainer(
+    training: TrainingSettings,
+    device: torch.device,
+    callbacks: Sequence[Callback],
+    *,
+    devices: int | Literal["auto"],
+    progress_bar: bool,
+) -> lightning.Trainer:
+    """Lightning's trainer for a recipe on the chosen kind of device, without a logger of its own."""
+    return lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=1 if device.type == "cpu" else devices,
+        precision="bf16-mixed" if training.bfloat16 else "32-true",
+        max_steps=training.steps,
+        gradient_clip_val=training.clip_norm,
+        callbacks=list(callbacks),
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        logger=False,
+    )

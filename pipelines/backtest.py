@@ -6,6 +6,7 @@ Standing on each day, a forecaster sees only what had been published. It is scor
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +28,10 @@ from pipelines.context import Context
 from pipelines.forecast import sample_paths
 from pipelines.forecasters import contenders
 from pipelines.inputs import read_panel
+from pipelines.registry import chosen_weights
 from pipelines.settings import Settings
 from pipelines.standpoints import Standpoint, standpoint, standpoints
+from pipelines.weights import Weights, shipped_weights
 
 Row = dict[str, Any]
 SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
@@ -37,12 +40,16 @@ CASE_LEVELS = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True, kw_only=True)
 class BacktestResult:
-    """What the step leaves: its run, mean scores per forecaster, and the known case with its title."""
+    """What the step leaves: its run, mean scores per forecaster, the known case with its title.
+
+    `weights` says which weights the network answered with.
+    """
 
     run_id: str
     leaderboard: pl.DataFrame
     case: pl.DataFrame | None
     case_title: str
+    weights: str
 
 
 def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
@@ -51,9 +58,15 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
     read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
     panel = read.table
     stands = standpoints(panel, settings)
+    weights = _weights(context)
     with context.step("backtest", upstream_run_id=read.run_id) as (run, folder):
         read.log(run)
-        tasks = [(stood, forecaster) for stood in stands for forecaster in contenders(settings)]
+        run.set_tags(weights.tags())
+        tasks = [
+            (stood, forecaster)
+            for stood in stands
+            for forecaster in contenders(settings, known_by(stood.as_of, weights, settings))
+        ]
         rows: list[Row] = []
         events: list[Row] = []
         for stood, forecaster in context.progress(tasks, "backtest", total=len(tasks)):
@@ -62,7 +75,7 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
             events += stated
         scores = pl.DataFrame(rows)
         leaderboard = rank(scores, baselines=settings.statistical.candidates)
-        case = known_case(panel, settings)
+        case = known_case(panel, settings, weights)
         tables = {"scores": scores, "leaderboard": leaderboard, "reliability": calibration(events)}
         context.write(run, folder, tables | ({} if case is None else {"known_case": case}))
         run.log_metrics(
@@ -72,10 +85,29 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
                 for name in (*SCORES, "skill")
             }
         )
-        run.describe(_story(leaderboard, stands))
+        told = _told(weights)
+        run.describe(_story(leaderboard, stands, told))
     return BacktestResult(
-        run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings)
+        run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=told
     )
+
+
+def known_by(day: dt.date, weights: Weights, settings: Settings) -> Weights:
+    """The weights if their training had seen nothing published after a day, else those of the package."""
+    until = weights.trained_until
+    return weights if until is None or until <= day else shipped_weights(settings.forecast.device)
+
+
+def _weights(context: Context) -> Weights:
+    """Weights of the network; a champion that cannot be used is told and does not stop the backtest."""
+    forecast = context.settings.forecast
+    try:
+        return chosen_weights(context.tracker, checkpoint=forecast.checkpoint, device=forecast.device)
+    except InputError as error:
+        if forecast.checkpoint is not None:
+            raise
+        context.tell(f"{error}; the package's weights stand in")
+        return shipped_weights(forecast.device)
 
 
 def score_standpoint(
@@ -180,7 +212,7 @@ def calibration(events: Sequence[Row], bins: int = 5) -> pl.DataFrame:
     return pl.DataFrame(list(rows())).with_columns(pl.col("stated", "observed").fill_nan(None))
 
 
-def known_case(panel: pl.DataFrame, settings: Settings) -> pl.DataFrame | None:
+def known_case(panel: pl.DataFrame, settings: Settings, weights: Weights) -> pl.DataFrame | None:
     """What each forecaster said of the configured case, and what happened; None if none is configured.
 
     Raises
@@ -201,7 +233,7 @@ def known_case(panel: pl.DataFrame, settings: Settings) -> pl.DataFrame | None:
         )
     frequency, rule = settings.data.step, settings.policies[0].supply
     rows = []
-    for forecaster in contenders(settings):
+    for forecaster in contenders(settings, known_by(case.as_of, weights, settings)):
         paths = _forecast(stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon))
         of = market(paths, case.item_id)
         passage = first_passage(of.demand_met(rule), of.origin_column)
@@ -235,11 +267,22 @@ def _case_title(settings: Settings) -> str:
     return "" if case is None else f"standing on {case.as_of}: when was US demand for {case.item_id} met?"
 
 
-def _story(leaderboard: pl.DataFrame, stands: Sequence[Standpoint]) -> str:
+def _told(weights: Weights) -> str:
+    """Which weights the network answered with, and from when on."""
+    if weights.trained_until is None:
+        return weights.label
+    return (
+        f"{weights.label} on days from {weights.trained_until} on, which its training had not seen; "
+        "before that the package's own"
+    )
+
+
+def _story(leaderboard: pl.DataFrame, stands: Sequence[Standpoint], weights: str) -> str:
     names = ["forecaster", *SCORES, "skill"]
     lines = [
         f"{len(stands)} days from {stands[0].as_of} to {stands[-1].as_of}.",
         "Shipment estimates have one vintage: what was known before it is hypothetical.",
+        f"The network's weights: {weights}.",
         "",
         "| " + " | ".join(name.replace("_", " ") for name in names) + " |",
         "|---" * len(names) + "|",

@@ -20,7 +20,7 @@ from pipelines.console import (
     stdout,
     step_context,
     told_in_one_sentence,
-    with_model,
+    with_options,
 )
 
 app = typer.Typer(
@@ -39,7 +39,9 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting, key=value; may be given again.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
-Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical or network.")]
+Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical, network or blend.")]
+Device = Annotated[str | None, typer.Option("--device", help="Where the network computes: auto, cpu or gpu.")]
+EtlRun = Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 
 
@@ -49,11 +51,13 @@ def run(
     override: Override = None,
     out: Out = None,
     model: Model = None,
+    device: Device = None,
     *,
     as_json: Json = False,
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
-    settings = resolved_settings(config, with_model(override, model))
+    options = {"forecast.model": model, "forecast.device": device}
+    settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out) as context:
         from pipelines.run import run_all
 
@@ -69,6 +73,7 @@ def run(
                     "cap_readings": tables["cap_readings"].to_dicts(),
                     "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],
                     "skipped": result.skipped,
+                    "weights": result.weights,
                     "store": context.tracker.shown,
                 }
             )
@@ -77,6 +82,8 @@ def run(
         print_result(result.etl.told, as_json=False)
         if result.backtest is not None:
             print_backtest(console, result.backtest)
+        if result.weights is not None:
+            console.print(f"weights of the forecast: {result.weights}", highlight=False)
         print_windows(console, context, result.windows.tables)
         print_ui(console, context)
 
@@ -119,7 +126,7 @@ def backtest(
     config: Config = None,
     override: Override = None,
     out: Out = None,
-    etl_run: Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")] = None,
+    etl_run: EtlRun = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -130,9 +137,48 @@ def backtest(
 
         result = run_backtest(context, etl_run)
         if as_json:
-            print_json({"run": result.run_id, "leaderboard": result.leaderboard.to_dicts()})
+            figures = {"run": result.run_id, "weights": result.weights}
+            print_json({**figures, "leaderboard": result.leaderboard.to_dicts()})
             return
         print_backtest(stdout(), result)
+
+
+@app.command()
+def train(
+    config: Config = None,
+    override: Override = None,
+    out: Out = None,
+    etl_run: EtlRun = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps at most.")] = None,
+    device: Device = None,
+    *,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train a new network rather than fine-tune.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the network on an etl run's panel; it becomes champion if it beats the present one."""
+    options = {
+        "forecast.device": device,
+        "train.from_scratch": from_scratch or None,
+        "train.fine_tuning.steps": steps,
+        "train.scratch.steps": steps,
+    }
+    settings = resolved_settings(config, with_options(override, options))
+    with step_context(settings, out) as context:
+        from pipelines.report import print_table
+        from pipelines.train import run_train
+
+        result = run_train(context, etl_run)
+        figures = {"run": result.run_id, "version": result.version, **result.verdict.figures()}
+        if as_json:
+            rows = result.leaderboard.to_dicts()
+            print_json({**figures, "validation": result.validation, "leaderboard": rows})
+            return
+        print_table(stdout(), result.leaderboard, title="test (days that the training had not seen)")
+        for sentence in result.told:
+            stdout().print(sentence, highlight=False, soft_wrap=True)
+        print_ui(stdout(), context)
 
 
 @app.command()
@@ -141,12 +187,14 @@ def forecast(
     override: Override = None,
     out: Out = None,
     model: Model = None,
-    etl_run: Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")] = None,
+    device: Device = None,
+    etl_run: EtlRun = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Joint sample paths of orders and capacity from an etl run's panel."""
-    settings = resolved_settings(config, with_model(override, model))
+    options = {"forecast.model": model, "forecast.device": device}
+    settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out) as context:
         from pipelines.forecast import run_forecast
 
@@ -156,6 +204,7 @@ def forecast(
             "items": len(result.paths.item_ids),
             "paths": result.paths.paths,
             "horizon": result.paths.horizon,
+            **({} if result.weights is None else {"weights": result.weights}),
             "skipped": dict(result.skipped),
         }
         print_result(figures, as_json=as_json)
@@ -197,15 +246,19 @@ def predict(
     horizon: Annotated[int, typer.Option("--horizon", help="Steps ahead.")],
     freq: Annotated[str, typer.Option("--freq", help="h, D, W, M, Q or Y.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for quantiles.parquet and paths.parquet.")],
+    *,
     quantiles: Annotated[
         str, typer.Option("--quantiles", help="Levels between 0 and 1, comma-separated.")
     ] = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
     paths: Annotated[int, typer.Option("--paths", help="Joint sample paths to write; 0 for none.")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sampling.")] = 0,
     model: Annotated[
-        str, typer.Option("--model", help="Forecaster: statistical or network.")
+        str, typer.Option("--model", help="Forecaster: statistical, network or blend.")
     ] = "statistical",
-    *,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
+    ] = None,
+    device: Device = None,
     as_json: Json = False,
 ) -> None:
     """Forecast any long table of series: quantiles and joint sample paths."""
@@ -214,6 +267,7 @@ def predict(
 
         from forecasting.errors import InputError
         from forecasting.periods import Frequency
+        from pipelines.long_forecast import Question
         from pipelines.predict import PredictRequest, named_model
         from pipelines.predict import predict as carry_out
 
@@ -226,12 +280,11 @@ def predict(
         request = PredictRequest(
             source=panel,
             out=out,
-            horizon=horizon,
             frequency=Frequency.parse(freq),
-            quantile_levels=levels,
-            paths=paths,
-            seed=seed,
+            question=Question(horizon=horizon, quantile_levels=levels, paths=paths, seed=seed),
             model=named_model(model),
+            checkpoint=checkpoint,
+            device=device or "auto",
         )
         figures: dict[str, Any] = {**carry_out(request, Console(stderr=True)), "out": str(out)}
         print_result(figures, as_json=as_json)

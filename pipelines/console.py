@@ -48,9 +48,10 @@ def fail(sentence: str, code: int) -> None:
     raise SystemExit(code)
 
 
-def with_model(override: list[str] | None, model: str | None) -> list[str]:
-    """Overrides with the chosen model among them."""
-    return [*(override or []), *([f"forecast.model={model}"] if model is not None else [])]
+def with_options(override: list[str] | None, options: Mapping[str, object]) -> list[str]:
+    """Overrides with the options that were given among them, each under the key that it sets."""
+    given = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
+    return [*(override or []), *given]
 
 
 def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
@@ -70,8 +71,13 @@ def step_context(settings: Settings, out: Path | None) -> Iterator[Context]:
 
         from pipelines.artifacts import check_writable
         from pipelines.context import Context
-        from pipelines.tracking import Tracker, resolve_uri
+        from pipelines.store import resolve_uri
+        from pipelines.tracking import Tracker
 
+        if settings.forecast.device == "gpu":
+            from pipelines.weights import require_device
+
+            require_device("gpu")
         if out is not None:
             check_writable(out)
         tracker = Tracker(resolve_uri(settings.tracking.uri), settings.tracking.experiment)
@@ -87,12 +93,13 @@ def stdout() -> Console:
 
 
 def print_backtest(console: Console, result: BacktestResult) -> None:
-    """Print the scores of the forecasters and the known case."""
+    """Print the leaderboard, the known case, and which weights the network answered with."""
     from pipelines.report import print_table
 
     print_table(console, result.leaderboard, title="backtest (skill against the best single model)")
     if result.case is not None:
         print_table(console, result.case, title=result.case_title)
+    console.print(f"weights of the network: {result.weights}", highlight=False, soft_wrap=True)
 
 
 def print_windows(console: Console, context: Context, tables: dict[str, Any]) -> None:
@@ -108,7 +115,7 @@ def print_windows(console: Console, context: Context, tables: dict[str, Any]) ->
 
 def print_ui(console: Console, context: Context) -> None:
     """Print how to open the MLflow UI."""
-    from pipelines.tracking import ui_command
+    from pipelines.store import ui_command
 
     console.print(f"MLflow UI: {ui_command(context.tracker.uri)}", highlight=False, soft_wrap=True)
 

@@ -44,6 +44,10 @@ class Context:
     parent_run_id: str | None = None
     out: Path | None = None
 
+    def tell(self, sentence: str) -> None:
+        """Print a note."""
+        self.console.print(sentence, highlight=False, soft_wrap=True)
+
     def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
         """Iterate with a progress bar that vanishes at the end; nothing is drawn without a terminal."""
         return track(

@@ -16,20 +16,27 @@ from forecasting.model_scale import FLOWS
 from forecasting.panel import CHINA, CONTEXT, latest, newest_period, to_history
 from forecasting.path_table import to_table
 from forecasting.statistical import StatisticalForecaster
+from pipelines.blend import BlendForecaster
 from pipelines.context import Context
-from pipelines.forecasters import chosen_forecaster
+from pipelines.forecasters import named_forecaster
 from pipelines.inputs import read_panel
+from pipelines.registry import chosen_weights
 from pipelines.settings import Settings
 from pipelines.tracking import KNOWN_UNTIL_TAG
+from pipelines.weights import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastResult:
-    """What the step leaves: its run, the paths, and the items it could not forecast with the reason."""
+    """What the step leaves: its run, the paths, and the items it could not forecast with the reason.
+
+    `weights` says which weights the network answered with, None where it was not asked.
+    """
 
     run_id: str
     paths: PathSet
     skipped: Mapping[str, str]
+    weights: str | None
 
 
 def forecastable(panel: pl.DataFrame, min_observations: int) -> tuple[list[str], dict[str, str]]:
@@ -108,21 +115,39 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         panel, items=items, origin=origin, frequency=settings.data.step, variates=[*FLOWS, "shipments"]
     )
     known_until = tracker.finished(read.run_id, "etl").data.tags[KNOWN_UNTIL_TAG]
+    weights = _weights(context)
+    forecaster = named_forecaster(settings.forecast.model, settings.statistical, weights)
     with context.step("forecast", upstream_run_id=read.run_id) as (run, folder):
-        forecaster = chosen_forecaster(settings)
         paths = sample_paths(history, settings, forecaster)
         read.log(run)
         context.write(
             run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, items, skipped)}
         )
-        run.set_tags({KNOWN_UNTIL_TAG: known_until})
+        run.set_tags({KNOWN_UNTIL_TAG: known_until, **({} if weights is None else weights.tags())})
         run.log_metrics({"items": len(items), "skipped": len(skipped)})
         run.log_curves(_medians(paths), first_step=1)
         run.describe(
             f"{settings.forecast.paths} joint paths of orders and capacity for {len(items)} items, "
-            f"{settings.forecast.horizon} periods from {origin}, by the forecaster {forecaster.name}."
+            f"{settings.forecast.horizon} periods from {origin}, by {_by(forecaster, weights)}."
         )
-    return ForecastResult(run_id=run.run_id, paths=paths, skipped=skipped)
+    return ForecastResult(
+        run_id=run.run_id, paths=paths, skipped=skipped, weights=None if weights is None else weights.label
+    )
+
+
+def _weights(context: Context) -> Weights | None:
+    """Weights of the network where the model has one."""
+    forecast = context.settings.forecast
+    if forecast.model == "statistical":
+        return None
+    return chosen_weights(context.tracker, checkpoint=forecast.checkpoint, device=forecast.device)
+
+
+def _by(forecaster: PathForecaster, weights: Weights | None) -> str:
+    """Who forecast: the forecaster, the share of the network in a blend, and its weights."""
+    name = f"the forecaster {forecaster.name}"
+    share = f" ({forecaster.weight:.0%} network)" if isinstance(forecaster, BlendForecaster) else ""
+    return f"{name}{share}" if weights is None else f"{name}{share} with the weights of {weights.label}"
 
 
 def _choices(forecaster: PathForecaster, items: Sequence[str], skipped: Mapping[str, str]) -> pl.DataFrame:

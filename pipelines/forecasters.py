@@ -5,28 +5,51 @@ from __future__ import annotations
 from dataclasses import replace
 
 from forecasting.forecaster import PathForecaster
-from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster
+from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster, StatisticalSettings
+from pipelines.blend import BlendForecaster
 from pipelines.network import NetworkPathForecaster
 from pipelines.settings import Settings
+from pipelines.weights import Weights, shipped_weights
 
 
-def chosen_forecaster(settings: Settings) -> PathForecaster:
-    """The forecaster that `forecast.model` names."""
-    if settings.forecast.model == "network":
-        return NetworkPathForecaster()
-    return StatisticalForecaster(settings.statistical)
+def named_forecaster(name: str, statistical: StatisticalSettings, weights: Weights | None) -> PathForecaster:
+    """The forecaster of that name: statistical, or network or blend with the given weights."""
+    if weights is None or name == "statistical":
+        return StatisticalForecaster(statistical)
+    network = NetworkPathForecaster(weights.network)
+    return network if name == "network" else blended(weights, StatisticalForecaster(statistical))
 
 
-def contenders(settings: Settings) -> list[PathForecaster]:
-    """The floor, the single classical models, the choice among them, and the network."""
+def blended(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
+    """The network with the given weights and the statistical forecaster."""
+    device = "cpu" if weights.network.device.type == "cpu" else "gpu"
+    unseeing = weights if weights.trained_until is None else shipped_weights(device)
+    return BlendForecaster(
+        network=NetworkPathForecaster(weights.network),
+        statistical=statistical,
+        rehearsal=NetworkPathForecaster(unseeing.network),
+    )
+
+
+def contenders(settings: Settings, weights: Weights | None = None) -> list[PathForecaster]:
+    """The floor, the single classical models, the choice among them, the network, and the blend of both.
+
+    Parameters
+    ----------
+    settings : Settings
+    weights : Weights, optional
+        Of the network; by default those of the package.
+    """
     statistical = settings.statistical
     singles = [
         StatisticalForecaster(replace(statistical, candidates=(name,), walk_share=0.0))
         for name in statistical.candidates
     ]
+    used = weights or shipped_weights(settings.forecast.device)
     return [
         SeasonalNaiveForecaster(statistical.season_length),
         *singles,
         StatisticalForecaster(statistical),
-        NetworkPathForecaster(),
+        NetworkPathForecaster(used.network),
+        blended(used, StatisticalForecaster(statistical)),
     ]

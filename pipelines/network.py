@@ -54,10 +54,9 @@ class NetworkPathForecaster:
         if self._history is None:
             raise RuntimeError("sample() before fit(): there is nothing to sample from")
         history = self._history
-        flows = history.variates == FLOWS
         try:
             drawn = self.network.sample(
-                _book_to_bill(history.values) if flows else history.values,
+                network_view(history),
                 horizon=horizon,
                 paths=paths,
                 seed=seed,
@@ -67,7 +66,12 @@ class NetworkPathForecaster:
             raise InputError(str(error)) from error
         except ModelError as error:
             raise StepError(str(error)) from error
-        return _orders_and_capacity(drawn) if flows else drawn
+        return _orders_and_capacity(drawn) if history.variates == FLOWS else drawn
+
+
+def network_view(history: History) -> Floats:
+    """Values [I, V, L] as the network reads them: book-to-bill and capacity in place of the two flows."""
+    return _book_to_bill(history.values) if history.variates == FLOWS else history.values
 
 
 def _book_to_bill(values: Floats) -> Floats:

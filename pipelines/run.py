@@ -21,13 +21,17 @@ from pipelines.windows import WindowsResult, run_windows
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Run ids of the parent and its steps, and the tables people read; no backtest where it was skipped."""
+    """Run ids of the parent and its steps, and the tables people read.
+
+    There is no backtest where it was skipped, and there are no weights where no network forecast.
+    """
 
     run_ids: dict[str, str]
     etl: EtlResult
     backtest: BacktestResult | None
     windows: WindowsResult
     skipped: dict[str, str]
+    weights: str | None
 
 
 def run_all(context: Context) -> RunResult:
@@ -57,6 +61,7 @@ def run_all(context: Context) -> RunResult:
         backtest=backtest,
         windows=windows,
         skipped=dict(forecast.skipped),
+        weights=forecast.weights,
     )
 
 

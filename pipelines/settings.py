@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -14,11 +15,35 @@ from pipelines.order_book.settings import OrderBookData
 
 
 class ForecastSettings(Frozen):
-    """Which forecaster, how far, how many paths."""
+    """Which forecaster, with which weights and on which device, how far, how many paths."""
 
-    model: Literal["statistical", "network"]
+    model: Literal["statistical", "network", "blend"]
+    checkpoint: Path | None
+    device: Literal["auto", "cpu", "gpu"]
     horizon: int = Field(ge=1, le=64)
     paths: int = Field(ge=1, le=1_000_000)
+
+
+class TrainRecipe(Frozen):
+    """How the network is trained; see `models.finetune.FineTuneSettings`."""
+
+    steps: int = Field(ge=1)
+    warmup_steps: int = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    worlds_share: float = Field(ge=0, lt=1)
+    check_every: int = Field(ge=1)
+    patience: int | None = Field(ge=1)
+
+
+class TrainSettings(Frozen):
+    """Training of the network on the panel, and the backtest that decides on its promotion."""
+
+    from_scratch: bool
+    fine_tuning: TrainRecipe
+    scratch: TrainRecipe
+    windows: int = Field(ge=1)
+    validation_origins: int = Field(ge=1)
+    test_origins: int = Field(ge=1)
 
 
 class KnownCase(Frozen):
@@ -74,6 +99,7 @@ class Settings(Frozen):
     forecast: ForecastSettings
     statistical: StatisticalSettings = StatisticalSettings()
     backtest: BacktestSettings
+    train: TrainSettings
     windows: WindowSettings
     tracking: TrackingSettings
 

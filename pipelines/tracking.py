@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import logging
 import os
-import sys
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from typing import TypeVar
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
@@ -25,43 +22,22 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
+from pipelines.served import SIGNATURE, served_parts
+from pipelines.store import LAYOUT, check_answers, database, one_at_a_time, without_password
 
+T = TypeVar("T")
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 KNOWN_UNTIL_TAG = "overspill.known_until"  # day of the newest publication that an etl run knew
 STEP_TAG, UPSTREAM_TAG = "overspill.step", "overspill.upstream_run_id"
-DEFAULT_STORE = Path("mlruns")
-SQLITE = "sqlite:///"
+MODEL_FOLDER = "model"  # of a run's artifacts
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # limits of MLflow's log-batch call
-ANSWER_SECONDS = 10
-
-
-def resolve_uri(configured: str | None) -> str:
-    """Tracking URI: the configured one, else MLFLOW_TRACKING_URI, else SQLite under `mlruns/` here."""
-    return configured or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_STORE / 'mlflow.db'}"
-
-
-def without_password(uri: str) -> str:
-    """The URI as it may be shown: user and password left out."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def ui_command(uri: str) -> str:
-    """The shell command or address that opens the MLflow UI on a store."""
-    shown = without_password(uri)
-    if shown.startswith("http"):
-        return shown
-    beside = Path(sys.executable).with_name("mlflow")
-    mlflow = beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside
-    return f"{mlflow} ui --backend-store-uri {shown}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +60,18 @@ class StepRun:
 
     def log_curves(self, curves: Mapping[str, Sequence[float]], *, first_step: int = 0) -> None:
         """Record one figure per step and name; figures that are not finite are left out of the curve."""
-        now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-        metrics = [
-            Metric(metric_name(key), float(value), now, first_step + step)
+        self.log_points(
+            (key, first_step + step, value)
             for key, values in curves.items()
             for step, value in enumerate(values)
+        )
+
+    def log_points(self, points: Iterable[tuple[str, int, float]]) -> None:
+        """Record figures by name and step; those that are not finite are left out."""
+        now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+        metrics = [
+            Metric(metric_name(name), float(value), now, step)
+            for name, step, value in points
             if abs(float(value)) < float("inf")
         ]
         for start in range(0, len(metrics), METRICS_PER_CALL):
@@ -105,6 +88,17 @@ class StepRun:
         """Record every file of a folder as an artifact."""
         self.client.log_artifacts(self.run_id, str(folder))
 
+    def log_model(self, checkpoint: Path) -> str:
+        """Record a checkpoint as a model that MLflow loads and serves; returns where its files are."""
+        with tempfile.TemporaryDirectory(prefix="overspill-model-") as temporary:
+            folder, parts = Path(temporary) / MODEL_FOLDER, served_parts(checkpoint, Path(temporary))
+            with warnings.catch_warnings():  # MLflow's own type hints make it warn
+                warnings.filterwarnings("ignore", category=UserWarning)
+                from mlflow.pyfunc import save_model  # noqa: PLC0415
+            save_model(folder, signature=ModelSignature.from_dict(SIGNATURE), **parts)
+            self.client.log_artifacts(self.run_id, str(folder), MODEL_FOLDER)
+        return f"{self.client.get_run(self.run_id).info.artifact_uri}/{MODEL_FOLDER}"
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record tags."""
         entries = [RunTag(key, value) for key, value in tags.items()]
@@ -120,7 +114,67 @@ def metric_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in text)
 
 
-class Tracker:
+class Store:
+    """A tracking store: its runs, their artifacts, its registered models.
+
+    Raises
+    ------
+    StepError
+        If the store does not answer or cannot be opened.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        check_answers(uri)
+        with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
+            self.client = MlflowClient(tracking_uri=uri)
+
+    @property
+    def shown(self) -> str:
+        """The store's URI without a password."""
+        return without_password(self.uri)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn MLflow's errors into one sentence that names the store."""
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError) as error:
+            reason = str(error).split("\n", maxsplit=1)[0][:300]
+            raise StepError(f"MLflow at {self.shown} failed: {reason}") from error
+
+    def found(self, ask: Callable[[], T]) -> T | None:
+        """What the store answers, None where it holds no such thing."""
+        with self.translated():
+            try:
+                return ask()
+            except MlflowException as error:
+                if _is_missing(error):
+                    return None
+                raise
+
+    @contextmanager
+    def artifact(self, run_id: str, name: str) -> Iterator[Path]:
+        """Path of one artifact of a run, for as long as the context is open.
+
+        Raises
+        ------
+        InputError
+            If the run has no such artifact.
+        """
+        with tempfile.TemporaryDirectory(prefix="overspill-") as folder:
+            try:
+                path = Path(self.client.download_artifacts(run_id, name, folder))
+            except (MlflowException, OSError) as error:
+                if isinstance(error, MlflowException) and not _is_missing(error):
+                    raise StepError(f"MLflow at {self.shown} failed to hand out {name}: {error}") from error
+                raise InputError(
+                    "the run has no such artifact", expected=name, found=str(error), where=f"run {run_id}"
+                ) from error
+            yield path
+
+
+class Tracker(Store):
     """A tracking store and an experiment in it.
 
     Raises
@@ -130,10 +184,9 @@ class Tracker:
     """
 
     def __init__(self, uri: str, experiment: str) -> None:
-        self.uri, self.experiment = uri, experiment
-        _check_answers(uri)
-        with self._translated(), _store_lock(uri):
-            self.client = MlflowClient(tracking_uri=uri)
+        super().__init__(uri)
+        self.experiment = experiment
+        with self.translated(), one_at_a_time(uri, LAYOUT):
             self.experiment_id = self._experiment_id()
 
     def _experiment_id(self) -> str:
@@ -147,10 +200,8 @@ class Tracker:
                     where=self.uri,
                 )
             return str(found.experiment_id)
-        location = None
-        if self.uri.startswith(SQLITE):
-            database = Path(self.uri.removeprefix(SQLITE)).resolve()
-            location = (database.parent / "artifacts").as_uri()
+        file = database(self.uri)
+        location = None if file is None else (file.parent / "artifacts").as_uri()
         try:
             return str(self.client.create_experiment(self.experiment, artifact_location=location))
         except MlflowException:  # another process was quicker
@@ -169,7 +220,7 @@ class Tracker:
             tags[MLFLOW_PARENT_RUN_ID] = parent_run_id
         if upstream_run_id is not None:
             tags[UPSTREAM_TAG] = upstream_run_id
-        with self._translated():
+        with self.translated():
             run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
             opened = StepRun(client=self.client, run_id=run.info.run_id, name=name)
             try:
@@ -196,18 +247,11 @@ class Tracker:
         InputError
             If there is no such run, it is the run of another step, or it did not finish.
         """
-        with self._translated():
-            try:
-                run = self.client.get_run(run_id)
-            except MlflowException as error:
-                if _is_missing(error):
-                    raise InputError(
-                        "no such run",
-                        expected=f"a run id of the step {step}",
-                        found=repr(run_id),
-                        where=self.shown,
-                    ) from error
-                raise
+        run = self.found(lambda: self.client.get_run(run_id))
+        if run is None:
+            raise InputError(
+                "no such run", expected=f"a run id of the step {step}", found=repr(run_id), where=self.shown
+            )
         found = run.data.tags.get(STEP_TAG, "no step of overspill")
         if found != step:
             raise InputError("the run is of another step", expected=step, found=found, where=f"run {run_id}")
@@ -225,7 +269,7 @@ class Tracker:
         InputError
             If there is none.
         """
-        with self._translated():
+        with self.translated():
             runs = self.client.search_runs(
                 [self.experiment_id],
                 filter_string=f"tags.`{STEP_TAG}` = '{step}' and attributes.status = 'FINISHED'",
@@ -240,73 +284,6 @@ class Tracker:
             )
         return str(runs[0].info.run_id)
 
-    @contextmanager
-    def artifact(self, run_id: str, name: str) -> Iterator[Path]:
-        """Path of one artifact of a run, for as long as the context is open.
-
-        Raises
-        ------
-        InputError
-            If the run has no such artifact.
-        """
-        with tempfile.TemporaryDirectory(prefix="overspill-") as folder:
-            try:
-                path = Path(self.client.download_artifacts(run_id, name, folder))
-            except (MlflowException, OSError) as error:
-                if isinstance(error, MlflowException) and not _is_missing(error):
-                    raise StepError(f"MLflow at {self.shown} failed to hand out {name}: {error}") from error
-                raise InputError(
-                    "the run has no such artifact", expected=name, found=str(error), where=f"run {run_id}"
-                ) from error
-            yield path
-
-    @property
-    def shown(self) -> str:
-        """The store's URI without a password."""
-        return without_password(self.uri)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn MLflow's errors into one sentence that names the store."""
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError) as error:
-            reason = str(error).split("\n", maxsplit=1)[0][:300]
-            raise StepError(f"MLflow at {self.shown} failed: {reason}") from error
-
-
-@contextmanager
-def _store_lock(uri: str) -> Iterator[None]:
-    """Let one process at a time lay out a new SQLite database: two at once break each other's migration."""
-    if not uri.startswith(SQLITE):
-        yield
-        return
-    folder = Path(uri.removeprefix(SQLITE)).resolve().parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".overspill.lock").open("w")
-    except OSError as error:
-        raise StepError(f"{folder}: the store's folder cannot be written: {error.strerror}") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
-        yield
-
 
 def _is_missing(error: MlflowException) -> bool:
     return error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
-
-
-def _check_answers(uri: str) -> None:
-    """Ask an HTTP store for its health once, so that a server that is down is named within seconds."""
-    if not uri.startswith(("http://", "https://")):
-        return
-    address = without_password(uri)
-    try:
-        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        return  # something answers; a login is MLflow's to report
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise StepError(
-            f"the MLflow server at {address} does not answer ({reason}): start it, or set MLFLOW_TRACKING_URI"
-        ) from error

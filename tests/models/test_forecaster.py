@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.checkpoint import PRETRAINED, WEIGHTS
-from models.errors import SeriesError
+from models.errors import ModelError, SeriesError
 from models.forecaster import NetworkForecaster
 from models.sampling import sample_paths
 
@@ -149,6 +149,15 @@ def test_out_of_memory_halves_the_items_and_says_so(forecaster, monkeypatch, cap
     assert answer.shape[0] == 5
     assert sizes == [5, 2, 2, 1]
     assert "2 items at a time" in caplog.messages[-1]
+
+
+def test_out_of_memory_with_a_single_item_is_one_sentence(forecaster, monkeypatch):
+    def full(_):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(forecaster.network, "forward", full)
+    with pytest.raises(ModelError, match="runs out of memory with a single item"):
+        forecaster.predict_quantiles(history(items=3), horizon=4, levels=LEVELS)
 
 
 @pytest.mark.parametrize(

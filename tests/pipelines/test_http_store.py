@@ -16,6 +16,8 @@ import pytest
 from forecasting.errors import StepError
 from pipelines.etl import run_etl
 from pipelines.forecast import run_forecast
+from pipelines.promotion import Verdict
+from pipelines.registry import Registry
 from pipelines.tracking import Tracker
 from pipelines.windows import run_windows
 
@@ -53,7 +55,9 @@ def server(tmp_path):
         process.wait()
 
 
-def test_steps_run_on_a_server_that_keeps_the_artifacts_until_it_dies(server, context, tmp_path):
+def test_steps_run_on_a_server_that_keeps_the_artifacts_until_it_dies(
+    server, context, tiny_checkpoint, tmp_path
+):
     address, process = server
     remote = replace(context, tracker=Tracker(address, "tests"))
     etl = run_etl(remote)
@@ -62,6 +66,11 @@ def test_steps_run_on_a_server_that_keeps_the_artifacts_until_it_dies(server, co
     assert windows.tables["windows"].height > 0
     assert list((tmp_path / "artifacts").rglob("windows.parquet"))
     assert remote.tracker.newest("forecast") == forecast.run_id
+    registry = Registry(remote.tracker)
+    with remote.tracker.step("train") as run:
+        version = registry.register(run, tiny_checkpoint, {})
+    registry.settle(version, lambda _: Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0))
+    assert registry.weights(registry.champion(), "cpu").label == "overspill version 1"
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     with pytest.raises(StepError, match=f"MLflow at {address} failed") as failed:

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from forecasting.errors import InputError, StepError
-from pipelines.tracking import Tracker, resolve_uri, ui_command, without_password
+from pipelines.store import resolve_uri, ui_command, without_password
+from pipelines.tracking import Tracker
 
 
 def test_uri_comes_from_the_settings_then_the_environment_then_the_default(monkeypatch):

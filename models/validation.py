@@ -1,0 +1,145 @@
+"""Rolling validation while training: the averaged weights are scored every few steps, the best are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from models.errors import ModelError
+from models.network import Network
+from models.observed import on_device
+from models.training import Trainer, batch_losses
+from models.worlds.mixture import Batch
+
+Scalars: TypeAlias = Mapping[str, float]
+Progress: TypeAlias = Callable[[int, Scalars], None]
+Weights: TypeAlias = dict[str, Tensor]
+ALL_STEPS, NO_BETTER, NOT_A_NUMBER = "all steps", "no better", "not a number"
+
+
+class NotANumberError(ArithmeticError):
+    """A loss is not finite."""
+
+
+@contextmanager
+def numbers_alone() -> Iterator[None]:
+    """Tell weights that are not finite by the factorisation that they break: the copula's comes first."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # its stub lacks the name
+        raise NotANumberError from error
+
+
+class KeepBest(Callback):
+    """Validates the averaged weights every few steps, keeps the best, and stops when none get better.
+
+    Attributes
+    ----------
+    weights : dict of str to Tensor
+        The best so far, on the CPU.
+    start, best : mapping
+        Scalars of the validation before the first step, and of the best weights.
+    best_step, steps : int
+        Step of the best weights, and the number of steps done.
+    stopped : str
+        `ALL_STEPS` or `NO_BETTER`.
+    """
+
+    def __init__(
+        self,
+        validation: Sequence[Batch],
+        *,
+        check_every: int,
+        patience: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._validation, self._progress = validation, progress
+        self._check_every, self._patience = check_every, patience
+        self._checked, self._misses = -1, 0
+        self.start: Scalars = {}
+        self.best: Scalars = {}
+        self.best_step, self.steps = 0, 0
+        self.weights: Weights = {}
+        self.stopped = ALL_STEPS
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Validate the start, which is the best so far."""
+        self._check(trainer, pl_module)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object
+    ) -> None:
+        """Count the step, tell its scalars, and validate when it is time."""
+        self.steps = trainer.global_step
+        self._tell({name: float(value) for name, value in trainer.callback_metrics.items()})
+        if self.steps % self._check_every == 0:
+            self._check(trainer, pl_module)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Validate the last weights."""
+        if self._checked < self.steps:
+            self._check(trainer, pl_module)
+
+    def _check(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if not isinstance(module, Trainer):
+            raise TypeError(f"KeepBest belongs to a Trainer, found {type(module).__name__}")
+        self._checked = self.steps
+        try:
+            scalars = validate(
+                module.average, self._validation, copula_weight=module.settings.training.copula_weight
+            )
+        except NotANumberError:
+            if not self.weights:
+                sentence = "the network to start from gives a validation loss that is not a number"
+                raise ModelError(sentence) from None
+            raise
+        self._tell(scalars)
+        if not self.best or scalars["validation/loss"] < self.best["validation/loss"]:
+            self.start = self.start or scalars
+            self.best, self.best_step, self._misses = scalars, self.steps, 0
+            self.weights = {
+                name: value.detach().cpu().clone() for name, value in module.average.state_dict().items()
+            }
+            return
+        self._misses += 1
+        if self._misses == self._patience:
+            self.stopped = NO_BETTER
+            trainer.should_stop = True
+
+    def _tell(self, scalars: Scalars) -> None:
+        if self._progress is not None:
+            self._progress(self.steps, scalars)
+
+
+@torch.no_grad()
+def validate(network: Network, batches: Sequence[Batch], *, copula_weight: float) -> Scalars:
+    """Quantile and copula loss per observed target over all batches, and their weighted sum.
+
+    Raises
+    ------
+    NotANumberError
+        One of them is not finite.
+    """
+    levels, device = network.head.levels, network.head.levels.device
+    quantile, copula, count = 0.0, 0.0, 0
+    for batch in batches:
+        with numbers_alone():
+            parts = batch_losses(network, on_device(batch, device), levels=levels)
+        targets = int(batch.observed[..., -batch.horizon :].sum())
+        quantile += float(parts.quantile) * targets
+        copula += float(parts.copula) * targets
+        count += targets
+    if not math.isfinite(quantile + copula):
+        raise NotANumberError
+    return {
+        "validation/quantile_loss": quantile / count,
+        "validation/copula_loss": copula / count,
+        "validation/loss": (quantile + copula_weight * copula) / count,
+    }

@@ -1,0 +1,72 @@
+"""Scalars of a training run on their way: to the run as curves, to the terminal as a bar, to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import polars as pl
+from rich.console import Console
+from rich.progress import Progress
+
+from pipelines.tracking import StepRun
+
+CURVE_POINTS = 1000  # steps of a curve at most; validations are always recorded
+POINTS_PER_CALL = 500
+LOSS = "validation/loss"
+
+
+class Recorder:
+    """Takes scalars by name after every step.
+
+    Parameters
+    ----------
+    run : StepRun
+        Receives them while training goes on, some hundred at a time.
+    steps : int
+        Steps of the whole training.
+    bar : Progress
+    """
+
+    def __init__(self, run: StepRun, *, steps: int, bar: Progress) -> None:
+        self._run, self._bar = run, bar
+        self._every = -(-steps // CURVE_POINTS)
+        self._task = bar.add_task("training", total=steps)
+        self._points: dict[tuple[str, int], float] = {}
+        self._sent = 0
+
+    def __call__(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Record what is due and move the bar."""
+        if LOSS in scalars:
+            self._bar.update(self._task, description=f"training, validation loss {scalars[LOSS]:.3f}")
+        if LOSS in scalars or step % self._every == 0:
+            self._points |= {(name, step): value for name, value in scalars.items()}
+        self._bar.update(self._task, completed=step)
+        if len(self._points) - self._sent >= POINTS_PER_CALL:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has not been sent."""
+        points = list(self._points.items())[self._sent :]
+        self._run.log_points((name, step, value) for (name, step), value in points)
+        self._sent += len(points)
+
+    @property
+    def curves(self) -> pl.DataFrame:
+        """All of it: step, name, value."""
+        return pl.DataFrame(
+            [(step, name, value) for (name, step), value in self._points.items()],
+            schema={"step": pl.Int64, "name": pl.String, "value": pl.Float64},
+            orient="row",
+        )
+
+
+@contextmanager
+def recorded(run: StepRun, *, steps: int, console: Console) -> Iterator[Recorder]:
+    """A recorder, with a bar that vanishes at the end and is not drawn without a terminal."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        recorder = Recorder(run, steps=steps, bar=bar)
+        try:
+            yield recorder
+        finally:
+            recorder.flush()
