@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from forecasting.policy import Policy
-from forecasting.statistical import StatisticalSettings
+from forecasting.statistical_settings import StatisticalSettings
 from pipelines.data_settings import Frozen, PublicData
 from pipelines.order_book.settings import OrderBookData
 
