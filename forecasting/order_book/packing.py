@@ -35,8 +35,9 @@ def grouped(rows: pl.LazyFrame, axes: Sequence[Axis], **sums: pl.Expr) -> pl.Laz
     """
     if math.prod(axis.size for axis in axes) > 2**63:
         raise OverflowError(f"axes do not fit into 64 bits: {', '.join(map(str, axes))}")
-    key = pl.lit(0, pl.Int64)
-    for axis in axes:
+    first, *others = axes
+    key = pl.col(first.column).cast(pl.Int64)
+    for axis in others:
         key = key * axis.size + pl.col(axis.column).cast(pl.Int64)
     columns, rest = [], pl.col(KEY)
     for axis in reversed(axes):

@@ -99,24 +99,20 @@ def partial_plans(
         Axis(what, PERIODS) for what in ("ordered", "due", "shipped", "cancelled")
     )
     units, left = pl.col("shipped_units"), pl.col("left_units")
-    never_due = (pl.col("cancelled_at") <= pl.col("due_at")).fill_null(value=False)
-    exported = parts.filter((units > 0) & (pl.col("market") % 2 == 1))
-    unshipped = parts.filter(left != 0).with_columns(**_fates(calendar))
+    gone = parts.filter(units > 0)
+    stayed = parts.filter(left != 0).with_columns(**_fates(calendar))
     sums = {
-        "shipped": grouped(parts, [market, ordered, shipped], units=units),
-        "shipped_due": grouped(
-            parts,
-            [market, due, shipped],
+        "shipped": grouped(
+            gone.with_columns(
+                on_time=pl.col("shipped_at") <= pl.col("due_at"),
+                normal_lead=pl.col("lead") <= normal_lead_days + MOST_DAYS,
+            ),
+            [market, ordered, due, shipped, Axis("on_time", 2), Axis("normal_lead", 2)],
             units=units,
-            on_time_units=units * (pl.col("shipped_at") <= pl.col("due_at")),
-            normal_lead_units=units * (pl.col("lead") <= normal_lead_days + MOST_DAYS),
         ),
-        "lead_days": grouped(parts, [market, shipped, Axis("lead", 2 * MOST_DAYS)], units=units),
-        "exported": grouped(exported, [market, country, shipped], units=units),
-        "left": grouped(unshipped, [market, fate, ordered, cancelled], units=left),
-        "left_due": grouped(
-            unshipped.filter((left > 0) & ~never_due), [market, fate, due, cancelled], units=left
-        ),
+        "lead_days": grouped(gone, [market, shipped, Axis("lead", 2 * MOST_DAYS)], units=units),
+        "exported": grouped(gone.filter(pl.col("market") % 2 == 1), [market, country, shipped], units=units),
+        "left": grouped(stayed, [market, fate, ordered, due, cancelled, Axis("was_due", 2)], units=left),
     }
     return {name: _named(plan, skus) for name, plan in sums.items()}
 
@@ -159,9 +155,11 @@ def _fates(calendar: Calendar) -> dict[str, pl.Expr]:
     """What became of units that were not shipped, and when they were cancelled."""
     order, cancelled = pl.col("quantity") > 0, pl.col("cancelled_at")
     closed = pl.when(cancelled.is_null()).then(pl.lit("open")).otherwise(pl.lit("cancelled"))
+    never_due = (cancelled <= pl.col("due_at")).fill_null(value=False)
     return {
         "fate": pl.when(order).then(closed).otherwise(pl.lit("returned")).cast(FATE).to_physical(),
         "cancelled": pl.when(order).then(calendar.period_number(cancelled)).fill_null(NO_PERIOD),
+        "was_due": order & ~never_due,
     }
 
 
@@ -183,27 +181,32 @@ def _named(sums: pl.LazyFrame, skus: pl.Enum) -> pl.LazyFrame:
 def partial_from(frames: Mapping[str, pl.DataFrame], calendar: Calendar) -> Partial:
     """Partial of the collected `partial_plans`, which were made with the same calendar."""
     dated = {name: _dated(frame.lazy(), calendar) for name, frame in frames.items()}
-    shipped, due, left, left_due = (dated[name] for name in ("shipped", "shipped_due", "left", "left_due"))
     fate, us, none = pl.lit("shipped").cast(FATE), pl.lit(US).cast(COUNTRY), pl.lit(0, pl.Int64)
-    kept = shipped.filter(pl.col("destination") == "us").group_by("sku", "shipped").agg(pl.col("units").sum())
+    shipped = dated["shipped"].with_columns(fate=fate, closed_period="shipped", period="shipped")
+    left = dated["left"].with_columns(pl.col("units").abs(), closed_period="cancelled")
     tables = {
-        "ageing": [
-            shipped.with_columns(fate=fate, ordered_period="ordered", closed_period="shipped"),
-            left.with_columns(pl.col("units").abs(), ordered_period="ordered", closed_period="cancelled"),
-        ],
+        "ageing": [part.with_columns(ordered_period="ordered") for part in (shipped, left)],
         "dues": [
-            due.with_columns(fate=fate, due_period="due", closed_period="shipped"),
-            left_due.with_columns(
-                due_period="due", closed_period="cancelled", on_time_units=none, normal_lead_units=none
+            shipped.with_columns(
+                due_period="due",
+                on_time_units=pl.col("units") * pl.col("on_time"),
+                normal_lead_units=pl.col("units") * pl.col("normal_lead"),
+            ),
+            left.filter(pl.col("was_due") == 1).with_columns(
+                due_period="due", on_time_units=none, normal_lead_units=none
             ),
         ],
         "lead_days": [dated["lead_days"].with_columns(period="shipped", days=_lead_days())],
         "shipped_by_country": [
-            part.with_columns(period="shipped") for part in (kept.with_columns(country=us), dated["exported"])
+            shipped.filter(pl.col("destination") == "us").with_columns(country=us),
+            dated["exported"].with_columns(period="shipped"),
         ],
     }
     plans = [
-        pl.concat([part.select(*KEYS[name], *SUMS[name]) for part in parts]) for name, parts in tables.items()
+        pl.concat([part.select(*KEYS[name], *SUMS[name]) for part in parts])
+        .group_by(list(KEYS[name]))
+        .agg(pl.col(SUMS[name]).sum())
+        for name, parts in tables.items()
     ]
     return Partial(**dict(zip(tables, pl.collect_all(plans, engine="in-memory"), strict=True)))
 

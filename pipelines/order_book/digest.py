@@ -1,11 +1,12 @@
 """One reading of one file: everything that later steps need of it, in a folder of small files.
 
-    flows, lead_days, ageing, shipped_by_country    .parquet: what the file adds to the series (`Partial`)
-    keys-N.hash.npy, keys-N.row.npy                 hashes of the lines' keys in rising order, and their rows
-    candidates.parquet                              lines that can take part in a priority inversion
-    broken.parquet                                  numbers of the rows that break a rule, and the rule
+    ageing, dues, lead_days, shipped_by_country .parquet    what the file adds to the series (`Partial`)
+    keys-N.hash.npy, keys-N.row.npy    hashes of the lines' keys in rising order, and their rows
+    candidates-N.parquet               lines that can take part in a priority inversion
+    exports-N, waits-N .parquet        what tells quickly which of them do (`overtaking_days`)
+    broken-N.parquet                   numbers of the rows that break a rule, and the rule
 
-All of it comes out of one streaming plan, so a file larger than memory is read once.
+The file is read once, in batches N of rows, so it may be larger than memory.
 """
 
 from __future__ import annotations
@@ -23,18 +24,23 @@ import polars as pl
 
 from forecasting.errors import InputError, StepError
 from forecasting.order_book.intake import ROW, RULE, Intake, check_columns, normalise
-from forecasting.order_book.inversions import inversion_candidates
+from forecasting.order_book.inversions import NEEDED, inversion_candidates
 from forecasting.order_book.partial import partial_from, partial_plans
 from forecasting.order_book.versions import key_hash
+from forecasting.order_book.waits import overtaking_days
 from pipelines.order_book.integrity import Proof
 from pipelines.order_book.recipe import Recipe, signature
 from pipelines.order_book.shared_keys import Run
 from pipelines.order_book.sources import SourceFile, again
 
-CANDIDATES, BROKEN = "candidates.parquet", "broken.parquet"
+CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.parquet", "waits-*.parquet"
+BROKEN = "broken-*.parquet"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
-KEYS_PER_RUN = 4_000_000  # rows that are sorted at once: 50 MB
+ROWS_PER_BATCH = 500_000
 HAPPENED = ("ordered_at", "shipped_at", "cancelled_at")
+LOOKED_AT = tuple(
+    dict.fromkeys([*(name for name in NEEDED if name != "source_file"), "updated_at", ROW, RULE])
+)  # columns of which all is made
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
@@ -90,45 +96,71 @@ def digest_file(
     StepError
         If the folder cannot be written.
     """
+    engine: Any = pl.GPUEngine() if gpu else "in-memory"
     with told(source, folder):
         raw = recipe.scan(source)
         schema = raw.collect_schema()
         check_columns(schema, recipe.intake, where=source.path)
-        lines = normalise(raw, recipe.intake, where=source.path)
-        whole = pl.col(RULE).is_null()
-        keys = KeyRuns(folder)
-        plans = partial_plans(lines, calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days)
-        sinks = [
-            lines.select(key_hash(), ROW, RULE).sink_batches(keys.add, chunk_size=KEYS_PER_RUN, lazy=True),
-            inversion_candidates(lines.filter(whole)).sink_parquet(folder / CANDIDATES, **QUICK, lazy=True),
-            lines.filter(~whole).select(ROW, RULE).sink_parquet(folder / BROKEN, lazy=True),
-        ]
-        counted, *frames = _collect([_counts(lines, whole), *plans.values()], sinks, gpu=gpu)
-        partial = partial_from(dict(zip(plans, frames, strict=True)), recipe.calendar)
-        for name, table in partial.tables().items():
+        lines = normalise(raw, recipe.intake, where=source.path).select(LOOKED_AT)
+        counts, sums = [], []
+        for number, batch in enumerate(_batches(lines, gpu=gpu)):
+            counts.append(_kept_batch(batch, folder, number))
+            plans = partial_plans(
+                batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
+            )
+            sums.append(dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True)))
+        frames = {name: pl.concat([each[name] for each in sums]) for name in sums[0]}
+        for name, table in partial_from(frames, recipe.calendar).tables().items():
             table.write_parquet(folder / f"{name}.parquet")
     if again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
-    rules = pl.read_parquet(folder / BROKEN).group_by(RULE).len().sort(RULE)
+    counted = pl.concat(counts)
     return Digest(
         source=source,
         content=proof.content,
         columns=signature(schema, recipe.intake),
-        rows=counted["rows"].item(),
-        broken=dict(rules.iter_rows()),
-        newest=_newest(counted, recipe.intake),
+        rows=int(counted["rows"].sum()),
+        broken=dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows()),
+        newest=_newest(counted.max(), recipe.intake),
         as_of=recipe.intake.as_of,
         notes=proof.notes,
     )
 
 
-def _counts(lines: pl.LazyFrame, whole: pl.Expr) -> pl.LazyFrame:
-    """Number of rows, and the newest day and update among those that keep every rule."""
-    return lines.select(
-        rows=pl.len(),
-        day=pl.max_horizontal(pl.col(day).filter(whole).max() for day in HAPPENED),
-        update=pl.col("updated_at").filter(whole).max(),
-    )
+def _batches(lines: pl.LazyFrame, *, gpu: bool) -> Iterator[pl.DataFrame]:
+    """The lines in order, at least one batch; the GPU holds them all at once."""
+    if gpu:
+        yield lines.collect(engine=pl.GPUEngine())
+        return
+    empty = True
+    for batch in lines.collect_batches(chunk_size=ROWS_PER_BATCH, engine="streaming"):
+        empty = False
+        yield batch
+    if empty:
+        yield pl.DataFrame(schema=lines.collect_schema())
+
+
+def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
+    """Write what is kept of a batch of lines; returns its number of rows, its newest day and update."""
+    broken = batch.filter(pl.col(RULE).is_not_null())
+    if broken.height:
+        broken.select(ROW, RULE).write_parquet(folder / BROKEN.replace("*", str(number)))
+    whole = batch.filter(pl.col(RULE).is_null()) if broken.height else batch
+    write_run(whole.select(key_hash(), ROW), folder, number)
+    candidates = inversion_candidates(whole.lazy()).collect(engine="in-memory")
+    tables = {"candidates": candidates, **overtaking_days(candidates)}
+    for name, table in tables.items():
+        table.write_parquet(folder / f"{name}-{number}.parquet", **QUICK)
+    day = pl.max_horizontal(pl.col(day).max() for day in HAPPENED)
+    return whole.select(rows=pl.lit(batch.height, pl.Int64), day=day, update=pl.col("updated_at").max())
+
+
+def broken_rows(folder: Path) -> pl.DataFrame:
+    """Rows of a digest's file that break a rule: source_row, broken_rule (text), by rising row."""
+    paths = sorted(folder.glob(BROKEN))
+    if not paths:
+        return pl.DataFrame(schema={ROW: pl.UInt32, RULE: pl.String})
+    return pl.read_parquet(paths).with_columns(pl.col(RULE).cast(pl.String)).sort(ROW)
 
 
 def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:
@@ -138,41 +170,23 @@ def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:
     return newest if isinstance(newest, dt.date) else None
 
 
-def _collect(plans: list[pl.LazyFrame], sinks: list[pl.LazyFrame], *, gpu: bool) -> list[pl.DataFrame]:
-    """Frames of the plans; the sinks write their files. On CPUs the file is read once for both."""
-    if gpu:
-        frames = pl.collect_all(plans, engine=pl.GPUEngine())
-        pl.collect_all(sinks, engine="streaming")
-        return frames
-    return pl.collect_all([*plans, *sinks], engine="streaming")[: len(plans)]
+def write_run(keys: pl.DataFrame, folder: Path, number: int) -> None:
+    """Write key_hash and source_row of lines as a run, by rising hash."""
+    hashes = keys["key_hash"].to_numpy()
+    order = np.argsort(hashes)
+    np.save(folder / f"keys-{number}.hash.npy", hashes[order])
+    np.save(folder / f"keys-{number}.row.npy", keys[ROW].to_numpy()[order])
 
 
-class KeyRuns:
-    """Writes the hashes of keys as sorted runs, and reads them back."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
-
-    def add(self, batch: pl.DataFrame) -> None:
-        """Sort the whole rows of a batch (key_hash, source_row, broken_rule) and write them as one run."""
-        batch = batch.filter(pl.col(RULE).is_null())
-        hashes = batch["key_hash"].to_numpy()
-        order = np.argsort(hashes)
-        stem = self.folder / f"keys-{self.count}"
-        np.save(stem.with_suffix(".hash.npy"), hashes[order])
-        np.save(stem.with_suffix(".row.npy"), batch[ROW].to_numpy()[order])
-        self.count += 1
-
-    @staticmethod
-    def read(folder: Path) -> list[Run]:
-        """Runs of a digest, mapped into memory."""
-        return [
-            (
-                np.load(path, mmap_mode="r"),
-                np.load(path.with_name(path.name.replace(".hash.", ".row.")), mmap_mode="r"),
-            )
-            for path in sorted(folder.glob("keys-*.hash.npy"))
-        ]
+def read_runs(folder: Path) -> list[Run]:
+    """Runs of a digest, mapped into memory."""
+    return [
+        (
+            np.load(path, mmap_mode="r"),
+            np.load(path.with_name(path.name.replace(".hash.", ".row.")), mmap_mode="r"),
+        )
+        for path in sorted(folder.glob("keys-*.hash.npy"))
+    ]
 
 
 @contextmanager

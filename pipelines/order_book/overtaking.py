@@ -1,15 +1,14 @@
 """The US-first check over all files, without the rows that lost.
 
-Most lines can be passed over: a part of a US line was overtaken only if, on some day on which it was delayed,
-an export line of its SKU was shipped that had been requested on the same day or later. The latest request
-among the exports of each SKU and day is a small table, and its maximum over a span of days tells. Only what
+Most lines can be passed over: the latest request among the exports of each SKU and day is a small table, and
+its maximum over the days on which a part of a US line was delayed tells whether it was overtaken. Only what
 is left (parts that were overtaken, exports on days on which one of them was delayed) is matched line by line.
 K SKUs, D days, N parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -17,20 +16,17 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecasting.order_book.countries import US
 from forecasting.order_book.intake import ROW
 from forecasting.order_book.inversions import priority_inversions
-from forecasting.order_book.partial import due_at, shipped_units
-from pipelines.order_book.derived import FILE, Derived
-from pipelines.order_book.digest import CANDIDATES
+from forecasting.order_book.waits import CODE, IS_US
+from pipelines.order_book.digest import CANDIDATES, EXPORTS, WAITS
 from pipelines.order_book.side_by_side import side_by_side
 
 Ints: TypeAlias = npt.NDArray[np.int32]
-CODE = "code"
+FILE = "source_file"
 SPOT = [FILE, ROW]
-NEVER, ALWAYS = -(2**30), 2**30  # days, far outside any calendar
+NEVER = -(2**30)  # a day far outside any calendar
 ROWS_AT_ONCE = 4_000_000
-IS_US = pl.col("end_use_country") == US
 
 
 class Spans(NamedTuple):
@@ -42,71 +38,47 @@ class Spans(NamedTuple):
     last: Ints
 
 
-def overtakings(derived: Derived) -> pl.DataFrame:
-    """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`."""
-    places = range(len(derived.folders))
-    tables = dict(side_by_side(lambda place: (place, _days(derived, place)), places))
-    latest = pl.concat(pl.read_parquet(tables[place]["exports"]) for place in places)
+def overtakings(folders: Sequence[Path], losers: pl.DataFrame) -> pl.DataFrame:
+    """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Of the digests, in the order that `source_file` counts.
+    losers : DataFrame
+        source_file, source_row: rows that do not count. They may leave an export too many in the small table,
+        which costs a look and changes no case.
+    """
+    latest = pl.concat(pl.read_parquet(folder / EXPORTS) for folder in folders)
     latest = latest.group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.col("len").sum())
-    parts, days = _involved(latest, pl.concat(_of_file(tables[place]["parts"], place) for place in places))
-    lines = [_lines(derived, place) for place in places]
+    waits = pl.concat(_of_file(folder / WAITS, place) for place, folder in enumerate(folders))
+    parts, days = _involved(latest, waits.join(losers, on=SPOT, how="anti"))
+    lines = [_lines(folder, place, losers) for place, folder in enumerate(folders)]
     found = [priority_inversions(lines[0].head(0))]
-    exports = pl.concat(lines).filter(~IS_US).select(CODE, "shipped_at", *SPOT)
     for codes in _few_at_a_time(parts, days):
         of_group = pl.col(CODE).is_in(codes.implode())
-        shipped = exports.filter(of_group).join(days.lazy(), on=[CODE, "shipped_at"], how="semi")
-        rows = pl.concat(
-            [parts.filter(of_group).select(SPOT), shipped.select(SPOT).collect(engine="streaming")]
-        )
-        by_file = rows.partition_by(FILE, as_dict=True)
-        chosen = [
-            lines[place].filter(pl.col(ROW).is_in(of[ROW].implode())) for (place,), of in by_file.items()
-        ]
-        found.append(priority_inversions(pl.concat(chosen).collect(engine="streaming").lazy()))
+        parts_of, days_of = parts.filter(of_group), days.filter(of_group)
+
+        def chosen(place: int, parts: pl.DataFrame = parts_of, days: pl.DataFrame = days_of) -> pl.DataFrame:
+            rows = parts.filter(pl.col(FILE) == place)[ROW]
+            of_us = lines[place].filter(IS_US & pl.col(ROW).is_in(rows.implode()))
+            exports = lines[place].filter(~IS_US).join(days.lazy(), on=[CODE, "shipped_at"], how="semi")
+            return pl.concat([of_us, exports]).collect(engine="in-memory")
+
+        found.append(priority_inversions(pl.concat(side_by_side(chosen, range(len(folders)))).lazy()))
     return pl.concat(found)
 
 
-def _lines(derived: Derived, place: int) -> pl.LazyFrame:
+def _lines(folder: Path, place: int, losers: pl.DataFrame) -> pl.LazyFrame:
     """Candidates of a file that count."""
-    lost = pl.col(ROW).is_in(derived.lost(place)[ROW].implode())
+    lost = losers.filter(pl.col(FILE) == place)[ROW]
     code = pl.col("sku").to_physical().cast(pl.Int32).alias(CODE)
-    scan = pl.scan_parquet(derived.folders[place] / CANDIDATES).filter(~lost)
+    scan = pl.scan_parquet(folder / CANDIDATES).filter(~pl.col(ROW).is_in(lost.implode()))
     return scan.with_columns(code, pl.lit(place, pl.Int32).alias(FILE))
 
 
-def _days(derived: Derived, place: int) -> dict[str, Path]:
-    """Latest request and number of export lines per SKU and day, and delayed parts of US lines, of a file."""
-
-    def make() -> dict[str, pl.DataFrame]:
-        lines = _lines(derived, place)
-        exports = (
-            lines.filter(~IS_US).group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.len())
-        )
-        frames = pl.collect_all([exports, _delayed_parts(lines.filter(IS_US))], engine="streaming")
-        return dict(zip(("exports", "parts"), frames, strict=True))
-
-    return derived.paths(place, ("exports", "parts"), make)
-
-
-def _of_file(path: Path, place: int) -> pl.DataFrame:
-    return pl.read_parquet(path).with_columns(pl.lit(place, pl.Int32).alias(FILE))
-
-
-def _delayed_parts(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """What was shipped, and what was not, of US lines, with the days of its delay; perhaps none."""
-    due, left = due_at().to_physical(), pl.col("quantity") - shipped_units()
-    parts = [
-        lines.select(
-            CODE,
-            pl.col("requested_at").to_physical().alias("requested"),
-            (due + 1).alias("first"),
-            (pl.col(closed).to_physical() - 1).fill_null(ALWAYS).alias("last"),
-            (units > 0).alias("any"),
-            ROW,
-        )
-        for closed, units in (("shipped_at", shipped_units()), ("cancelled_at", left))
-    ]
-    return pl.concat(parts).filter(pl.col("any") & (pl.col("first") <= pl.col("last"))).drop("any")
+def _of_file(paths: Path, place: int) -> pl.DataFrame:
+    return pl.read_parquet(paths).with_columns(pl.lit(place, pl.Int32).alias(FILE))
 
 
 def _involved(latest: pl.DataFrame, parts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

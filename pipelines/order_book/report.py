@@ -16,7 +16,7 @@ from forecasting.order_book.contract import RULES, VERSION_RULES
 from forecasting.order_book.intake import ROW, RULE
 from pipelines.artifacts import LARGE_ROWS, write_atomic
 from pipelines.order_book.derived import Derived
-from pipelines.order_book.digest import BROKEN, Digest
+from pipelines.order_book.digest import Digest, broken_rows
 from pipelines.order_book.kept_rows import kept
 from pipelines.order_book.tally import Tally, total
 
@@ -42,8 +42,7 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
 
 
 def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    broken = pl.read_parquet(folder / BROKEN).with_columns(pl.col(RULE).cast(pl.String))
-    rules = pl.concat([broken, refused])
+    rules = pl.concat([broken_rows(folder), refused])
     says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias("rule_says")
     rows = kept(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
     path = pl.lit(digest.source.path).alias("source_file")

@@ -22,7 +22,7 @@ from forecasting.order_book.intake import ROW, normalise
 from forecasting.order_book.partial import Partial, merged, negated, partial_of
 from forecasting.order_book.versions import decide, key_hash
 from pipelines.artifacts import write_atomic
-from pipelines.order_book.digest import BROKEN, QUICK, Digest, KeyRuns
+from pipelines.order_book.digest import QUICK, Digest, broken_rows, read_runs
 from pipelines.order_book.kept_rows import keep, kept
 from pipelines.order_book.manifest import SETTLED, Manifest
 from pipelines.order_book.recipe import Recipe
@@ -70,7 +70,7 @@ def settle(digests: Sequence[Digest], recipe: Recipe, manifest: Manifest) -> Set
     names = [f"{folder.name} {digest.source.path}" for folder, digest in zip(folders, digests, strict=True)]
     before, old = _load(manifest, names)
     new = [name not in old for name in names]
-    shared = shared_keys([KeyRuns.read(folder) for folder in folders], new)
+    shared = shared_keys([read_runs(folder) for folder in folders], new)
     looked_at = {folders[place]: place for place in range(len(digests)) if new[place] or place in shared}
 
     def remember(place: int) -> None:
@@ -106,7 +106,7 @@ def _remember(digest: Digest, shared: Rows, recipe: Recipe, folder: Path) -> Non
     path = folder / CONTESTED
     before = pl.read_parquet(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
     rows = np.union1d(shared, before) if len(before) else shared
-    broken = pl.read_parquet(folder / BROKEN, columns=[ROW])[ROW].to_numpy()
+    broken = broken_rows(folder)[ROW].to_numpy()
     keep(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)  # a broken row has no hash
     if len(rows) == len(before):
         return

@@ -14,7 +14,7 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.order_book.contract import RULES
 from forecasting.order_book.intake import ROW, RULE
-from pipelines.order_book.digest import BROKEN, Digest
+from pipelines.order_book.digest import Digest, broken_rows
 from pipelines.order_book.settlement import Settlement
 
 
@@ -96,7 +96,7 @@ def check_share(
         pl.col("source_file") == place, pl.col("outcome").cast(pl.String) == rule
     )[ROW]
     if rule in digests[place].broken:
-        rows = pl.read_parquet(folders[place] / BROKEN).filter(pl.col(RULE).cast(pl.String) == rule)[ROW]
+        rows = broken_rows(folders[place]).filter(pl.col(RULE) == rule)[ROW]
     raise InputError(
         "too many rows are quarantined",
         expected=f"at most {at_most:.2%} (data.quarantine_max_share; with 1 they are all written out)",
