@@ -15,6 +15,8 @@ KEY = (
     pl.col("split"),
     (pl.col("quantity") < 0).alias("is_return"),
 )
+KEY_NAMES = [part.meta.output_name() for part in KEY]
+OUTCOME = pl.Enum(OUTCOMES)
 OLDEST = -(2**63)  # an update without a date
 # Odd constants that spread small numbers over 64 bits, products wrapping: G. Steele, D. Lea and C. Flood,
 # "Fast splittable pseudorandom number generators" (2014).
@@ -54,31 +56,40 @@ def decide(contested: pl.DataFrame) -> pl.DataFrame:
     DataFrame
         The same rows in their order, with `outcome` (Enum of contract.OUTCOMES).
     """
-    key = ["order_id", "line", "split", "is_return"]
-    version = [*key, "updated_at"]
+    update = pl.col("updated_at").to_physical().fill_null(OLDEST)
+    newest = pl.when(pl.col("refused").is_null()).then(update).max().over(KEY_NAMES)
+    outcome = (
+        pl.when(pl.col("refused").is_not_null())
+        .then("refused")
+        .when(update < newest)
+        .then(pl.lit("superseded", OUTCOME))
+        .otherwise(pl.lit("accepted", OUTCOME))
+    )
     judged = (
-        contested.with_row_index("place")
-        .sort("source_file", "source_row")
+        contested.select(*KEY, "updated_at")
+        .with_row_index("place")
+        .join(_refused(contested), on="place", how="left", maintain_order="left")
+    )
+    return contested.with_columns(judged.select(outcome=outcome).to_series())
+
+
+def _refused(contested: pl.DataFrame) -> pl.DataFrame:
+    """Rows (`place`) that are duplicates or in conflict, and which of it (`refused`).
+
+    Few updates of a key stand more than once: they are found by a hash first, then compared.
+    """
+    version = [*KEY_NAMES, "updated_at"]
+    found = (
+        contested.lazy()
+        .with_row_index("place")
         .with_columns(*KEY)
+        .filter(pl.struct(version).hash().is_duplicated())
+        .sort("source_file", "source_row")
         .with_columns(
             conflicts=pl.struct(COLUMNS).n_unique().over(version) > 1,
             repeats=pl.int_range(pl.len()).over(version) > 0,
         )
-        .with_columns(stands=~pl.col("conflicts") & ~pl.col("repeats"))
+        .filter(pl.col("conflicts") | pl.col("repeats"))
     )
-    update = pl.col("updated_at").to_physical().fill_null(OLDEST)
-    newest = pl.when("stands").then(update).max().over(key)
-    outcome = (
-        pl.when("conflicts")
-        .then(pl.lit("conflicting_versions"))
-        .when("repeats")
-        .then(pl.lit("duplicate_line"))
-        .when(update < newest)
-        .then(pl.lit("superseded"))
-        .otherwise(pl.lit("accepted"))
-    )
-    return (
-        judged.with_columns(outcome=outcome.cast(pl.Enum(OUTCOMES)))
-        .sort("place")
-        .select(*contested.columns, "outcome")
-    )
+    verdict = pl.when("conflicts").then(pl.lit("conflicting_versions")).otherwise(pl.lit("duplicate_line"))
+    return found.select("place", refused=verdict.cast(OUTCOME)).collect(engine="in-memory")

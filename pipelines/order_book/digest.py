@@ -142,17 +142,21 @@ def _batches(lines: pl.LazyFrame, *, gpu: bool) -> Iterator[pl.DataFrame]:
 
 def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
     """Write what is kept of a batch of lines; returns its number of rows, its newest day and update."""
-    broken = batch.filter(pl.col(RULE).is_not_null())
-    if broken.height:
-        broken.select(ROW, RULE).write_parquet(folder / BROKEN.replace("*", str(number)))
-    whole = batch.filter(pl.col(RULE).is_null()) if broken.height else batch
-    write_run(whole.select(key_hash(), ROW), folder, number)
-    candidates = inversion_candidates(whole.lazy()).collect(engine="in-memory")
-    tables = {"candidates": candidates, **overtaking_days(candidates)}
-    for name, table in tables.items():
-        table.write_parquet(folder / f"{name}-{number}.parquet", **QUICK)
+    whole = batch.lazy().filter(pl.col(RULE).is_null())
     day = pl.max_horizontal(pl.col(day).max() for day in HAPPENED)
-    return whole.select(rows=pl.lit(batch.height, pl.Int64), day=day, update=pl.col("updated_at").max())
+    plans = [
+        batch.lazy().filter(pl.col(RULE).is_not_null()).select(ROW, RULE),
+        whole.select(key_hash(), ROW),
+        inversion_candidates(whole),
+        whole.select(rows=pl.lit(batch.height, pl.Int64), day=day, update=pl.col("updated_at").max()),
+    ]
+    broken, keys, candidates, counted = pl.collect_all(plans, engine="in-memory")
+    if broken.height:
+        broken.write_parquet(folder / BROKEN.replace("*", str(number)))
+    write_run(keys, folder, number)
+    for name, table in {"candidates": candidates, **overtaking_days(candidates)}.items():
+        table.write_parquet(folder / f"{name}-{number}.parquet", **QUICK)
+    return counted
 
 
 def broken_rows(folder: Path) -> pl.DataFrame:

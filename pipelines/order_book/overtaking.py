@@ -8,7 +8,7 @@ K SKUs, D days, N parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -24,7 +24,8 @@ from pipelines.order_book.side_by_side import side_by_side
 
 Ints: TypeAlias = npt.NDArray[np.int32]
 FILE = "source_file"
-SPOT = [FILE, ROW]
+DAY = [CODE, "shipped_at"]
+ALL_DAYS = 2**20  # more than any calendar here has
 NEVER = -(2**30)  # a day far outside any calendar
 ROWS_AT_ONCE = 4_000_000
 
@@ -49,32 +50,48 @@ def overtakings(folders: Sequence[Path], losers: pl.DataFrame) -> pl.DataFrame:
         source_file, source_row: rows that do not count. They may leave an export too many in the small table,
         which costs a look and changes no case.
     """
-    latest = pl.concat(pl.read_parquet(folder / EXPORTS) for folder in folders)
-    latest = latest.group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.col("len").sum())
-    waits = pl.concat(_of_file(folder / WAITS, place) for place, folder in enumerate(folders))
-    parts, days = _involved(latest, waits.join(losers, on=SPOT, how="anti"))
-    lines = [_lines(folder, place, losers) for place, folder in enumerate(folders)]
-    found = [priority_inversions(lines[0].head(0))]
+    exports = pl.concat(_of_file(folder / EXPORTS, place) for place, folder in enumerate(folders))
+    lost = {place: rows[ROW] for (place,), rows in losers.partition_by(FILE, as_dict=True).items()}
+    waits = pl.concat(
+        _of_file(folder / WAITS, place).filter(_counts(lost, place)) for place, folder in enumerate(folders)
+    )
+    latest = exports.group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.col("len").sum())
+    parts, days = _involved(latest, waits)
+    involved = exports.join(days, on=DAY, how="semi")
+    found = [priority_inversions(_lines(folders[0], 0).head(0))]
     for codes in _few_at_a_time(parts, days):
         of_group = pl.col(CODE).is_in(codes.implode())
-        parts_of, days_of = parts.filter(of_group), days.filter(of_group)
+        by_file = [table.filter(of_group) for table in (parts, involved)]
 
-        def chosen(place: int, parts: pl.DataFrame = parts_of, days: pl.DataFrame = days_of) -> pl.DataFrame:
-            rows = parts.filter(pl.col(FILE) == place)[ROW]
-            of_us = lines[place].filter(IS_US & pl.col(ROW).is_in(rows.implode()))
-            exports = lines[place].filter(~IS_US).join(days.lazy(), on=[CODE, "shipped_at"], how="semi")
-            return pl.concat([of_us, exports]).collect(engine="in-memory")
+        def chosen(place: int, by_file: Sequence[pl.DataFrame] = by_file) -> pl.DataFrame:
+            of_us, of_exports = (table.filter(pl.col(FILE) == place) for table in by_file)
+            needed = pl.col(ROW).is_in(of_us[ROW].implode())
+            needed |= ~IS_US & _day().is_in(of_exports.select(_day()).to_series().implode())
+            return (
+                _lines(folders[place], place)
+                .filter(needed & _counts(lost, place))
+                .collect(engine="in-memory")
+            )
 
-        found.append(priority_inversions(pl.concat(side_by_side(chosen, range(len(folders)))).lazy()))
+        places = sorted(set(by_file[0][FILE]) | set(by_file[1][FILE]))
+        found.append(priority_inversions(pl.concat(side_by_side(chosen, places)).lazy()))
     return pl.concat(found)
 
 
-def _lines(folder: Path, place: int, losers: pl.DataFrame) -> pl.LazyFrame:
-    """Candidates of a file that count."""
-    lost = losers.filter(pl.col(FILE) == place)[ROW]
+def _counts(lost: Mapping[int, pl.Series], place: int) -> pl.Expr:
+    """Whether a row of a file counts."""
+    return ~pl.col(ROW).is_in(lost[place].implode()) if place in lost else pl.lit(value=True)
+
+
+def _lines(folder: Path, place: int) -> pl.LazyFrame:
+    """Candidates of a file."""
     code = pl.col("sku").to_physical().cast(pl.Int32).alias(CODE)
-    scan = pl.scan_parquet(folder / CANDIDATES).filter(~pl.col(ROW).is_in(lost.implode()))
-    return scan.with_columns(code, pl.lit(place, pl.Int32).alias(FILE))
+    return pl.scan_parquet(folder / CANDIDATES).with_columns(code, pl.lit(place, pl.Int32).alias(FILE))
+
+
+def _day() -> pl.Expr:
+    """SKU and shipping day as one number."""
+    return pl.col(CODE).cast(pl.Int64) * ALL_DAYS + pl.col("shipped_at").to_physical()
 
 
 def _of_file(paths: Path, place: int) -> pl.DataFrame:

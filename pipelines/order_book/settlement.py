@@ -22,16 +22,16 @@ from forecasting.order_book.intake import ROW, normalise
 from forecasting.order_book.partial import Partial, merged, negated, partial_of
 from forecasting.order_book.versions import decide, key_hash
 from pipelines.artifacts import write_atomic
-from pipelines.order_book.digest import QUICK, Digest, broken_rows, read_runs
+from pipelines.order_book.digest import Digest, broken_rows, read_runs
 from pipelines.order_book.kept_rows import keep, kept
 from pipelines.order_book.manifest import SETTLED, Manifest
 from pipelines.order_book.recipe import Recipe
 from pipelines.order_book.shared_keys import NO_ROWS, Rows, shared_keys
 from pipelines.order_book.side_by_side import side_by_side
 
-CONTESTED, POINTER, FILE = "contested.parquet", "settled.json", "source_file"
+CONTESTED, POINTER, FILE = "contested.arrow", "settled.json", "source_file"
 PARTIAL = tuple(Partial.__dataclass_fields__)
-ROWS_AT_ONCE = 500_000  # contested rows that are decided together
+ROWS_AT_ONCE = 1_000_000  # contested rows that are decided together
 LOSERS = {FILE: pl.Int32(), ROW: pl.UInt32(), "key_hash": pl.UInt64(), "outcome": pl.Enum(OUTCOMES)}
 
 
@@ -104,7 +104,7 @@ def _partial(lines: pl.DataFrame, recipe: Recipe) -> Partial:
 def _remember(digest: Digest, shared: Rows, recipe: Recipe, folder: Path) -> None:
     """Keep what is looked at again of a file: rows that break a rule, and shared lines with their hash."""
     path = folder / CONTESTED
-    before = pl.read_parquet(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
+    before = pl.read_ipc(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
     rows = np.union1d(shared, before) if len(before) else shared
     broken = broken_rows(folder)[ROW].to_numpy()
     keep(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)  # a broken row has no hash
@@ -112,24 +112,24 @@ def _remember(digest: Digest, shared: Rows, recipe: Recipe, folder: Path) -> Non
         return
     raw = kept(folder, pl.Series(rows))
     lines = normalise(raw.drop(ROW).lazy(), recipe.intake, where=digest.source.path)
-    number = pl.lit(raw[ROW]).gather(pl.col(ROW) - 1)
-    canonical = lines.with_columns(key_hash(), number.alias(ROW)).collect()
-    write_atomic(path, partial(canonical.write_parquet, **QUICK))
+    canonical = lines.with_columns(key_hash()).collect(engine="in-memory").with_columns(raw[ROW])
+    write_atomic(path, partial(canonical.write_ipc, compression="lz4"))
 
 
 def _groups(folders: Sequence[Path], shared: Mapping[int, Rows]) -> Iterator[pl.DataFrame]:
     """Shared lines of all files with `source_file`, all rows of a key in one group."""
-    if not shared:
-        return
-    lines = pl.concat(
-        pl.scan_parquet(folders[place] / CONTESTED)
-        .filter(pl.col(ROW).is_in(pl.Series(rows).implode()))
-        .with_columns(pl.lit(place, pl.Int32).alias(FILE))
-        for place, rows in shared.items()
-    )
     groups = sum(map(len, shared.values())) // ROWS_AT_ONCE + 1
-    for group in range(groups):
-        yield lines.filter(pl.col("key_hash") % groups == group).collect(engine="streaming")
+
+    def of_file(place: int, group: int) -> pl.DataFrame:
+        lines = pl.read_ipc(folders[place] / CONTESTED)
+        if lines.height > len(shared[place]):
+            lines = lines.filter(pl.col(ROW).is_in(pl.Series(shared[place]).implode()))
+        if groups > 1:
+            lines = lines.filter(pl.col("key_hash") % groups == group)
+        return lines.with_columns(pl.lit(place, pl.Int32).alias(FILE))
+
+    for group in range(groups if shared else 0):
+        yield pl.concat(of_file(place, group) for place in shared)
 
 
 def _load(manifest: Manifest, names: Iterable[str]) -> tuple[Settlement, set[str]]:
