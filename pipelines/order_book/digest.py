@@ -1,10 +1,10 @@
 """One reading of one file: everything that later steps need of it, in a folder of small files.
 
-    ageing, dues, lead_days, shipped_by_country .parquet    what the file adds to the series (`Partial`)
+    sums-NAME.arrow                    what the file adds to the series (`partial_plans`)
     keys-N.hash.npy, keys-N.row.npy    hashes of the lines' keys in rising order, and their rows
     candidates-N.parquet               lines that can take part in a priority inversion
-    exports-N, waits-N .parquet        what tells quickly which of them do (`overtaking_days`)
-    broken-N.parquet                   numbers of the rows that break a rule, and the rule
+    exports-N, waits-N .arrow          what tells quickly which of them do (`overtaking_days`)
+    broken-N.arrow                     numbers of the rows that break a rule, and the rule
 
 The file is read once, in batches N of rows, so it may be larger than memory.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ import polars as pl
 from forecasting.errors import InputError, StepError
 from forecasting.order_book.intake import ROW, RULE, Intake, check_columns, normalise
 from forecasting.order_book.inversions import NEEDED, inversion_candidates
-from forecasting.order_book.partial import partial_from, partial_plans
+from forecasting.order_book.partial import partial_plans
 from forecasting.order_book.versions import key_hash
 from forecasting.order_book.waits import overtaking_days
 from pipelines.order_book.integrity import Proof
@@ -33,8 +33,8 @@ from pipelines.order_book.recipe import Recipe, signature
 from pipelines.order_book.shared_keys import Run
 from pipelines.order_book.sources import SourceFile, again
 
-CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.parquet", "waits-*.parquet"
-BROKEN = "broken-*.parquet"
+CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*.arrow"
+BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
 HAPPENED = ("ordered_at", "shipped_at", "cancelled_at")
@@ -109,9 +109,10 @@ def digest_file(
                 batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
             )
             sums.append(dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True)))
-        frames = {name: pl.concat([each[name] for each in sums]) for name in sums[0]}
-        for name, table in partial_from(frames, recipe.calendar).tables().items():
-            table.write_parquet(folder / f"{name}.parquet")
+        for name in sums[0]:
+            pl.concat([each[name] for each in sums]).write_ipc(
+                folder / SUMS.replace("*", name), compression="lz4"
+            )
     if again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
     counted = pl.concat(counts)
@@ -152,11 +153,20 @@ def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
     ]
     broken, keys, candidates, counted = pl.collect_all(plans, engine="in-memory")
     if broken.height:
-        broken.write_parquet(folder / BROKEN.replace("*", str(number)))
+        broken.write_ipc(folder / BROKEN.replace("*", str(number)))
     write_run(keys, folder, number)
-    for name, table in {"candidates": candidates, **overtaking_days(candidates)}.items():
-        table.write_parquet(folder / f"{name}-{number}.parquet", **QUICK)
+    candidates.write_parquet(folder / CANDIDATES.replace("*", str(number)), **QUICK)
+    for name, table in overtaking_days(candidates).items():
+        table.write_ipc(folder / f"{name}-{number}.arrow", compression="lz4")
     return counted
+
+
+def read_sums(folders: Sequence[Path]) -> dict[str, pl.DataFrame]:
+    """The sums of several digests, one below the other, for `partial_from`."""
+    first, last = SUMS.split("*")
+    names = [path.name.removeprefix(first).removesuffix(last) for path in folders[0].glob(SUMS)]
+    paths = {name: [folder / SUMS.replace("*", name) for folder in folders] for name in names}
+    return {name: pl.concat(map(pl.read_ipc, of_name)) for name, of_name in paths.items()}
 
 
 def broken_rows(folder: Path) -> pl.DataFrame:
@@ -164,7 +174,7 @@ def broken_rows(folder: Path) -> pl.DataFrame:
     paths = sorted(folder.glob(BROKEN))
     if not paths:
         return pl.DataFrame(schema={ROW: pl.UInt32, RULE: pl.String})
-    return pl.read_parquet(paths).with_columns(pl.col(RULE).cast(pl.String)).sort(ROW)
+    return pl.concat(map(pl.read_ipc, paths)).with_columns(pl.col(RULE).cast(pl.String)).sort(ROW)
 
 
 def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:

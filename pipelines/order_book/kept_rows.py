@@ -30,7 +30,11 @@ def keep(digest: Digest, rows: Rows, recipe: Recipe, folder: Path) -> None:
         If the folder cannot be written.
     """
     pieces = sorted(folder.glob(PIECES))
-    before = pl.concat(_read(piece).select(ROW) for piece in pieces)[ROW].to_numpy() if pieces else NO_ROWS
+    before = (
+        pl.concat(pl.read_ipc(piece, columns=[ROW]) for piece in pieces)[ROW].to_numpy()
+        if pieces
+        else NO_ROWS
+    )
     missing = pl.Series(np.setdiff1d(rows, before) if pieces else rows)
     if missing.is_empty():
         return
@@ -45,11 +49,7 @@ def keep(digest: Digest, rows: Rows, recipe: Recipe, folder: Path) -> None:
 
 def kept(folder: Path, rows: pl.Series) -> pl.DataFrame:
     """Rows of a file that have been kept, with their number, by rising number."""
-    pieces = pl.concat(_read(piece) for piece in sorted(folder.glob(PIECES)))
+    pieces = pl.concat(pl.read_ipc(piece) for piece in sorted(folder.glob(PIECES)))
     if pieces.height == len(rows):
         return pieces.sort(ROW)
     return pieces.filter(pl.col(ROW).is_in(rows.implode())).sort(ROW)
-
-
-def _read(piece: Path) -> pl.DataFrame:
-    return pl.read_ipc(piece)

@@ -95,7 +95,8 @@ def _day() -> pl.Expr:
 
 
 def _of_file(paths: Path, place: int) -> pl.DataFrame:
-    return pl.read_parquet(paths).with_columns(pl.lit(place, pl.Int32).alias(FILE))
+    tables = map(pl.read_ipc, sorted(paths.parent.glob(paths.name)))
+    return pl.concat(tables).with_columns(pl.lit(place, pl.Int32).alias(FILE))
 
 
 def _involved(latest: pl.DataFrame, parts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -18,6 +18,7 @@ from pipelines.artifacts import LARGE_ROWS, write_atomic
 from pipelines.order_book.derived import Derived
 from pipelines.order_book.digest import Digest, broken_rows
 from pipelines.order_book.kept_rows import kept
+from pipelines.order_book.side_by_side import side_by_side
 from pipelines.order_book.tally import Tally, total
 
 Summary = dict[str, Any]
@@ -29,7 +30,9 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
     The rows stand as in their file, after `source_file`, `source_row`, `broken_rule` and `rule_says`.
     """
     target.mkdir()
-    for place, digest in enumerate(digests):
+
+    def write(place: int) -> None:
+        digest = digests[place]
         lost = derived.lost(place).with_columns(pl.col("outcome").cast(pl.String))
         refused = lost.filter(pl.col("outcome").is_in(list(VERSION_RULES))).rename({"outcome": RULE})
         if digest.broken or refused.height:
@@ -39,6 +42,8 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
             shutil.copyfile(path, target / f"{stem}.parquet")
             if digest.source.is_csv:
                 pl.read_parquet(path).write_csv(target / f"{stem}.csv")
+
+    list(side_by_side(write, range(len(digests))))
 
 
 def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -19,10 +19,10 @@ import polars as pl
 
 from forecasting.order_book.contract import OUTCOMES
 from forecasting.order_book.intake import ROW, normalise
-from forecasting.order_book.partial import Partial, merged, negated, partial_of
+from forecasting.order_book.partial import Partial, merged, negated, partial_from, partial_of
 from forecasting.order_book.versions import decide, key_hash
 from pipelines.artifacts import write_atomic
-from pipelines.order_book.digest import Digest, broken_rows, read_runs
+from pipelines.order_book.digest import Digest, broken_rows, read_runs, read_sums
 from pipelines.order_book.kept_rows import keep, kept
 from pipelines.order_book.manifest import SETTLED, Manifest
 from pipelines.order_book.recipe import Recipe
@@ -78,7 +78,9 @@ def settle(digests: Sequence[Digest], recipe: Recipe, manifest: Manifest) -> Set
 
     list(side_by_side(remember, looked_at.values()))  # files of the same content share a folder
     losers, changes = [before.losers], [before.partial]
-    changes += [read_partial(folder) for folder, fresh in zip(folders, new, strict=True) if fresh]
+    if any(new):
+        fresh = [folder for folder, unseen in zip(folders, new, strict=True) if unseen]
+        changes.append(partial_from(read_sums(fresh), recipe.calendar))
     for lines in _groups(folders, shared):
         decided = decide(lines).filter(pl.col("outcome") != "accepted")
         spot = [FILE, ROW]

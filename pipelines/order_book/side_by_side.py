@@ -10,7 +10,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WORKERS = min(os.cpu_count() or 1, 4)  # files in flight; Polars itself uses every core for each
+WORKERS = min((os.cpu_count() or 1) + 1, 4)  # files in flight; Polars itself uses every core for each
 
 
 def side_by_side(do: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
