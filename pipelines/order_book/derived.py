@@ -15,7 +15,6 @@ from pipelines.artifacts import write_atomic
 from pipelines.order_book.digest import QUICK
 
 DERIVED, FILE = "derived-", "source_file"
-Tables = dict[str, pl.DataFrame]
 
 
 @dataclass
@@ -43,20 +42,16 @@ class Derived:
         """Rows of a file that do not count: source_row, outcome."""
         return self._lost.get(place, self.losers.head(0).select(ROW, "outcome"))
 
-    def paths(
-        self, place: int, names: Sequence[str], make: Callable[[], Tables], *, salt: str = ""
-    ) -> dict[str, Path]:
-        """Where the tables of a file lie that `make` makes; `salt` is what else they hang on."""
+    def path(self, place: int, name: str, make: Callable[[], pl.DataFrame], *, salt: bytes = b"") -> Path:
+        """Where the table of a file lies that `make` makes; `salt` is what else it hangs on."""
         lost = self.lost(place)
-        key = hashlib.sha256(salt.encode())
+        key = hashlib.sha256(salt)
         for column in (lost[ROW], lost["outcome"].to_physical()):
             key.update(column.to_numpy().tobytes())
-        stem = key.hexdigest()[:16]
-        found = {name: self.folders[place] / f"{DERIVED}{name}-{stem}.parquet" for name in names}
-        if not all(path.is_file() for path in found.values()):
-            for name, table in make().items():
-                write_atomic(found[name], partial(table.write_parquet, **QUICK))
-        self._used |= set(found.values())
+        found = self.folders[place] / f"{DERIVED}{name}-{key.hexdigest()[:16]}.parquet"
+        if not found.is_file():
+            write_atomic(found, partial(make().write_parquet, **QUICK))
+        self._used.add(found)
         return found
 
     def sweep(self) -> None:

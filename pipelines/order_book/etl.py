@@ -78,7 +78,7 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
         tables = _tables(book, data, chips)
         panel = _panel(tables["series"], data, chips)
         derived = Derived(book.folders, book.settlement.losers)
-        cases = overtakings(book.folders, book.settlement.losers)
+        cases = overtakings(derived)
         run.log_dataset(name="order_book", digest=_digest(book), source=str(data.path), context="raw")
         run.set_tags({KNOWN_UNTIL_TAG: str(book.known_until)})
         context.write(run, folder, {"panel": panel, **tables})

@@ -8,8 +8,9 @@ K SKUs, D days, N parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,11 +20,12 @@ import polars as pl
 from forecasting.order_book.intake import ROW
 from forecasting.order_book.inversions import priority_inversions
 from forecasting.order_book.waits import CODE, IS_US
+from pipelines.order_book.derived import FILE, Derived
 from pipelines.order_book.digest import CANDIDATES, EXPORTS, WAITS
 from pipelines.order_book.side_by_side import side_by_side
 
 Ints: TypeAlias = npt.NDArray[np.int32]
-FILE = "source_file"
+ByFile: TypeAlias = Mapping[tuple[object, ...], pl.DataFrame]  # by place of the file
 DAY = [CODE, "shipped_at"]
 ALL_DAYS = 2**20  # more than any calendar here has
 NEVER = -(2**30)  # a day far outside any calendar
@@ -39,54 +41,49 @@ class Spans(NamedTuple):
     last: Ints
 
 
-def overtakings(folders: Sequence[Path], losers: pl.DataFrame) -> pl.DataFrame:
-    """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`.
-
-    Parameters
-    ----------
-    folders : sequence of Path
-        Of the digests, in the order that `source_file` counts.
-    losers : DataFrame
-        source_file, source_row: rows that do not count. They may leave an export too many in the small table,
-        which costs a look and changes no case.
-    """
-    exports = pl.concat(_of_file(folder / EXPORTS, place) for place, folder in enumerate(folders))
-    lost = {place: rows[ROW] for (place,), rows in losers.partition_by(FILE, as_dict=True).items()}
-    waits = pl.concat(
-        _of_file(folder / WAITS, place).filter(_counts(lost, place)) for place, folder in enumerate(folders)
-    )
+def overtakings(derived: Derived) -> pl.DataFrame:
+    """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`."""
+    places = range(len(derived.folders))
+    # Exports that lost are among them: that costs a look and changes no case.
+    exports = pl.concat(_of_file(derived, EXPORTS, place) for place in places)
+    waits = pl.concat(_of_file(derived, WAITS, place).filter(_counts(derived, place)) for place in places)
     latest = exports.group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.col("len").sum())
     parts, days = _involved(latest, waits)
     involved = exports.join(days, on=DAY, how="semi")
-    found = [priority_inversions(_lines(folders[0], 0).head(0))]
+    found = [
+        priority_inversions(pl.scan_parquet(derived.folders[0] / CANDIDATES).head(0).with_columns(_file(0)))
+    ]
     for codes in _few_at_a_time(parts, days):
         of_group = pl.col(CODE).is_in(codes.implode())
-        by_file = [table.filter(of_group) for table in (parts, involved)]
-
-        def chosen(place: int, by_file: Sequence[pl.DataFrame] = by_file) -> pl.DataFrame:
-            of_us, of_exports = (table.filter(pl.col(FILE) == place) for table in by_file)
-            needed = pl.col(ROW).is_in(of_us[ROW].implode())
-            needed |= ~IS_US & _day().is_in(of_exports.select(_day()).to_series().implode())
-            return (
-                _lines(folders[place], place)
-                .filter(needed & _counts(lost, place))
-                .collect(engine="in-memory")
-            )
-
-        places = sorted(set(by_file[0][FILE]) | set(by_file[1][FILE]))
-        found.append(priority_inversions(pl.concat(side_by_side(chosen, places)).lazy()))
+        us, them = (table.filter(of_group).partition_by(FILE, as_dict=True) for table in (parts, involved))
+        files = sorted({place for (place,) in chain(us, them)})
+        lines = side_by_side(partial(_chosen, derived, us, them), files)
+        found.append(priority_inversions(pl.concat(lines).lazy()))
     return pl.concat(found)
 
 
-def _counts(lost: Mapping[int, pl.Series], place: int) -> pl.Expr:
+def _chosen(derived: Derived, parts: ByFile, exports: ByFile, place: int) -> pl.DataFrame:
+    """Lines of a file that count: those of the parts, and those exported on the days of `exports`."""
+    rows = parts[place,][ROW] if (place,) in parts else pl.Series(dtype=pl.UInt32)
+    days = exports[place,].select(_day()).to_series() if (place,) in exports else pl.Series(dtype=pl.Int64)
+
+    def make() -> pl.DataFrame:
+        needed = pl.col(ROW).is_in(rows.implode()) | (~IS_US & _day().is_in(days.implode()))
+        code = pl.col("sku").to_physical().cast(pl.Int32).alias(CODE)
+        lines = pl.scan_parquet(derived.folders[place] / CANDIDATES).with_columns(code)
+        return lines.filter(needed & _counts(derived, place)).collect(engine="in-memory")
+
+    salt = b"".join(numbers.sort().to_numpy().tobytes() for numbers in (rows, days))
+    return pl.read_parquet(derived.path(place, "overtaking", make, salt=salt)).with_columns(_file(place))
+
+
+def _counts(derived: Derived, place: int) -> pl.Expr:
     """Whether a row of a file counts."""
-    return ~pl.col(ROW).is_in(lost[place].implode()) if place in lost else pl.lit(value=True)
+    return ~pl.col(ROW).is_in(derived.lost(place)[ROW].implode())
 
 
-def _lines(folder: Path, place: int) -> pl.LazyFrame:
-    """Candidates of a file."""
-    code = pl.col("sku").to_physical().cast(pl.Int32).alias(CODE)
-    return pl.scan_parquet(folder / CANDIDATES).with_columns(code, pl.lit(place, pl.Int32).alias(FILE))
+def _file(place: int) -> pl.Expr:
+    return pl.lit(place, pl.Int32).alias(FILE)
 
 
 def _day() -> pl.Expr:
@@ -94,9 +91,9 @@ def _day() -> pl.Expr:
     return pl.col(CODE).cast(pl.Int64) * ALL_DAYS + pl.col("shipped_at").to_physical()
 
 
-def _of_file(paths: Path, place: int) -> pl.DataFrame:
-    tables = map(pl.read_ipc, sorted(paths.parent.glob(paths.name)))
-    return pl.concat(tables).with_columns(pl.lit(place, pl.Int32).alias(FILE))
+def _of_file(derived: Derived, pattern: str, place: int) -> pl.DataFrame:
+    tables = map(pl.read_ipc, sorted(derived.folders[place].glob(pattern)))
+    return pl.concat(tables).with_columns(_file(place))
 
 
 def _involved(latest: pl.DataFrame, parts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -37,7 +37,7 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
         refused = lost.filter(pl.col("outcome").is_in(list(VERSION_RULES))).rename({"outcome": RULE})
         if digest.broken or refused.height:
             make = functools.partial(_quarantined, digest, derived.folders[place], refused)
-            path = derived.paths(place, ("quarantine",), make, salt=digest.source.path)["quarantine"]
+            path = derived.path(place, "quarantine", make, salt=digest.source.path.encode())
             stem = f"{place + 1:05d}-{Path(digest.source.path).stem}"
             shutil.copyfile(path, target / f"{stem}.parquet")
             if digest.source.is_csv:
@@ -46,12 +46,12 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
     list(side_by_side(write, range(len(digests))))
 
 
-def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
     rules = pl.concat([broken_rows(folder), refused])
     says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias("rule_says")
     rows = kept(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
     path = pl.lit(digest.source.path).alias("source_file")
-    return {"quarantine": rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))}
+    return rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))
 
 
 def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[Digest]) -> None:

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from pipelines.order_book.derived import Derived
 from pipelines.order_book.manifest import MANIFEST
 from pipelines.order_book.overtaking import overtakings
 from pipelines.order_book.settlement import PARTIAL
@@ -126,7 +127,7 @@ def test_settling_file_by_file_is_settling_all_at_once(bench, seed):
                 for each in (grown, at_once)
             ]
             assert losers[0].equals(losers[1])
-            cases = [overtakings(each.folders, each.settlement.losers) for each in (grown, at_once)]
+            cases = [overtakings(Derived(each.folders, each.settlement.losers)) for each in (grown, at_once)]
             assert cases[0].equals(cases[1])
             assert cases[0].height
 
