@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -136,6 +137,21 @@ def test_result_does_not_hang_on_how_lines_are_parted_or_written(bench, odd_rows
         bench.etl(LENIENT, f"data.path={folder}")
         results.append([bench.read(name) for name in ("panel", "series", "shipped_by_country")])
     assert all(one.equals(other) for one, other in zip(*results, strict=True))
+
+
+def test_result_does_not_hang_on_the_size_of_the_batches_that_a_file_is_read_in(bench, monkeypatch):
+    bench.write(bench.tangle(np.random.default_rng(0), 400), 2)
+    results = []
+    for rows in (500_000, 30):
+        monkeypatch.setattr("pipelines.order_book.digest.ROWS_PER_BATCH", rows)
+        cache = bench.folder / f"cache-{rows}"
+        bench.etl(LENIENT, f"data.cache={cache}")
+        names = ("panel", "series", "shipped_by_country", "priority_inversions")
+        results.append([[bench.read(name) for name in names], bench.summary, bench.quarantine])
+    assert len(list(cache.rglob("keys-*.hash.npy"))) >= 14
+    (tables, *counts), (others, *other_counts) = results
+    assert all(one.equals(other) for one, other in zip(tables, others, strict=True))
+    assert counts == other_counts
 
 
 def test_panel_is_canonical_and_read_by_the_steps_after_it(bench, tracker):
