@@ -1,9 +1,11 @@
-"""Point forecasts of five simple methods, which the network reads and its median may lean on.
+"""Forecasts of five simple methods and spreads of four, which the network reads and its law may lean on.
 
-Shapes: B items, V variates, L context steps, H horizon steps, A anchors.
+Shapes: B items, V variates, L context steps, H horizon steps, A anchors, W spreads.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -11,6 +13,9 @@ from torch import Tensor
 from models.scaling import VIEW_LIMIT, Scaling
 
 ANCHORS = 5
+SPREADS = 4
+# Mean absolute move of a Gaussian walk over its standard deviation is sqrt(2 / pi).
+MOVES_PER_DEVIATION = math.sqrt(2 / math.pi)
 # Earlier seasons that the seasonal anchor averages.
 SEASONS = 3
 # Largest log growth over the horizon that the exponential anchor extrapolates.
@@ -46,6 +51,62 @@ def build_anchors(filled: Tensor, observed: Tensor, season: Tensor, scaling: Sca
     return torch.stack(anchors, -1).asinh().clamp(-VIEW_LIMIT, VIEW_LIMIT).float()
 
 
+def build_spreads(filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, horizon: int) -> Tensor:
+    """Log spreads [B, V, H, W] of four simple methods, relative to a walk's: 0 where one says the same.
+
+    A Gaussian walk whose mean absolute move is the scale has, h steps ahead, a standard deviation of
+    sqrt(pi / 2 * h) scales. The four: root mean square of the h-step moves off the least-squares line; of
+    what that line leaves; of the one-step moves; of the seasonal differences, as of a walk beneath a season.
+
+    Parameters
+    ----------
+    filled, observed, season, scaling, horizon
+        As in `build_anchors`.
+    """
+    residual = detrended((filled - scaling.loc[..., None]) / scaling.scale[..., None], observed)
+    ahead = torch.arange(1, horizon + 1, device=filled.device, dtype=residual.dtype)
+    walk = ahead.sqrt() / MOVES_PER_DEVIATION
+    off_line = (residual.square().sum(-1) / observed.sum(-1).clamp(min=1)).sqrt()[..., None]
+    spreads = [
+        lag_moves(residual, observed, horizon),
+        off_line.expand(*off_line.shape[:-1], horizon),
+        lag_moves(residual, observed, 1) * ahead.sqrt(),
+        _beneath_season(residual, observed, season) * ahead.sqrt(),
+    ]
+    floor = 0.02 / MOVES_PER_DEVIATION
+    logs = [torch.where(spread > 0, (spread.clamp(min=floor) / walk).log(), 0.0) for spread in spreads]
+    return torch.stack(logs, -1).clamp(-5.0, 5.0).float()
+
+
+def lag_moves(values: Tensor, observed: Tensor, lags: int) -> Tensor:
+    """Root mean square [B, V, H] of values[t + h] - values[t] for h = 1..lags, over observed pairs.
+
+    By sums of products at each lag (Wiener-Khinchin), so that any gaps cost nothing. 0 where fewer than two
+    pairs were observed.
+    """
+    seen = observed.to(values.dtype)
+    size = 2 ** math.ceil(math.log2(values.shape[-1] + lags))
+    spectra = torch.fft.rfft(torch.stack([values * seen, values.square() * seen, seen]), n=size)
+    first, second, count = spectra
+    products = torch.stack([first.abs().square(), 2 * (second * count.conj()).real, count.abs().square()])
+    cross, squares, pairs = torch.fft.irfft(products, n=size)[..., 1 : lags + 1]
+    total = (squares - 2 * cross).clamp(min=0.0)
+    return torch.where(pairs > 1.5, (total / pairs.clamp(min=1.0)).sqrt(), 0.0)
+
+
+def _beneath_season(residual: Tensor, observed: Tensor, season: Tensor) -> Tensor:
+    """Standard deviation [B, V, 1] of a walk's steps beneath a fixed season; 0 without a season."""
+    span = season.clamp(min=1)
+    index = torch.arange(residual.shape[-1], device=residual.device) - span[:, None]
+    before, was_seen = _at(residual, observed, index)
+    both = was_seen & observed & (season > 1)[:, None, None]
+    change = torch.where(both, residual - before, 0.0)
+    count = both.sum(-1, keepdim=True)
+    centred = torch.where(both, change - change.sum(-1, keepdim=True) / count.clamp(min=1), 0.0)
+    variance = centred.square().sum(-1, keepdim=True) / count.clamp(min=1)
+    return torch.where(count > 2, (variance / span[:, None, None]).sqrt(), 0.0)
+
+
 def trend_line(relative: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and least-squares slope per step [B, V] of the observed part of [B, V, L]."""
     count = observed.sum(-1).clamp(min=1)
@@ -67,12 +128,6 @@ def detrended(relative: Tensor, observed: Tensor) -> Tensor:
         + _centre(observed, relative.dtype)[..., None]
     )
     return (relative - mean[..., None] - slope[..., None] * clock) * observed
-
-
-def _centred_clock(relative: Tensor, observed: Tensor) -> Tensor:
-    """Steps [B, V, L] from the mean observed step."""
-    clock = torch.arange(1 - relative.shape[-1], 1, device=relative.device)
-    return clock + _centre(observed, relative.dtype)[..., None]
 
 
 def _centre(observed: Tensor, dtype: torch.dtype) -> Tensor:

@@ -18,7 +18,7 @@ from models.settings import NetworkSettings
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
-ARCHITECTURE = "overspill-patch-transformer-1"
+ARCHITECTURE = "overspill-patch-transformer-2"
 PRETRAINED = Path(__file__).parent / "pretrained"
 
 

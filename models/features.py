@@ -11,13 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.anchors import ANCHORS, build_anchors, detrended
+from models.anchors import ANCHORS, SPREADS, build_anchors, build_spreads, detrended
 from models.scaling import Scaling, carry_forward, fit_scaling
 
 # Seasons back from which a horizon step is told the value at its own phase.
 ECHOES = 3
 CONTEXT_CHANNELS = 6
-HORIZON_CHANNELS = 2 * ECHOES + ANCHORS
+HORIZON_CHANNELS = 2 * ECHOES + ANCHORS + SPREADS
 SHARED_CHANNELS = 5
 STATISTICS = 23
 
@@ -62,6 +62,8 @@ class Features(NamedTuple):
         Channels per horizon step.
     anchors : Tensor [B, V, H, A]
         Scaled forecasts of simple methods; they are among the channels too.
+    spreads : Tensor [B, V, H, W]
+        Log spreads of simple methods relative to a walk's; among the channels too.
     statistics : Tensor [B, V, S]
         Numbers per series.
     """
@@ -70,6 +72,7 @@ class Features(NamedTuple):
     context: Tensor
     horizon: Tensor
     anchors: Tensor
+    spreads: Tensor
     statistics: Tensor
 
 
@@ -92,11 +95,12 @@ def build_features(inputs: Inputs) -> Features:
         [torch.stack([channel.float() for channel in channels], -1), shared[:, :, :length].float()], -1
     )
     anchors = build_anchors(filled, observed, season, scaling, horizon)
+    spreads = build_spreads(filled, observed, season, scaling, horizon)
     echoes = _echoes(filled, observed, season, scaling, horizon)
-    ahead = torch.cat([echoes, anchors, shared[:, :, length:].float()], -1)
+    ahead = torch.cat([echoes, anchors, spreads, shared[:, :, length:].float()], -1)
     statistics = _statistics(filled, observed, season, scaling, change)
     statistics = torch.cat([statistics, log_statistics, inputs.statics.to(statistics.dtype)], -1).float()
-    return Features(scaling, context, ahead, anchors, statistics.nan_to_num(0.0).clamp(-20.0, 20.0))
+    return Features(scaling, context, ahead, anchors, spreads, statistics.nan_to_num(0.0).clamp(-20.0, 20.0))
 
 
 def filled_age(observed: Tensor) -> Tensor:

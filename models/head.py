@@ -16,15 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.anchors import ANCHORS
+from models.anchors import ANCHORS, MOVES_PER_DEVIATION, SPREADS
 from models.scaling import VIEW_LIMIT
 from models.settings import NetworkSettings
 
 # Smallest share of a step's own noise in the copula, so that the correlation is never singular.
 NOISE_FLOOR = 1e-3
-# Biases before softplus of an untrained head: a normal tail's mean excess, a walk's lack of own noise.
-TAIL_START = -1.7
+# Bias before softplus of an untrained head: a walk's lack of own noise.
 NOISE_START = -3.5
+# Mean excess of a normal beyond its 1 % point, over the distance from there to its 2.5 % point.
+TAIL_PER_GAP = 0.93
+# Largest mean excess: the view is logarithmic in large values, so that a tail of mean excess 1 / a is one of
+# Pareto with index a there. An index of 2 is the least with which sums of paths have a settled spread.
+TAIL_LIMIT = 0.5
+# Largest log factor by which the network stretches a walk's spread or one of its gaps.
+STRETCH = 8.0
 # Probabilities are kept this far from 0 and 1: within float32's resolution of 1 - u.
 EDGE = 1e-5
 STEP_CHANNELS = 64
@@ -38,7 +44,7 @@ class Law(NamedTuple):
     quantiles : Tensor [B, V, H, Q]
         Ascending along the last axis.
     tails : Tensor [B, V, H, 2]
-        Mean excess below the lowest and above the highest quantile, > 0.
+        Mean excess below the lowest and above the highest quantile, in (0, TAIL_LIMIT].
     shared : Tensor [B, V, H, S]
         Columns of the copula's factor that all variates load on.
     own : Tensor [B, V, H, O]
@@ -65,6 +71,7 @@ class Head(nn.Module):
     """From horizon tokens to the law of their steps."""
 
     levels: Tensor
+    gaps: Tensor
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -72,6 +79,9 @@ class Head(nn.Module):
         count = len(settings.quantile_levels)
         self.sizes = (
             1,
+            ANCHORS,
+            1,
+            SPREADS,
             count // 2,
             count // 2,
             2,
@@ -79,7 +89,6 @@ class Head(nn.Module):
             settings.own_rank,
             settings.own_rank,
             1,
-            ANCHORS,
         )
         self.spread = nn.Linear(settings.width, settings.patch_length * STEP_CHANNELS)
         self.out = nn.Linear(STEP_CHANNELS, sum(self.sizes))
@@ -87,32 +96,47 @@ class Head(nn.Module):
         self.walk = nn.Parameter(walk_factor(settings.max_horizon, settings.own_rank))
         levels = torch.tensor(settings.quantile_levels)
         self.register_buffer("levels", levels, persistent=False)
-        self.start_at_a_walk(levels)
-
-    @torch.no_grad()
-    def start_at_a_walk(self, levels: Tensor) -> None:
-        """Set the biases so that the untrained law is near a standard normal with a walk's dependence."""
-        gaps = torch.special.ndtri(levels).diff()
-        half = len(gaps) // 2
+        self.register_buffer("gaps", torch.special.ndtri(levels).diff(), persistent=False)
+        nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
-        self.out.bias[1 : len(levels)] = torch.log(torch.expm1(torch.cat([gaps[:half].flip(0), gaps[half:]])))
-        self.out.bias[len(levels) : len(levels) + 2] = TAIL_START
-        self.out.bias[-1 - ANCHORS] = NOISE_START
+        with torch.no_grad():
+            self.out.bias[-1] = NOISE_START
 
-    def forward(self, tokens: Tensor, anchors: Tensor) -> Law:
-        """Law [B, V, H, ...] of tokens [B, V, T, D], the median leaning on anchors [B, V, H, A]."""
+    def forward(self, tokens: Tensor, anchors: Tensor, spreads: Tensor) -> Law:
+        """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on anchors [B, V, H, A], spreads [B, V, H, W].
+
+        An untrained head says a Gaussian random walk: the median at the last value, a standard deviation of
+        sqrt(pi / 2 * h) scales at step h, the correlation of a walk. The network moves the median, stretches
+        the spread and each gap between two quantiles by a factor, and bends the correlation.
+        """
         horizon = anchors.shape[2]
         steps = self.spread(tokens).unflatten(-1, (self.patch_length, -1)).flatten(2, 3)[:, :, :horizon]
         with torch.autocast(tokens.device.type, enabled=False):
             raw = self.out(functional.silu(steps.float() + self.step[:horizon]))
-        middle, down, up, tails, shared, bend, own, noise, lean = raw.split(self.sizes, dim=-1)
-        middle = middle + (lean * anchors).sum(-1, keepdim=True)
-        below = middle - functional.softplus(down).cumsum(-1)
-        above = middle + functional.softplus(up).cumsum(-1)
-        quantiles = torch.cat([below.flip(-1), middle, above], dim=-1)
-        alone = self.walk[:horizon] * (1 + bend) + own
-        together, alone, share = normalise(shared, alone, functional.softplus(noise[..., 0]) + 1e-6)
-        return Law(quantiles, functional.softplus(tails) + 1e-3, together, alone, share)
+            middle, lean, stretch, widen, down, up, tails, shared, bend, own, noise = raw.split(
+                self.sizes, -1
+            )
+            centre = middle + (lean * anchors).sum(-1, keepdim=True)
+            stretch = stretch + (widen * spreads).sum(-1, keepdim=True)
+            quantiles = self.around(centre, stretch, down, up)
+            edges = torch.stack(
+                [quantiles[..., 1] - quantiles[..., 0], quantiles[..., -1] - quantiles[..., -2]], -1
+            )
+            tails = TAIL_PER_GAP * edges.detach().clamp(min=1e-5) * tails.clamp(-STRETCH, STRETCH).exp()
+            tails = tails.clamp(max=TAIL_LIMIT)
+            alone = self.walk[:horizon] * (1 + bend) + own
+            together, alone, share = normalise(shared, alone, functional.softplus(noise[..., 0]) + 1e-6)
+        return Law(quantiles, tails, together, alone, share)
+
+    def around(self, centre: Tensor, stretch: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        """Ascending quantiles [B, V, H, Q]: a walk's around a centre, stretched as a whole and gap by gap."""
+        half, horizon = down.shape[-1], down.shape[2]
+        clock = torch.arange(1, horizon + 1, device=down.device, dtype=down.dtype)
+        width = (clock.sqrt() / MOVES_PER_DEVIATION)[:, None] * stretch.clamp(-STRETCH, STRETCH).exp()
+        below = self.gaps[:half].flip(0) * down.clamp(-STRETCH, STRETCH).exp()
+        above = self.gaps[half:] * up.clamp(-STRETCH, STRETCH).exp()
+        offsets = torch.cat([-below.cumsum(-1).flip(-1), torch.zeros_like(centre), above.cumsum(-1)], dim=-1)
+        return torch.asinh(centre.clamp(-VIEW_LIMIT, VIEW_LIMIT).sinh() + width * offsets)
 
 
 def walk_factor(horizon: int, rank: int) -> Tensor:

@@ -160,7 +160,8 @@ class Network(nn.Module):
         positions = self.rotary(tokens.shape[2], ahead, tokens)
         for block in self.blocks:
             tokens = block(tokens, positions)
-        law: Law = self.head(root_mean_square_norm(tokens[:, :, -ahead:]), features.anchors)
+        final = root_mean_square_norm(tokens[:, :, -ahead:])
+        law: Law = self.head(final, features.anchors, features.spreads)
         return law
 
     def rotary(self, tokens: int, ahead: int, like: Tensor) -> tuple[Tensor, Tensor]:

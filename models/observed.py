@@ -38,11 +38,14 @@ class Observed(NamedTuple):
         Steps per season, 0 or 1 where there is none.
     horizon : int
         H, steps ahead that are wanted.
+    statics : array [V, S], optional
+        Static covariates of the variates, the same for every item; further ones of the network are 0.
     """
 
     values: Floats
     season_length: int
     horizon: int
+    statics: Floats | None = None
 
 
 def check_observed(observed: Observed, *, longest: int) -> None:
@@ -63,6 +66,8 @@ def check_observed(observed: Observed, *, longest: int) -> None:
         raise SeriesError(
             f"values must be finite or NaN, found an infinite one at [item, variate, step] {where}"
         )
+    if observed.statics is not None and len(observed.statics) != values.shape[1]:
+        raise SeriesError(f"statics must be of shape ({values.shape[1]}, S), found {observed.statics.shape}")
     if not 1 <= observed.horizon <= longest:
         raise SeriesError(f"the horizon must be 1 to {longest} steps, found {observed.horizon}")
 
@@ -205,12 +210,15 @@ def cut(
     values = np.where(inside[:, None], np.moveaxis(picked, -1, 1), np.nan)
     seen = ~np.isnan(values)
     count, variates, steps = values.shape
+    statics = torch.zeros(count, variates, network.statics)
+    if observed.statics is not None:
+        statics[..., : observed.statics.shape[1]] = torch.from_numpy(observed.statics)
     return Batch(
         values=torch.from_numpy(np.where(seen, values, 0.0)),
         observed=torch.from_numpy(seen),
         season=torch.full((count,), observed.season_length),
         covariates=torch.zeros(count, network.covariates, steps),
-        statics=torch.zeros(count, variates, network.statics),
+        statics=statics,
         horizon=horizon,
     )
 

@@ -65,7 +65,10 @@ def recipe_card(module: Trainer, steps: int) -> dict[str, Any]:
         "training": asdict(settings.training),
         "worlds": {**asdict(settings.worlds), "generators": list(settings.worlds.generators or GENERATORS)},
         "data": "synthetic worlds only, generators in equal shares",
-        "statics": ["role in a coupled world: 1 orders, -1 capacity, 0 other or unknown"],
+        "statics": [
+            "role in a coupled world: 1 orders or book-to-bill, -1 capacity, 0 other or unknown",
+            "1 where the variate is book-to-bill, orders over capacity",
+        ],
         "seed": settings.training.seed,
         "device": describe(module.device),
         "torch": torch.__version__,

@@ -49,7 +49,7 @@ def sample_paths(
     while True:
         try:
             sizes = [min(chunk, paths - start) for start in range(0, paths, chunk)]
-            return torch.cat([_draw(law, levels, size, generator) for size in sizes], dim=-1)
+            return torch.cat([draw(law, levels, paths=size, generator=generator) for size in sizes], dim=-1)
         except torch.OutOfMemoryError:
             if chunk == 1:
                 raise
@@ -68,5 +68,6 @@ def correlated_scores(law: Law, paths: int, generator: torch.Generator) -> Tenso
     return torch.addcmul(law.shared @ common + law.own @ alone, law.noise.sqrt()[..., None], noise)
 
 
-def _draw(law: Law, levels: Tensor, paths: int, generator: torch.Generator) -> Tensor:
+def draw(law: Law, levels: Tensor, *, paths: int, generator: torch.Generator) -> Tensor:
+    """Scaled joint paths [B, V, H, P] in one piece, with gradients to the law."""
     return quantile(law, levels, torch.special.ndtr(correlated_scores(law, paths, generator)))

@@ -114,8 +114,11 @@ class TrainingSettings:
         Rate and decay of Muon and AdamW alike, and the bound on the gradient's norm.
     ema_decay : float
         Decay per step of the averaged weights, which are the ones that are kept.
-    copula_weight, tail_weight : float
-        Weights of the copula's and the tails' negative log-likelihood beside the quantile loss.
+    copula_weight, tail_weight, path_weight : float
+        Weights of the copula's and the tails' negative log-likelihood, and of the CRPS of the running
+        extremes of sampled paths, beside the quantile loss.
+    paths_per_item : int
+        Paths from which that CRPS is estimated.
     seed : int
         Base seed; initial weights and every batch derive from it.
     bfloat16 : bool
@@ -126,7 +129,7 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    steps: int = 20000
+    steps: int = 11000
     warmup_steps: int = 150
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
@@ -134,6 +137,8 @@ class TrainingSettings:
     ema_decay: float = 0.998
     copula_weight: float = 0.5
     tail_weight: float = 0.2
+    path_weight: float = 1.5
+    paths_per_item: int = 16
     seed: int = 20261123
     bfloat16: bool = True
     compile_network: bool = False

@@ -26,6 +26,9 @@ from models.optimizer import MuonAdamW
 from models.settings import PretrainSettings, TrainingSettings
 from models.worlds.mixture import Batch, WorldStream
 
+# Parts the seeds of the sampled paths from those of the worlds.
+PATH_SEEDS = 7_000_003
+
 
 class BatchNumbers(IterableDataset[int]):
     """Numbers of the batches of one process: first + rank, first + rank + world_size, ..."""
@@ -83,10 +86,15 @@ class Trainer(lightning.LightningModule):
         """Loss of the batch of the given number."""
         training = self.settings.training
         batch = self.stream.batch(number, self.device)
-        parts = batch_losses(self.network, batch, levels=self.network.head.levels)
-        loss: Tensor = (
-            parts.quantile + training.tail_weight * parts.tail + training.copula_weight * parts.copula
+        generator = torch.Generator(self.device).manual_seed(training.seed * PATH_SEEDS + number)
+        parts = batch_losses(
+            self.network,
+            batch,
+            levels=self.network.head.levels,
+            paths=training.paths_per_item,
+            generator=generator,
         )
+        loss = total_loss(parts, training)
         scalars = {f"train/{name}_loss": part.detach() for name, part in parts._asdict().items()}
         self.log_dict({**scalars, "train/loss": loss.detach(), **self._throughput(batch)}, prog_bar=True)
         return loss
@@ -132,7 +140,19 @@ def rate(step: int, *, warmup: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def batch_losses(network: Network, batch: Batch, *, levels: Tensor) -> Losses:
+def total_loss(parts: Losses, training: TrainingSettings) -> Tensor:
+    """The parts weighed as the recipe says, a scalar."""
+    return (
+        parts.quantile
+        + training.tail_weight * parts.tail
+        + training.copula_weight * parts.copula
+        + training.path_weight * parts.path
+    )
+
+
+def batch_losses(
+    network: Network, batch: Batch, *, levels: Tensor, paths: int, generator: torch.Generator
+) -> Losses:
     """Losses of a network on one batch; values may be float64, the losses are float32."""
     context = batch.values.shape[-1] - batch.horizon
     inputs = Inputs(
@@ -145,7 +165,8 @@ def batch_losses(network: Network, batch: Batch, *, levels: Tensor) -> Losses:
     scaling, law = network(inputs)
     with torch.autocast(levels.device.type, enabled=False):
         target = scaling.view(batch.values[..., context:]).float()
-        return losses(law, levels, target, batch.observed[..., context:])
+        observed = batch.observed[..., context:]
+        return losses(law, levels, target, observed, paths=paths, generator=generator)
 
 
 def lightning_trainer(

@@ -13,14 +13,18 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from models.errors import ModelError
+from models.losses import Losses
 from models.network import Network
 from models.observed import on_device
-from models.training import Trainer, batch_losses
+from models.settings import TrainingSettings
+from models.training import Trainer, batch_losses, total_loss
 from models.worlds.mixture import Batch
 
 Scalars: TypeAlias = Mapping[str, float]
 Progress: TypeAlias = Callable[[int, Scalars], None]
 Weights: TypeAlias = dict[str, Tensor]
+# Sampled paths per item in the path loss of a validation.
+PATHS = 64
 ALL_STEPS, NO_BETTER, NOT_A_NUMBER = "all steps", "no better", "not a number"
 
 
@@ -92,9 +96,7 @@ class KeepBest(Callback):
             raise TypeError(f"KeepBest belongs to a Trainer, found {type(module).__name__}")
         self._checked = self.steps
         try:
-            scalars = validate(
-                module.average, self._validation, copula_weight=module.settings.training.copula_weight
-            )
+            scalars = validate(module.average, self._validation, module.settings.training)
         except NotANumberError:
             if not self.weights:
                 sentence = "the network to start from gives a validation loss that is not a number"
@@ -119,8 +121,10 @@ class KeepBest(Callback):
 
 
 @torch.no_grad()
-def validate(network: Network, batches: Sequence[Batch], *, copula_weight: float) -> Scalars:
-    """Quantile and copula loss per observed target over all batches, and their weighted sum.
+def validate(network: Network, batches: Sequence[Batch], training: TrainingSettings) -> Scalars:
+    """Parts of the loss per observed target over all batches, and their sum weighed as in training.
+
+    The paths of the path loss are the same at every call.
 
     Raises
     ------
@@ -128,18 +132,19 @@ def validate(network: Network, batches: Sequence[Batch], *, copula_weight: float
         One of them is not finite.
     """
     levels, device = network.head.levels, network.head.levels.device
-    quantile, copula, count = 0.0, 0.0, 0
+    generator = torch.Generator(device).manual_seed(0)
+    total, count = Losses(*torch.zeros(len(Losses._fields), device=device)), 0
     for batch in batches:
         with numbers_alone():
-            parts = batch_losses(network, on_device(batch, device), levels=levels)
+            parts = batch_losses(
+                network, on_device(batch, device), levels=levels, paths=PATHS, generator=generator
+            )
         targets = int(batch.observed[..., -batch.horizon :].sum())
-        quantile += float(parts.quantile) * targets
-        copula += float(parts.copula) * targets
+        total = Losses(*(kept + part * targets for kept, part in zip(total, parts, strict=True)))
         count += targets
-    if not math.isfinite(quantile + copula):
+    mean = Losses(*(part / count for part in total))
+    scalars = {f"validation/{name}_loss": float(part) for name, part in mean._asdict().items()}
+    scalars["validation/loss"] = float(total_loss(mean, training))
+    if not all(math.isfinite(value) for value in scalars.values()):
         raise NotANumberError
-    return {
-        "validation/quantile_loss": quantile / count,
-        "validation/copula_loss": copula / count,
-        "validation/loss": (quantile + copula_weight * copula) / count,
-    }
+    return scalars

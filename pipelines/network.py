@@ -13,6 +13,9 @@ from forecasting.model_scale import FLOWS
 from models.errors import ModelError, SeriesError
 from models.forecaster import NetworkForecaster
 
+# Static covariates of book-to-bill and capacity as the model card describes them.
+ROLES = np.array([[1.0, 1.0], [-1.0, 0.0]])
+
 
 @dataclass
 class NetworkPathForecaster:
@@ -54,6 +57,7 @@ class NetworkPathForecaster:
         if self._history is None:
             raise RuntimeError("sample() before fit(): there is nothing to sample from")
         history = self._history
+        flows = history.variates == FLOWS
         try:
             drawn = self.network.sample(
                 network_view(history),
@@ -61,12 +65,13 @@ class NetworkPathForecaster:
                 paths=paths,
                 seed=seed,
                 season_length=history.frequency.season_length,
+                statics=np.broadcast_to(ROLES, (len(history.item_ids), *ROLES.shape)) if flows else None,
             )
         except SeriesError as error:
             raise InputError(str(error)) from error
         except ModelError as error:
             raise StepError(str(error)) from error
-        return _orders_and_capacity(drawn) if history.variates == FLOWS else drawn
+        return _orders_and_capacity(drawn) if flows else drawn
 
 
 def network_view(history: History) -> Floats:

@@ -16,7 +16,7 @@ from forecasting.model_scale import FLOWS
 from forecasting.panel import CHINA, CONTEXT, as_of
 from forecasting.periods import Frequency, periods_between
 from models.observed import Observed
-from pipelines.network import network_view
+from pipelines.network import ROLES, network_view
 
 
 def observed_series(panel: pl.DataFrame, day: dt.date, *, frequency: Frequency, horizon: int) -> Observed:
@@ -69,4 +69,9 @@ def observed_series(panel: pl.DataFrame, day: dt.date, *, frequency: Frequency, 
         origins=(stamps[-1],) * len(items),
         frequency=frequency,
     )
-    return Observed(values=network_view(history), season_length=frequency.season_length, horizon=horizon)
+    return Observed(
+        values=network_view(history),
+        season_length=frequency.season_length,
+        horizon=horizon,
+        statics=ROLES,
+    )

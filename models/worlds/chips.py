@@ -1,7 +1,8 @@
 """Worlds of orders, capacity and backlog: chip generations, a growing portfolio, a bunching order book.
 
 Orders come from a demand law, capacity answers demand late and in limited steps, the backlog follows
-B[t] = max(0, B[t-1] + O[t] - C[t]), and a long backlog makes customers cancel.
+B[t] = max(0, B[t-1] + O[t] - C[t]), and a long backlog makes customers cancel. Half of the items with several
+variates give book-to-bill, orders over capacity, in the place of orders.
 
 Shapes: B items, V variates (orders, capacity, backlog), T steps, G generations.
 """
@@ -120,8 +121,11 @@ def _world(dice: Dice, demand: Tensor, variates: int, *, roughness: tuple[float,
         dice.integer(items, low=0, high=2) if variates == 1 else torch.zeros(items, device=dice.device).long()
     )
     chosen = (first[:, None] + torch.arange(variates, device=dice.device)) % world.shape[1]
+    ratio = dice.chance(items, share=0.5) & (variates > 1)
+    book_to_bill = measured[:, 0] / measured[:, 1].clamp(min=1e-6)
+    measured[:, 0] = torch.where(ratio[:, None], book_to_bill.clamp(max=1e3), measured[:, 0])
     values = measured.gather(1, chosen[:, :, None].expand(-1, -1, steps))
-    return Series(values, torch.ones(items, dtype=torch.long, device=dice.device))
+    return Series(values, torch.ones(items, dtype=torch.long, device=dice.device), ratio)
 
 
 def _roughness(dice: Dice, items: int, steps: int, *, low: float, high: float) -> Tensor:

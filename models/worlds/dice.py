@@ -21,10 +21,13 @@ class Series(NamedTuple):
         The series, in any unit.
     season : Tensor [B]
         Steps per season as an integer; 1 where there is none.
+    ratio : Tensor [B], optional
+        True where the first variate of a coupled world is orders over capacity instead of orders.
     """
 
     values: Tensor
     season: Tensor
+    ratio: Tensor | None = None
 
 
 class Dice:

@@ -1,4 +1,4 @@
-"""Linear worlds: SARIMA with stable roots, random walks, growth on the log scale, walks with seasons.
+"""Linear worlds: SARIMA with stable roots, walks of three kinds, noise around trends.
 
 Shapes: B items, V variates, T steps, F frequencies of the filter.
 """
@@ -132,3 +132,20 @@ def seasonal_walks(dice: Dice, items: int, variates: int, steps: int) -> Series:
     relative = dice.log_uniform(items, 1, 1, low=0.005, high=0.1)
     positive = (relative * values).clamp(-20.0, 20.0).exp()
     return Series(torch.where(dice.chance(items, 1, 1, share=0.3), positive, values), season)
+
+
+def trends(dice: Dice, items: int, variates: int, steps: int) -> Series:
+    """Stationary noise around a line, or around exponential growth: what wanders off comes back."""
+    noise = innovations(dice, items, variates, steps + RUN_IN)
+    memory = dice.uniform(items, 1, low=-0.3, high=0.97) * dice.chance(items, 1, share=0.8)
+    moving = noise + dice.uniform(items, 1, 1, low=-0.5, high=0.9) * noise.roll(1, -1)
+    shocks = torch.where(dice.chance(items, 1, 1, share=0.25), moving, noise)
+    around = (1 - memory.square()).sqrt()[..., None] * autoregress(shocks, memory)[..., RUN_IN:]
+    pace = dice.log_uniform(items, variates, 1, low=0.005, high=0.6) * dice.normal(items, variates, 1)
+    line = pace * dice.chance(items, 1, 1, share=0.85) * torch.arange(steps, device=dice.device)
+    season = torch.where(dice.chance(items, share=0.2), dice.season(items, steps), 1)
+    swing = dice.log_uniform(items, variates, 1, low=0.3, high=6.0) * (season > 1)[:, None, None]
+    values = line + around + swing * seasonal_pattern(dice, season, variates, steps)
+    relative = dice.log_uniform(items, 1, 1, low=0.01, high=0.3)
+    grown = (relative * values).clamp(-20.0, 20.0).exp()
+    return Series(torch.where(dice.chance(items, 1, 1, share=0.45), grown, values), season)

@@ -16,13 +16,14 @@ from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
 from models.worlds.dice import Dice, Series, innovations
 from models.worlds.general import counts, kernels, level_shifts, mean_reverting, trend_season_noise
-from models.worlds.linear import geometric, sarima, seasonal_walks, walks
+from models.worlds.linear import geometric, sarima, seasonal_walks, trends, walks
 
 GENERATORS: dict[str, Callable[[Dice, int, int, int], Series]] = {
     "sarima": sarima,
     "walks": walks,
     "geometric": geometric,
     "seasonal_walks": seasonal_walks,
+    "trends": trends,
     "mean_reverting": mean_reverting,
     "kernels": kernels,
     "trend_season_noise": trend_season_noise,
@@ -83,7 +84,10 @@ def draw_series(
     order = dice.shuffle(items)
     values = torch.cat([part.values for part in parts])[order]
     season = torch.cat([part.season for part in parts])[order]
-    return Series(values, season), origin[order]
+    ratio = torch.cat(
+        [torch.zeros_like(part.season).bool() if part.ratio is None else part.ratio for part in parts]
+    )
+    return Series(values, season, ratio[order]), origin[order]
 
 
 class WorldStream:
@@ -146,7 +150,7 @@ def draw_batch(
         observed=observed,
         season=season,
         covariates=covariates,
-        statics=_roles(dice, chips & (variates > 1), variates, network.statics),
+        statics=_roles(dice, chips & (variates > 1), series.ratio, (variates, network.statics)),
         horizon=horizon,
     )
 
@@ -203,10 +207,16 @@ def _observe(dice: Dice, chips: Tensor, *, shape: tuple[int, int, int], gap_shar
     return observed & (~missing | kept)
 
 
-def _roles(dice: Dice, coupled: Tensor, variates: int, slots: int) -> Tensor:
-    """Static covariates [B, V, S]: slot 0 tells orders (1) from capacity (-1) in most coupled worlds."""
+def _roles(dice: Dice, coupled: Tensor, ratio: Tensor | None, shape: tuple[int, int]) -> Tensor:
+    """Static covariates [B, V, S] of most coupled worlds.
+
+    Slot 0 tells orders or book-to-bill (1) from capacity (-1), slot 1 book-to-bill (1) from orders.
+    """
+    variates, slots = shape
     role = torch.tensor([1.0, -1.0, *(0.0,) * variates], device=dice.device)[:variates]
     told = coupled & dice.chance(len(coupled), share=0.7)
     statics = torch.zeros(len(coupled), variates, slots, device=dice.device)
     statics[..., 0] = told[:, None] * role
+    if ratio is not None and slots > 1:
+        statics[:, 0, 1] = (told & ratio).float()
     return statics

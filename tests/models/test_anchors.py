@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.anchors import build_anchors, detrended, seasonal_move, trend_line
+from models.anchors import build_anchors, build_spreads, detrended, lag_moves, seasonal_move, trend_line
 from models.scaling import carry_forward, fit_scaling
 
 DRIFT, LOG_DRIFT, MEAN, LINE, SEASONAL = range(5)
@@ -76,3 +76,45 @@ def test_the_seasonal_move_equals_a_plain_loop(values, observed, season):
             if start >= 0 and observed[start] and observed[start + h]:
                 moves.append(values[start + h] - values[start])
         assert float(found[0, 0, h - 1]) == pytest.approx(np.mean(moves) if moves else 0.0, abs=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(np.float64, 12, elements=st.floats(-50, 50)), arrays(np.bool_, 12))
+def test_lag_moves_equal_a_plain_loop_over_observed_pairs(values, observed):
+    found = lag_moves(torch.from_numpy(values)[None, None], torch.from_numpy(observed)[None, None], 5)[0, 0]
+    for lag in range(1, 6):
+        pairs = [
+            (values[t + lag] - values[t]) ** 2 for t in range(12 - lag) if observed[t] and observed[t + lag]
+        ]
+        expected = np.sqrt(np.mean(pairs)) if len(pairs) > 1 else 0.0
+        assert float(found[lag - 1]) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def spreads_of(values, *, horizon, season=0):
+    context = torch.as_tensor(values, dtype=torch.float64)[:, None]
+    observed = context.isfinite()
+    scaling = fit_scaling(context, observed)
+    told = torch.full((len(context),), season)
+    return build_spreads(carry_forward(context, observed), observed, told, scaling, horizon)[:, 0]
+
+
+def test_spreads_of_a_long_gaussian_walk_are_near_those_of_a_walk():
+    walks = np.random.default_rng(0).standard_normal((400, 512)).cumsum(-1)
+    found = spreads_of(walks, horizon=8).mean(0)
+    assert found[:, 0].abs().max() < 0.1
+    assert found[:, 2].abs().max() < 0.05
+
+
+def test_spreads_tell_noise_around_a_line_from_a_walk():
+    noise = 0.3 * np.arange(256) + np.random.default_rng(0).standard_normal((50, 256))
+    found = spreads_of(noise, horizon=16).mean(0)
+    assert found[15, 0] == pytest.approx(-np.log(4), abs=0.1), "moves off the line do not grow with the lag"
+    assert (found[:, 2] - found[0, 2]).abs().max() < 1e-4
+
+
+def test_the_walk_beneath_a_season_is_told_by_its_seasonal_differences():
+    rng = np.random.default_rng(0)
+    season = np.tile(10 * rng.standard_normal(12), 40)
+    found = spreads_of(season + rng.standard_normal((50, 480)).cumsum(-1), horizon=4, season=12).mean(0)
+    scale = np.abs(np.diff(season + rng.standard_normal((50, 480)).cumsum(-1))).mean()
+    assert found[0, 3] == pytest.approx(np.log(1 / (scale * np.sqrt(np.pi / 2))), abs=0.15)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
-from models.head import EDGE, copula_nll, cumulative, normal_scores, normalise, quantile, walk_factor
+from models.head import EDGE, Head, copula_nll, cumulative, normal_scores, normalise, quantile, walk_factor
 from models.settings import NetworkSettings
 
 LEVELS = torch.tensor(NetworkSettings().quantile_levels)
@@ -107,4 +107,22 @@ def test_normal_scores_agree_with_scipy():
     probability = torch.tensor([1e-4, 0.1, 0.5, 0.99])
     torch.testing.assert_close(
         normal_scores(probability), torch.from_numpy(norm.ppf(probability)).float(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_an_untrained_head_says_a_gaussian_walk():
+    settings = NetworkSettings()
+    law = Head(settings)(
+        torch.randn(1, 1, 4, settings.width), torch.randn(1, 1, 16, 5), torch.randn(1, 1, 16, 4)
+    )
+    expected = norm.ppf(LEVELS.numpy()) * np.sqrt(np.pi / 2 * np.arange(1, 17))[:, None]
+    np.testing.assert_allclose(law.quantiles[0, 0].sinh().detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    correlation = law.factor()[0] @ law.factor()[0].T
+    step = np.arange(1, 17)
+    true = np.sqrt(np.minimum(step[:, None], step) / np.maximum(step[:, None], step))
+    off = ~np.eye(16, dtype=bool)
+    np.testing.assert_allclose(correlation.detach().numpy()[off], true[off], atol=0.06)
+    excess = (law.tails[0, 0, 0, 1] / law.quantiles[0, 0, 0].diff()[-1]).detach()
+    assert float(excess) == pytest.approx(
+        (norm.pdf(2.3263) / 0.01 - 2.3263) / (norm.ppf(0.99) - norm.ppf(0.975)), rel=0.02
     )

@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
+import scoringrules
 import torch
 
 from models.head import Law
-from models.losses import losses, pinball, tail_nll
+from models.losses import ensemble_crps, losses, path_loss, pinball, tail_nll
 from models.settings import NetworkSettings
 
 LEVELS = torch.tensor(NetworkSettings().quantile_levels)
@@ -17,6 +19,10 @@ def law_of(quantiles, *, requires_grad=False):
         torch.full((*shape, 1), 0.6).requires_grad_(requires_grad),
         torch.full(shape, 0.28),
     )
+
+
+def parts_of(law, target, observed):
+    return losses(law, LEVELS, target, observed, paths=8, generator=torch.Generator().manual_seed(0))
 
 
 def test_pinball_equals_a_plain_loop():
@@ -51,7 +57,7 @@ def test_tail_likelihood_counts_only_what_lies_beyond_the_outer_quantiles():
 def test_copula_and_tail_losses_leave_the_quantiles_alone():
     quantiles = torch.randn(2, 1, 4, len(LEVELS)).sort(-1).values
     law = law_of(quantiles, requires_grad=True)
-    parts = losses(law, LEVELS, torch.randn(2, 1, 4) * 3, torch.ones(2, 1, 4, dtype=torch.bool))
+    parts = parts_of(law, torch.randn(2, 1, 4) * 3, torch.ones(2, 1, 4, dtype=torch.bool))
     (parts.copula + parts.tail).backward()
     assert law.quantiles.grad is None
     assert law.own.grad.abs().sum() > 0
@@ -60,6 +66,46 @@ def test_copula_and_tail_losses_leave_the_quantiles_alone():
 def test_unobserved_targets_do_not_count():
     law = law_of(torch.randn(2, 1, 4, len(LEVELS)).sort(-1).values)
     target, observed = torch.randn(2, 1, 4), torch.tensor([True, True, False, True]).expand(2, 1, 4)
-    told = losses(law, LEVELS, target, observed)
-    spoiled = losses(law, LEVELS, torch.where(observed, target, 99.0), observed)
+    told = parts_of(law, target, observed)
+    spoiled = parts_of(law, torch.where(observed, target, 99.0), observed)
     torch.testing.assert_close(told, spoiled)
+
+
+def test_the_fair_crps_is_that_of_scoringrules():
+    draws, target = torch.randn(5, 3, 9), torch.randn(5, 3)
+    expected = scoringrules.crps_ensemble(target.numpy(), draws.numpy(), estimator="fair")
+    np.testing.assert_allclose(ensemble_crps(draws, target).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_path_loss_equals_a_plain_loop_over_extremes():
+    paths, target = torch.randn(2, 2, 5, 7), torch.randn(2, 2, 5)
+    observed = torch.rand(2, 2, 5) < 0.7
+    signs = torch.tensor([[1.0, -1.0], [1.0, 1.0]])
+    scores = []
+    for item in range(2):
+        series = [(paths[item, v], target[item, v], observed[item, v]) for v in range(2)]
+        both = sum(sign * x for sign, x in zip(signs[item], paths[item], strict=True))
+        known = sum(sign * y for sign, y in zip(signs[item], target[item], strict=True))
+        series.append((both, known, observed[item, 0] & observed[item, 1]))
+        for x, y, seen in series:
+            for step in range(5):
+                use = [t for t in range(step + 1) if seen[t]]
+                for extreme in (torch.amax, torch.amin):
+                    if use:
+                        drawn = extreme(x[use], dim=0).numpy()
+                        happened = float(extreme(y[use], dim=0))
+                        scores.append(scoringrules.crps_ensemble(happened, drawn, estimator="fair"))
+    found = float(path_loss(paths, target, observed, signs))
+    assert found == pytest.approx(2 * np.mean(scores), rel=1e-4)
+
+
+def test_the_path_loss_is_least_for_the_true_dependence():
+    rng = torch.Generator().manual_seed(1)
+    walk = torch.randn(4000, 1, 12, 1, generator=rng).cumsum(2)
+    target = walk[..., 0]
+    smooth = torch.randn(4000, 1, 1, 16, generator=rng) * torch.arange(1, 13).sqrt()[:, None]
+    rough = torch.randn(4000, 1, 12, 16, generator=rng) * torch.arange(1, 13).sqrt()[:, None]
+    true = torch.randn(4000, 1, 12, 16, generator=rng).cumsum(2)
+    everything, signs = torch.ones(4000, 1, 12, dtype=torch.bool), torch.ones(4000, 1)
+    found = [float(path_loss(paths, target, everything, signs)) for paths in (true, smooth, rough)]
+    assert found[0] < min(found[1:]) - 0.01

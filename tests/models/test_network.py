@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.features import Inputs, autocorrelation, build_features, filled_age
+from models.head import TAIL_LIMIT
 from models.network import Attention, Network, attend, count_parameters, flops_per_window, rotate
 from models.settings import NetworkSettings
 
@@ -38,6 +39,7 @@ def test_quantiles_ascend_and_the_law_is_finite(small_network, seed, power):
     _, law = small_network(inputs._replace(values=inputs.values * 10**power))
     assert (law.quantiles.diff(dim=-1) >= 0).all()
     assert all(part.isfinite().all() for part in law)
+    assert ((law.tails > 0) & (law.tails <= TAIL_LIMIT)).all()
 
 
 @settings(deadline=None, max_examples=20)

@@ -151,6 +151,7 @@ def test_series_without_an_observation_are_refused(small_settings):
         (Observed(np.ones((2, 9)), 4, 2), r"values must be \[items, variates, steps\]"),
         (Observed(np.ones((2, 0, 9)), 4, 2), "with none of them 0"),
         (Observed(np.array([[[1.0, -np.inf, 2.0]]]), 4, 2), r"infinite one at .* \(0, 0, 1\)"),
+        (Observed(np.ones((1, 2, 9)), 4, 2, np.ones((1, 2))), r"statics must be of shape \(2, S\)"),
         (Observed(np.ones((1, 1, 9)), 4, 0), "the horizon must be 1 to 64 steps, found 0"),
         (Observed(np.ones((1, 1, 9)), 4, 65), "the horizon must be 1 to 64 steps, found 65"),
     ],
@@ -158,3 +159,13 @@ def test_series_without_an_observation_are_refused(small_settings):
 def test_what_cannot_be_learned_from_is_refused(observed, sentence):
     with pytest.raises(SeriesError, match=sentence):
         check_observed(observed, longest=64)
+
+
+def test_every_window_carries_the_statics_of_the_variates(small_network):
+    statics = np.array([[1.0], [-1.0]])
+    observed = Observed(np.ones((3, 2, 40)), 4, 2, statics)
+    windows = Windows(observed, held_out=4, size=5, seed=0, network=small_network.settings)
+    given = windows.batch(0, torch.device("cpu")).statics.numpy()
+    assert given.shape == (5, 2, small_network.settings.statics)
+    assert (given[..., :1] == statics).all()
+    assert not given[..., 1:].any()

@@ -42,15 +42,15 @@ def test_any_memory_budget_gives_all_the_paths(random_law, budget):
 
 
 def test_out_of_memory_halves_the_chunk_and_says_so(random_law, monkeypatch, caplog):
-    real, sizes = sampling._draw, []
+    real, sizes = sampling.draw, []
 
-    def fails_above_ten(law, levels, paths, generator):
+    def fails_above_ten(law, levels, *, paths, generator):
         sizes.append(paths)
         if paths > 10:
             raise torch.OutOfMemoryError("no room")
-        return real(law, levels, paths, generator)
+        return real(law, levels, paths=paths, generator=generator)
 
-    monkeypatch.setattr(sampling, "_draw", fails_above_ten)
+    monkeypatch.setattr(sampling, "draw", fails_above_ten)
     with caplog.at_level(logging.WARNING):
         assert draw(random_law(5), paths=32).shape[-1] == 32
     assert sizes == [32, 16, 8, 8, 8, 8]
@@ -58,9 +58,9 @@ def test_out_of_memory_halves_the_chunk_and_says_so(random_law, monkeypatch, cap
 
 
 def test_out_of_memory_with_one_path_is_not_hidden(random_law, monkeypatch):
-    def fails(*_):
+    def fails(*_, **__):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(sampling, "_draw", fails)
+    monkeypatch.setattr(sampling, "draw", fails)
     with pytest.raises(torch.OutOfMemoryError):
         draw(random_law(6), paths=4)

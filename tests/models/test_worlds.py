@@ -21,7 +21,7 @@ def dice(seed=0):
 @pytest.mark.parametrize("variates", [1, 2, 3])
 @pytest.mark.parametrize("name", list(GENERATORS))
 def test_every_generator_gives_finite_moving_series_of_the_asked_shape(name, variates):
-    values, season = GENERATORS[name](dice(), 40, variates, 70)
+    values, season, _ = GENERATORS[name](dice(), 40, variates, 70)
     assert values.shape == (40, variates, 70)
     assert season.shape == (40,)
     assert values.isfinite().all()
@@ -160,6 +160,7 @@ def test_roles_are_told_in_coupled_worlds_only():
         dice(), WorldSettings(generators=("portfolio",)), NETWORK, items=30, shape=(24, 8, 2)
     ).statics
     assert set(map(tuple, chips[..., 0].tolist())) == {(0.0, 0.0), (1.0, -1.0)}
+    assert set(map(tuple, chips[..., 1].tolist())) == {(0.0, 0.0), (1.0, 0.0)}
 
 
 def test_an_unknown_generator_is_refused_with_the_known_ones():

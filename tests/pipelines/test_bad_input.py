@@ -261,15 +261,15 @@ def test_predict_answers_with_the_champion_of_the_store(cli, store, tiny_checkpo
 def test_predict_goes_on_with_fewer_paths_where_memory_runs_out_and_says_so(cli, folder, monkeypatch, caplog):
     import models.sampling
 
-    real, sizes = models.sampling._draw, []
+    real, sizes = models.sampling.draw, []
 
-    def greedy(law, levels, paths, generator):
+    def greedy(law, levels, *, paths, generator):
         sizes.append(paths)
         if paths > 300:
             raise torch.OutOfMemoryError("no room")
-        return real(law, levels, paths, generator)
+        return real(law, levels, paths=paths, generator=generator)
 
-    monkeypatch.setattr("models.sampling._draw", greedy)
+    monkeypatch.setattr("models.sampling.draw", greedy)
     with caplog.at_level(logging.WARNING):
         status, _, _ = predict(cli, checkpoint=folder, paths=5)
     assert status == 0
@@ -279,10 +279,10 @@ def test_predict_goes_on_with_fewer_paths_where_memory_runs_out_and_says_so(cli,
 
 
 def test_predict_ends_with_one_sentence_where_memory_has_run_out(cli, folder, monkeypatch, tmp_path):
-    def full(*_):
+    def full(*_, **__):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr("models.sampling._draw", full)
+    monkeypatch.setattr("models.sampling.draw", full)
     status, _, error = predict(cli, checkpoint=folder)
     assert status == 1
     assert error == "error: the device runs out of memory with a single item: use cpu, or a shorter horizon\n"
