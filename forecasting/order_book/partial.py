@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from itertools import islice
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from forecasting.order_book.packing import Axis, grouped
 DESTINATIONS = ("us", "export")
 FATES = ("shipped", "cancelled", "open", "returned")
 NO_PERIOD = PERIODS - 1
+ADDED_AT_ONCE = 32
 MOST_DAYS = (LAST_DAY - FIRST_DAY).days + 1
 DESTINATION, FATE, COUNTRY = pl.Enum(DESTINATIONS), pl.Enum(FATES), pl.Enum(COUNTRIES)
 PART = {"sku": pl.String(), "destination": DESTINATION, "fate": FATE}
@@ -175,7 +177,21 @@ def _named(sums: pl.LazyFrame, skus: pl.Enum) -> pl.LazyFrame:
     for name, words in (("fate", FATE), ("country", COUNTRY)):
         if name in sums.collect_schema():
             named[name] = pl.col(name).cast(pl.UInt8).cat.to(words)
-    return sums.with_columns(**named).drop("market")
+    return sums.with_columns(**named).select(pl.exclude("market", "units"), "units")
+
+
+def added(parts: Iterable[Mapping[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+    """Collected `partial_plans` of several sets of lines as those of all of them; few are held at a time."""
+    total: dict[str, pl.DataFrame] = {}
+    remaining = iter(parts)
+    while few := list(islice(remaining, ADDED_AT_ONCE)):
+        tables = [*([total] if total else []), *few]
+        plans = {
+            name: pl.concat([table[name].lazy() for table in tables]).group_by(pl.exclude("units")).sum()
+            for name in tables[0]
+        }
+        total = dict(zip(plans, pl.collect_all(plans.values(), engine="in-memory"), strict=True))
+    return total
 
 
 def partial_from(frames: Mapping[str, pl.DataFrame], calendar: Calendar) -> Partial:

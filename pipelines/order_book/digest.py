@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ import polars as pl
 from forecasting.errors import InputError, StepError
 from forecasting.order_book.intake import ROW, RULE, Intake, check_columns, normalise
 from forecasting.order_book.inversions import NEEDED, inversion_candidates
-from forecasting.order_book.partial import partial_plans
+from forecasting.order_book.partial import added, partial_plans
 from forecasting.order_book.versions import key_hash
 from forecasting.order_book.waits import overtaking_days
 from pipelines.order_book.integrity import Proof
@@ -38,9 +38,7 @@ BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
 HAPPENED = ("ordered_at", "shipped_at", "cancelled_at")
-LOOKED_AT = tuple(
-    dict.fromkeys([*(name for name in NEEDED if name != "source_file"), "updated_at", ROW, RULE])
-)  # columns of which all is made
+LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "updated_at", RULE)
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
@@ -102,17 +100,18 @@ def digest_file(
         schema = raw.collect_schema()
         check_columns(schema, recipe.intake, where=source.path)
         lines = normalise(raw, recipe.intake, where=source.path).select(LOOKED_AT)
-        counts, sums = [], []
-        for number, batch in enumerate(_batches(lines, gpu=gpu)):
-            counts.append(_kept_batch(batch, folder, number))
-            plans = partial_plans(
-                batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
-            )
-            sums.append(dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True)))
-        for name in sums[0]:
-            pl.concat([each[name] for each in sums]).write_ipc(
-                folder / SUMS.replace("*", name), compression="lz4"
-            )
+        counts: list[pl.DataFrame] = []
+
+        def sums() -> Iterator[dict[str, pl.DataFrame]]:
+            for number, batch in enumerate(_batches(lines, gpu=gpu)):
+                counts.append(_kept_batch(batch, folder, number))
+                plans = partial_plans(
+                    batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
+                )
+                yield dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True))
+
+        for name, table in added(sums()).items():
+            table.write_ipc(folder / SUMS.replace("*", name), compression="lz4")
     if again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
     counted = pl.concat(counts)
@@ -161,12 +160,10 @@ def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
     return counted
 
 
-def read_sums(folders: Sequence[Path]) -> dict[str, pl.DataFrame]:
-    """The sums of several digests, one below the other, for `partial_from`."""
+def read_sums(folder: Path) -> dict[str, pl.DataFrame]:
+    """The sums of a digest by name, for `partial_from`."""
     first, last = SUMS.split("*")
-    names = [path.name.removeprefix(first).removesuffix(last) for path in folders[0].glob(SUMS)]
-    paths = {name: [folder / SUMS.replace("*", name) for folder in folders] for name in names}
-    return {name: pl.concat(map(pl.read_ipc, of_name)) for name, of_name in paths.items()}
+    return {path.name.removeprefix(first).removesuffix(last): pl.read_ipc(path) for path in folder.glob(SUMS)}
 
 
 def broken_rows(folder: Path) -> pl.DataFrame:

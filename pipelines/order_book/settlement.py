@@ -19,7 +19,7 @@ import polars as pl
 
 from forecasting.order_book.contract import OUTCOMES
 from forecasting.order_book.intake import ROW, normalise
-from forecasting.order_book.partial import Partial, merged, negated, partial_from, partial_of
+from forecasting.order_book.partial import Partial, added, merged, negated, partial_from, partial_of
 from forecasting.order_book.versions import decide, key_hash
 from pipelines.artifacts import write_atomic
 from pipelines.order_book.digest import Digest, broken_rows, read_runs, read_sums
@@ -79,8 +79,8 @@ def settle(digests: Sequence[Digest], recipe: Recipe, manifest: Manifest) -> Set
     list(side_by_side(remember, looked_at.values()))  # files of the same content share a folder
     losers, changes = [before.losers], [before.partial]
     if any(new):
-        fresh = [folder for folder, unseen in zip(folders, new, strict=True) if unseen]
-        changes.append(partial_from(read_sums(fresh), recipe.calendar))
+        fresh = (read_sums(folder) for folder, unseen in zip(folders, new, strict=True) if unseen)
+        changes.append(partial_from(added(fresh), recipe.calendar))
     for lines in _groups(folders, shared):
         decided = decide(lines).filter(pl.col("outcome") != "accepted")
         spot = [FILE, ROW]

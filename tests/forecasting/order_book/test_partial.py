@@ -11,7 +11,17 @@ from polars.testing import assert_frame_equal
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.intake import normalise
 from forecasting.order_book.packing import Axis, grouped
-from forecasting.order_book.partial import KEYS, SUMS, Partial, merged, negated, partial_of
+from forecasting.order_book.partial import (
+    KEYS,
+    SUMS,
+    Partial,
+    added,
+    merged,
+    negated,
+    partial_from,
+    partial_of,
+    partial_plans,
+)
 from forecasting.periods import Frequency
 
 FEW = settings(deadline=None, max_examples=25)
@@ -43,6 +53,21 @@ def test_what_was_added_can_be_taken_back(book, seeds, count):
     a, b = (part(book, seed, count) for seed in seeds)
     assert_equal(merged([a, b, negated(b)]), merged([a]))
     assert all(table.is_empty() for table in merged([a, negated(a)]).tables().values())
+
+
+def test_lines_read_in_batches_add_up_to_the_partial_of_all(book, monkeypatch):
+    monkeypatch.setattr("forecasting.order_book.partial.ADDED_AT_ONCE", 2)
+    lines = normalise(book.frame(book.rows(0, 60)).lazy(), book.intake).collect()
+
+    def sums():
+        for batch in lines.iter_slices(13):
+            plans = partial_plans(batch.lazy(), calendar=MONTHS, normal_lead_days=42)
+            yield dict(zip(plans, pl.collect_all(plans.values()), strict=True))
+
+    found = merged([partial_from(added(sums()), MONTHS)]).tables()
+    wanted = merged([partial_of(lines.lazy(), calendar=MONTHS, normal_lead_days=42)]).tables()
+    assert wanted["ageing"].height > 10
+    assert all(found[name].equals(wanted[name]) for name in wanted)
 
 
 def test_nothing_is_the_empty_partial(book):
