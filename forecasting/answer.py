@@ -116,7 +116,7 @@ def answer(
     InputError
         If the policy does not let the chip through.
     """
-    verdict = eligibility(exported, policy)
+    verdict = eligibility(exported, policy, chips=None if chips is None else chips.values())
     if not verdict.eligible:
         raise InputError(
             "the policy does not let the chip through",

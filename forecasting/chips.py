@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -113,15 +113,39 @@ def catalogue() -> Mapping[str, Chip]:
     return MappingProxyType({row["chip_id"]: Chip(**row) for row in rows})
 
 
-def chip(chip_id: str) -> Chip:
-    """Chip of the catalogue.
+def with_own(own: Iterable[Chip]) -> Mapping[str, Chip]:
+    """The catalogue and, beside it, chips of one's own.
 
     Raises
     ------
     InputError
-        If the catalogue has no such chip; the sentence names the nearest one.
+        If a chip has a name of the catalogue, a family named like a chip, or a successor that is nowhere.
     """
-    chips = catalogue()
+    own = list(own)
+    chips = {**catalogue(), **{each.chip_id: each for each in own}}
+    for each in own:
+        if each.chip_id in catalogue():
+            raise InputError(
+                "a chip of your own needs a name that the catalogue does not hold", found=repr(each.chip_id)
+            )
+        if each.family in chips:
+            raise InputError(
+                "a family needs a name of its own", expected="no chip's", found=repr(each.family)
+            )
+        if each.successor_chip_id is not None:
+            chip(each.successor_chip_id, among=chips)
+    return MappingProxyType(chips)
+
+
+def chip(chip_id: str, *, among: Mapping[str, Chip] | None = None) -> Chip:
+    """Chip of the catalogue, or of another set of chips.
+
+    Raises
+    ------
+    InputError
+        If there is no such chip; the sentence names the nearest one.
+    """
+    chips = catalogue() if among is None else among
     if chip_id in chips:
         return chips[chip_id]
     by_lower_case = {known.lower(): known for known in chips}

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.signal import lfilter
 from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
+from forecasting import statistical_settings
 from forecasting.history import Floats
 
 ETS_MAX_SEASON = 24  # more seasonal states than observations can settle; also the limit of R's forecast::ets
@@ -236,9 +237,6 @@ def _mean(model: Any, horizon: int) -> Floats:  # noqa: ANN401 (statsforecast is
     return np.asarray(model.predict(h=horizon)["mean"], dtype=np.float64)
 
 
-CANDIDATES: Mapping[str, Fitter] = {
-    "AutoETS": _auto_ets,
-    "AutoARIMA": _auto_arima,
-    "AutoTheta": _auto_theta,
-    "SeasonalNaive": _seasonal_naive,
-}
+CANDIDATES: Mapping[str, Fitter] = dict(
+    zip(statistical_settings.CANDIDATES, (_auto_ets, _auto_arima, _auto_theta, _seasonal_naive), strict=True)
+)

@@ -1,7 +1,8 @@
 """Configuration: the only reader of YAML. Files are merged, overridden, validated and frozen before work.
 
 The default file comes first, one experiment file on top, then `--set key=value`. `data` and the policies are
-names of packaged files, or paths; what comes out holds their content.
+names of packaged files, or paths, and `data.mapping` is a path whose keys go on top of the data's; what comes
+out holds their content.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import difflib
 import functools
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -27,6 +28,8 @@ from pipelines.settings import Settings, Source
 
 T = TypeVar("T")
 Tree = dict[str, Any]
+MAPPING = "data.mapping"
+TEXT_STARTS = ("*", "%", "@", "`")  # globs and date formats: no value of YAML starts like this
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -67,13 +70,15 @@ def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Setting
         _merge(tree, layer)
         _mark(layer, str(path), origins)
     given = [_parse_override(text) for text in overrides]
-    for dotted, value in given:  # names of files first, so that the others act on what the files hold
-        if dotted in {"data", "policies"}:
-            _place(tree, dotted, value)
+    # Names of files come first, so that the other keys act on what the files hold.
+    _place_all(tree, [(dotted, value) for dotted, value in given if dotted in {"data", "policies"}])
     _expand(tree, origins)
-    for dotted, value in given:
-        if dotted not in {"data", "policies"}:
-            _place(tree, dotted, value)
+    _place_all(tree, [(dotted, value) for dotted, value in given if dotted == MAPPING])
+    _lay_mapping(tree, origins)
+    _place_all(
+        tree, [(dotted, value) for dotted, value in given if dotted not in {"data", "policies", MAPPING}]
+    )
+    for dotted, _ in given:
         origins[dotted] = f"--set {dotted}"
         parts = dotted.split(".")
         for n in range(1, len(parts)):
@@ -177,14 +182,34 @@ def _expand(tree: Tree, origins: dict[str, str]) -> None:
         ]
 
 
+def _lay_mapping(tree: Tree, origins: dict[str, str]) -> None:
+    """Lay the file that `data.mapping` names over the data settings: it names columns, SKUs, chips."""
+    data = tree.get("data")
+    if not isinstance(data, dict) or data.get("mapping") is None:
+        return
+    path = Path(str(data.pop("mapping")))
+    if not path.is_file():
+        raise InputError("the mapping file does not exist", where=str(path))
+    layer = _read(path)
+    _merge(data, layer)
+    _mark(layer, str(path), origins, "data.")
+
+
 def _parse_override(text: str) -> tuple[str, object]:
     dotted, equals, value = text.partition("=")
     if not equals or not dotted:
         raise InputError("an override is key=value", found=repr(text), where="--set")
+    if value.startswith(TEXT_STARTS):
+        return dotted.strip(), value
     try:
         return dotted.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise InputError("the value is not valid YAML", found=repr(value), where=f"--set {dotted}") from error
+
+
+def _place_all(tree: Tree, given: Iterable[tuple[str, object]]) -> None:
+    for dotted, value in given:
+        _place(tree, dotted, value)
 
 
 def _place(tree: Tree, dotted: str, value: object) -> None:
@@ -229,7 +254,7 @@ def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -
     found_errors = error.errors()
     unknown = [e for e in found_errors if e["type"] in {"extra_forbidden", "unexpected_keyword_argument"}]
     first = (unknown or found_errors)[0]
-    path = [str(part) for part in first["loc"]]
+    path = _without_kind([str(part) for part in first["loc"]])
     dotted = ".".join(path)
     prefixes = [".".join(path[:n]) for n in range(len(path), -1, -1)]
     where = next((origins[prefix] for prefix in prefixes if prefix in origins), "")
@@ -248,6 +273,11 @@ def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -
     shown = repr(found) if isinstance(found, str | int | float | bool | type(None)) else type(found).__name__
     message = first["msg"].removeprefix("Value error, ")
     return InputError(message[0].lower() + message[1:], found=shown, where=where)
+
+
+def _without_kind(path: list[str]) -> list[str]:
+    """Path of a key without the kind of data, which pydantic puts in after `data`."""
+    return [path[0], *path[2:]] if path[:1] == ["data"] and len(path) > 1 else path
 
 
 def _known_keys(target: Any, path: Sequence[str]) -> list[str]:  # noqa: ANN401 - walks type annotations

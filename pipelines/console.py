@@ -120,7 +120,7 @@ def print_ui(console: Console, context: Context) -> None:
     console.print(f"MLflow UI: {ui_command(context.tracker.uri)}", highlight=False, soft_wrap=True)
 
 
-def print_result(figures: dict[str, Any], *, as_json: bool) -> None:
+def print_result(figures: Mapping[str, Any], *, as_json: bool) -> None:
     """Print a step's figures, as text or JSON."""
     if as_json:
         print_json(figures)
@@ -130,7 +130,7 @@ def print_result(figures: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"{key:<14} {shown}")
 
 
-def print_json(content: dict[str, Any]) -> None:
+def print_json(content: Mapping[str, Any]) -> None:
     """Print JSON for machines."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
 

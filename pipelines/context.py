@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +13,9 @@ import polars as pl
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.artifacts import check_writable, write_atomic, write_table
+from pipelines.artifacts import check_writable, write_table
 from pipelines.config import dump, flatten
+from pipelines.publish import complete, publish
 from pipelines.settings import Settings
 from pipelines.system_metrics import measured
 from pipelines.tracking import StepRun, Tracker
@@ -66,6 +65,7 @@ class Context:
         """Open the step's run and a folder; at its end the files become artifacts and are copied to `out`."""
         if self.out is not None:
             check_writable(self.out)
+            complete(self.out)
         with (
             self.tracker.step(name, parent_run_id=self.parent_run_id, upstream_run_id=upstream_run_id) as run,
             tempfile.TemporaryDirectory(prefix=f"overspill-{name}-") as temporary,
@@ -78,10 +78,7 @@ class Context:
             (folder / f"settings-{name}.yaml").write_text(head + dump(self.settings), encoding="utf-8")
             run.log_folder(folder)
             if self.out is not None:
-                for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                    write_atomic(
-                        self.out / path.relative_to(folder), functools.partial(shutil.copyfile, path)
-                    )
+                publish(folder, self.out, name=name)
 
     def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write tables with their CSV twins and record each one's digest on the run."""

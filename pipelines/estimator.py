@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.chips import Chip, catalogue
+from forecasting.chips import Chip
 from forecasting.errors import InputError
 from forecasting.export_estimate import (
     ExportEstimate,
@@ -26,8 +26,8 @@ from forecasting.export_estimate import (
 from forecasting.forecaster import PathSet
 from forecasting.history import Floats
 from forecasting.market import Market, cap_item, market, scope_item
-from forecasting.periods import period_end, periods_between
-from forecasting.policy import Policy, eligibility
+from forecasting.periods import Frequency, period_end, periods_between
+from forecasting.policy import Eligible, Policy, eligibility
 from forecasting.policy_terms import Cap, CapCounts, CapPeriod
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
 from forecasting.windows import Binding, first_window, first_window_units
@@ -59,7 +59,12 @@ class Estimator:
     def chips(self) -> list[Chip]:
         """Chips on sale to third parties for which the panel has, or had, a US market."""
         known = set(self.markets) | set(self.missing)
-        return [chip for chip_id, chip in sorted(catalogue().items()) if chip.merchant and chip_id in known]
+        catalogue = self.settings.data.catalogue
+        return [chip for chip_id, chip in sorted(catalogue.items()) if chip.merchant and chip_id in known]
+
+    def verdict(self, exported: Chip, policy: Policy) -> Eligible:
+        """Whether a policy lets a chip through, among the chips that the figures may speak of."""
+        return eligibility(exported, policy, chips=self.settings.data.catalogue.values())
 
     def window_rows(self) -> Iterator[tuple[Row, list[Row]]]:
         """Each row of `windows` with its rows of `steps`."""
@@ -69,7 +74,7 @@ class Estimator:
                     yield self._window_row(policy, exported, scope)
 
     def _window_row(self, policy: Policy, exported: Chip, scope: str) -> tuple[Row, list[Row]]:
-        verdict = eligibility(exported, policy)
+        verdict = self.verdict(exported, policy)
         row: Row = {
             "policy": policy.name,
             "chip": exported.chip_id,
@@ -126,13 +131,13 @@ class Estimator:
 
     def price(self, exported: Chip) -> PriceTerms | None:
         """Price assumptions for a chip's vendor, if there are any."""
-        revenue = self.settings.data.revenue
+        revenue, step = self.settings.data.revenue, self.settings.data.step
         launch = revenue.launch_price_usd_per_h100e.get(exported.vendor)
         if launch is None:
             return None
         return PriceTerms(
             launch_usd_per_h100e=launch.value,
-            half_life_periods=revenue.half_life_quarters.value,
+            half_life_periods=revenue.half_life_quarters.value * (Frequency.QUARTER.weeks / step.weeks),
             successor_factor=revenue.successor_discount.value,
         )
 
@@ -166,7 +171,9 @@ class Estimator:
         if price is not None:
             first = first_window_units(estimate.paths, first_window(estimate.paths.open))
             for name, units in (("value_usd", estimate.paths.units), ("first_window_value_usd", first)):
-                values[name] = value_at_stake(exported, policy, product, units, price)
+                values[name] = value_at_stake(
+                    exported, policy, product, units, price, chips=self.settings.data.catalogue
+                )
         for place, level in enumerate(self.levels):
             row[f"opening_{q(level)}"] = _date(stamps, summary.opening_steps[place])
             row[f"closing_{q(level)}"] = _date(stamps, summary.closing_steps[place])
@@ -229,7 +236,7 @@ class Estimator:
         """What each reading of a cap allows by now and over the horizon, in product scope."""
         for policy in self.settings.policies:
             for exported in self.chips():
-                if policy.cap is not None and eligibility(exported, policy).eligible:
+                if policy.cap is not None and self.verdict(exported, policy).eligible:
                     for cap in readings(policy.cap):
                         if {exported.chip_id, cap_item(exported, cap.counts)} <= self.markets.keys():
                             yield self._cap_row(policy, cap, exported)

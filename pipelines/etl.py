@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import polars as pl
 
 from forecasting import reference
@@ -14,18 +12,12 @@ from forecasting.public_sources import PublicSources
 from forecasting.reference.checks import Check, run_checks
 from pipelines.config import load_sources
 from pipelines.context import Context
-from pipelines.settings import PublicData
+from pipelines.data_settings import PublicData
+from pipelines.etl_result import EtlResult
+from pipelines.order_book.etl import run_order_book_etl
 from pipelines.tracking import KNOWN_UNTIL_TAG
 
 READ = ("shipments_by_owner", "shipments_total", "cloud", "macro", "capital_expenditure", "chips")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EtlResult:
-    """What the step leaves: its run and the panel with every vintage."""
-
-    run_id: str
-    panel: pl.DataFrame
 
 
 def check_reference() -> list[Check]:
@@ -66,7 +58,15 @@ def public_panel(data: PublicData) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def run_etl(context: Context) -> EtlResult:
-    """Build the panel, write `panel.parquet` and `due_to_delivered.parquet`, and record the run.
+    """Build the panel from what `data.kind` names, write it with what belongs to it, and record the run."""
+    data = context.settings.data
+    return (
+        run_public_etl(context, data) if isinstance(data, PublicData) else run_order_book_etl(context, data)
+    )
+
+
+def run_public_etl(context: Context, data: PublicData) -> EtlResult:
+    """Build the public panel, write `panel.parquet` and `due_to_delivered.parquet`, and record the run.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def run_etl(context: Context) -> EtlResult:
                 source=f"forecasting/reference/{name}.csv",
                 context="raw",
             )
-        panel, ratios = public_panel(context.settings.data)
+        panel, ratios = public_panel(data)
         run.set_tags({KNOWN_UNTIL_TAG: str(ratios["vintage"].max())})
         context.write(run, folder, {"panel": panel, "due_to_delivered": ratios})
         run.log_metrics(

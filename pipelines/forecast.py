@@ -80,7 +80,7 @@ def sample_paths(history: History, settings: Settings, forecaster: PathForecaste
     `history` holds the variates orders, capacity and shipments; the last is not forecast, since shipments
     follow from the other two.
     """
-    forecast, correlation = settings.forecast, settings.data.error_correlation.value
+    forecast, correlation = settings.forecast, settings.data.correlation_of_errors
     flows = forecast_paths(
         forecaster,
         history.only(*FLOWS),

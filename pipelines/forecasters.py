@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from forecasting.forecaster import PathForecaster
-from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster, StatisticalSettings
+from forecasting.statistical import SeasonalNaiveForecaster, StatisticalForecaster
+from forecasting.statistical_settings import StatisticalSettings
 from pipelines.blend import BlendForecaster
 from pipelines.network import NetworkPathForecaster
 from pipelines.settings import Settings

@@ -12,7 +12,7 @@ import polars as pl
 
 from forecasting.history import Floats
 from forecasting.market import cap_item, scope_item
-from forecasting.policy import Policy, eligibility
+from forecasting.policy import Policy
 from forecasting.windows import Binding, WindowPaths
 from pipelines.estimator import Estimator, Row
 
@@ -62,7 +62,7 @@ def _rows(made: Estimator, policy: Policy) -> Iterator[Row]:
     for exported in made.chips():
         counted = {cap_item(exported, policy.cap.counts)} if policy.cap else set()
         if (
-            not eligibility(exported, policy).eligible
+            not made.verdict(exported, policy).eligible
             or not {exported.chip_id, *counted} <= made.markets.keys()
         ):
             continue

@@ -16,7 +16,7 @@ from rich.progress import track
 from forecasting.errors import InputError
 from forecasting.long_table import check_long_table
 from forecasting.periods import Frequency
-from forecasting.statistical import StatisticalSettings
+from forecasting.statistical_settings import StatisticalSettings
 from pipelines.artifacts import check_writable, read_table, write_atomic
 from pipelines.forecasters import named_forecaster
 from pipelines.long_forecast import Question, answer

@@ -11,17 +11,23 @@ from pipelines.backtest import BacktestResult, run_backtest
 from pipelines.config import flatten
 from pipelines.context import Context
 from pipelines.etl import run_etl
+from pipelines.etl_result import EtlResult
 from pipelines.forecast import run_forecast
+from pipelines.standpoints import NoOriginError
 from pipelines.story import links, markdown
 from pipelines.windows import WindowsResult, run_windows
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Run ids of the parent and its steps, the tables people read, and the weights that forecast, if any."""
+    """Run ids of the parent and its steps, and the tables people read.
+
+    There is no backtest where it was skipped, and there are no weights where no network forecast.
+    """
 
     run_ids: dict[str, str]
-    backtest: BacktestResult
+    etl: EtlResult
+    backtest: BacktestResult | None
     windows: WindowsResult
     skipped: dict[str, str]
     weights: str | None
@@ -36,25 +42,37 @@ def run_all(context: Context) -> RunResult:
         with _told(context, "etl"):
             etl = run_etl(inner)
         with _told(context, "backtest"):
-            backtest = run_backtest(inner, etl.run_id)
+            backtest = _backtest(inner, etl.run_id)
         with _told(context, "forecast"):
             forecast = run_forecast(inner, etl.run_id)
         with _told(context, "windows"):
             windows = run_windows(inner, forecast.run_id)
         steps = {
             "etl": etl.run_id,
-            "backtest": backtest.run_id,
+            **({} if backtest is None else {"backtest": backtest.run_id}),
             "forecast": forecast.run_id,
             "windows": windows.run_id,
         }
         parent.describe(f"{markdown(windows.tables['windows'])}\n\nSteps: {links(tracker, steps)}")
     return RunResult(
         run_ids={"run": parent.run_id, **steps},
+        etl=etl,
         backtest=backtest,
         windows=windows,
         skipped=dict(forecast.skipped),
         weights=forecast.weights,
     )
+
+
+def _backtest(context: Context, etl_run_id: str) -> BacktestResult | None:
+    """The backtest; where it may choose its own origins and the history allows none, a sentence instead."""
+    try:
+        return run_backtest(context, etl_run_id)
+    except NoOriginError as error:
+        if context.settings.backtest.first_origin is not None:
+            raise
+        context.console.print(f"backtest skipped: {error.rule}", highlight=False, soft_wrap=True)
+        return None
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from forecasting.answer import MIDDLE, Answer
-from forecasting.chips import catalogue
 from forecasting.errors import InputError
 from forecasting.periods import period_ends
 from forecasting.saturation import probability_by_step
@@ -97,7 +96,7 @@ def _answered(run: StepRun, case: BaseCase, asked: Question, scenarios: Mapping[
     base = answers(case, asked, case.paths, case.windows)
     found = {BASE: base}
     for name, scenario in scenarios.items():
-        chips = catalogue()
+        chips = case.windows.data.catalogue
         found[name] = answers(
             case,
             asked,

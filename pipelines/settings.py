@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator
 
-from forecasting.assumptions import Assumption, PublicAssumptions
-from forecasting.bookings import CloudSeries
-from forecasting.periods import Frequency
 from forecasting.policy import Policy
-from forecasting.statistical import StatisticalSettings
+from forecasting.statistical_settings import StatisticalSettings
+from pipelines.data_settings import Frozen, PublicData
+from pipelines.order_book.settings import OrderBookData
 from pipelines.store import masked
-
-
-class Frozen(BaseModel):
-    """Base of all settings: immutable, and no key that is not declared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExportFacts(Frozen):
-    """What stands between one chip and its export besides the US market, in units."""
-
-    unsold_stock: Assumption | None = None
-    exported_so_far: Assumption | None = None
-    licence_limit: Assumption | None = None
-
-
-class RevenueAssumptions(Frozen):
-    """Price of an accelerator over its life."""
-
-    launch_price_usd_per_h100e: Mapping[str, Assumption]
-    half_life_quarters: Assumption
-    successor_discount: Assumption
-
-
-class PublicData(Frozen):
-    """Settings of the public way in (`configs/data/us_public.yaml`)."""
-
-    kind: Literal["public"]
-    frequency: Literal["Q"]
-    clouds: Mapping[str, CloudSeries]
-    books_from: dt.date
-    calm_from: dt.date
-    calm_to: dt.date
-    assumptions: PublicAssumptions
-    exports: Mapping[str, ExportFacts]
-    revenue: RevenueAssumptions
-    error_correlation: Assumption
-    min_observations: int = Field(ge=1)
-
-    @property
-    def step(self) -> Frequency:
-        """Frequency of the panel."""
-        return Frequency(self.frequency)
 
 
 class ForecastSettings(Frozen):
@@ -100,9 +55,13 @@ class KnownCase(Frozen):
 
 
 class BacktestSettings(Frozen):
-    """Origins from which a forecaster is made to look ahead, and how far it is scored."""
+    """Origins from which a forecaster is made to look ahead, and how far it is scored.
 
-    first_origin: dt.date
+    Without a first origin the newest few that the history allows are taken; where it allows none, `run` skips
+    the backtest.
+    """
+
+    first_origin: dt.date | None
     step: int = Field(ge=1)
     horizon: int = Field(ge=1, le=64)
     paths: int = Field(ge=2)
@@ -140,7 +99,7 @@ class Settings(Frozen):
     """Everything `overspill run` needs, resolved."""
 
     seed: int = Field(ge=0)
-    data: PublicData
+    data: Annotated[PublicData | OrderBookData, Field(discriminator="kind")]
     policies: tuple[Policy, ...] = Field(min_length=1)
     forecast: ForecastSettings
     statistical: StatisticalSettings = StatisticalSettings()

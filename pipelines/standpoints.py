@@ -19,6 +19,12 @@ from forecasting.periods import add_periods, periods_between
 from pipelines.forecast import forecastable
 from pipelines.settings import Settings
 
+ORIGINS = 8  # that are tried where no first one is set: two years of quarters
+
+
+class NoOriginError(InputError):
+    """A backtest has nowhere to stand."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Standpoint:
@@ -83,27 +89,32 @@ def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
 
     Raises
     ------
-    InputError
+    NoOriginError
         If there is none.
     """
     backtest, frequency = settings.backtest, settings.data.step
     flows = panel.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT))
     lags = (flows["published_at"] - flows["timestamp"]).dt.total_days()
-    splits = rolling_splits(
-        first_origin=backtest.first_origin,
-        last_origin=add_periods(newest_period(latest(panel.lazy()).collect()), -1, frequency),
-        step=backtest.step,
-        horizon=backtest.horizon,
-        frequency=frequency,
-        publication_lag_days=max(int(lags.to_numpy().min()), 0),
-    )
+    last = add_periods(newest_period(latest(panel.lazy()).collect()), -1, frequency)
+    first = backtest.first_origin or add_periods(last, -backtest.step * (ORIGINS - 1), frequency)
+    try:
+        splits = rolling_splits(
+            first_origin=first,
+            last_origin=last,
+            step=backtest.step,
+            horizon=backtest.horizon,
+            frequency=frequency,
+            publication_lag_days=max(int(lags.to_numpy().min()), 0),
+        )
+    except InputError as error:
+        raise NoOriginError(error.rule, expected=error.expected, found=error.found) from error
     stood = [standpoint(panel, split.as_of, settings) for split in splits]
     found = [stand for stand in stood if stand is not None]
     if not found:
-        raise InputError(
+        raise NoOriginError(
             "no origin of the backtest has both a past to forecast from and an outcome",
             expected=f"a first origin well before {splits[-1].origin}",
-            found=str(backtest.first_origin),
+            found=str(first),
             where="backtest.first_origin",
         )
     return found

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from forecasting.chips import catalogue
 from forecasting.forecaster import PathSet
 from forecasting.path_table import from_table
 from forecasting.policy import check_policy_reaches
@@ -48,7 +47,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     """
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:
-        check_policy_reaches(policy, catalogue().values())
+        check_policy_reaches(policy, settings.data.catalogue.values())
     read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
     made = estimator(settings, *described_paths(tracker, read, context))
     any_market = next(iter(made.markets.values()))

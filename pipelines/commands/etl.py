@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.options import Config, Json, Out, Override
-from pipelines.console import check_reference_tables, print_result, resolved_settings, step_context
+from pipelines.console import (
+    check_reference_tables,
+    print_result,
+    resolved_settings,
+    step_context,
+    with_options,
+)
 
 
 def etl(
@@ -18,13 +24,16 @@ def etl(
     check: Annotated[
         bool, typer.Option("--check", help="Only run the checks of the reference tables.")
     ] = False,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Who reads an order book: local, ray or gpu.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Raw sources to the canonical panel."""
     if check:
         check_reference_tables(as_json=as_json)
         return
-    settings = resolved_settings(config, override)
+    settings = resolved_settings(config, with_options(override, {"data.engine": engine}))
     with step_context(settings, out) as context:
         from pipelines.etl import run_etl
 
@@ -33,6 +42,7 @@ def etl(
             "run": result.run_id,
             "rows": result.panel.height,
             "items": result.panel["item_id"].n_unique(),
+            **result.told,
         }
         print_result(figures, as_json=as_json)
 

@@ -8,6 +8,7 @@ from pipelines.commands.options import Config, Device, Json, Model, Out, Overrid
 from pipelines.console import (
     print_backtest,
     print_json,
+    print_result,
     print_ui,
     print_windows,
     resolved_settings,
@@ -38,10 +39,11 @@ def run(
             print_json(
                 {
                     "runs": result.run_ids,
+                    **({"etl": result.etl.told} if result.etl.told else {}),
                     "now": result.windows.now,
                     "windows": tables["windows"].to_dicts(),
                     "cap_readings": tables["cap_readings"].to_dicts(),
-                    "leaderboard": result.backtest.leaderboard.to_dicts(),
+                    "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],
                     "skipped": result.skipped,
                     "weights": result.weights,
                     "store": context.tracker.shown,
@@ -49,7 +51,9 @@ def run(
             )
             return
         console = stdout()
-        print_backtest(console, result.backtest)
+        print_result(result.etl.told, as_json=False)
+        if result.backtest is not None:
+            print_backtest(console, result.backtest)
         if result.weights is not None:
             console.print(f"weights of the forecast: {result.weights}", highlight=False)
         print_windows(console, context, result.windows.tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from forecasting.chips import Chip
@@ -99,8 +99,8 @@ def effective(policy: Policy, end: dt.date) -> Plain:
     )
 
 
-def eligibility_conditions(policy: Policy, chips: Sequence[Chip]) -> list[Plain]:
-    """One condition per limit that the policy sets on chips."""
+def eligibility_conditions(policy: Policy, chips: Sequence[Chip], among: Collection[Chip]) -> list[Plain]:
+    """One condition per limit that the policy sets on chips; a relative one looks among all of `among`."""
     conditions = []
     for name, words in WORDS.items():
         value = getattr(policy.eligibility, name)
@@ -113,13 +113,13 @@ def eligibility_conditions(policy: Policy, chips: Sequence[Chip]) -> list[Plain]
                     policy=policy,
                     terms=[term(policy, element, value)],
                     how=HOW[name],
-                    findings=[_chip_finding(policy, name, chip) for chip in chips],
+                    findings=[_chip_finding(policy, name, chip, among) for chip in chips],
                 )
             )
     return conditions
 
 
-def _chip_finding(policy: Policy, name: str, chip: Chip) -> Plain:
+def _chip_finding(policy: Policy, name: str, chip: Chip, among: Collection[Chip]) -> Plain:
     """One chip held against one limit, by the same code that decides over eligibility."""
     value = getattr(policy.eligibility, name)
     alone = replace(policy, review="case_by_case", eligibility=Eligibility(**{name: value}))
@@ -130,7 +130,7 @@ def _chip_finding(policy: Policy, name: str, chip: Chip) -> Plain:
     case = {"chip": chip.chip_id}
     if figure is None:
         return finding(NOT_SHOWN, "The figure is not published.", case=case, rows=chip_rows(chip, name))
-    verdict = eligibility(chip, alone)
+    verdict = eligibility(chip, alone, chips=among)
     why = "; ".join(verdict.reasons)
     result = MET if verdict.eligible else NOT_MET
     if name == "available_in_us_on" and period_end(value, Frequency.QUARTER) == chip.launch_quarter_end:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -90,7 +90,7 @@ def derive(stored: Stored) -> Derived:
     conditions = [
         review(policy),
         effective(policy, dt.date.fromisoformat(basis["next_period"])),
-        *eligibility_conditions(policy, chips),
+        *eligibility_conditions(policy, chips, settings.data.catalogue.values()),
         *supply_conditions(made, policy, passed),
         *([] if policy.cap is None else [cap_condition(made, policy, policy.cap, passed)]),
     ]
@@ -172,8 +172,7 @@ def row_sets(conditions: Sequence[Plain], stored: Stored) -> Iterator[Plain]:
     for name in dict.fromkeys(named):  # each once, in the order of the findings
         kind, _, item = name.partition("/")
         if kind == "chips":
-            artifact = "forecasting/reference/chips.csv"
-            table, selection = _chip_table(item)
+            artifact, table, selection = _chip_table(item, stored.settings.data.catalogue)
         elif kind == "panel":
             artifact, selection = "panel.parquet", f"item_id = {item}; {newest}"
             table = flows.filter(pl.col("item_id") == item)
@@ -190,10 +189,12 @@ def row_sets(conditions: Sequence[Plain], stored: Stored) -> Iterator[Plain]:
         }
 
 
-def _chip_table(item: str) -> tuple[pl.DataFrame, str]:
-    """Rows of the chip table for one chip, or for all vendors seated in China; and the selection in words."""
-    chips = reference.load("chips").collect()
+def _chip_table(item: str, catalogue: Mapping[str, Chip]) -> tuple[str, pl.DataFrame, str]:
+    """Where one chip, or all of vendors seated in China, stand; their rows; the selection in words."""
+    chips, where = reference.load("chips").collect(), "forecasting/reference/chips.csv"
     if item == CHINESE:
         vendors = sorted(CHINESE_VENDORS)
-        return chips.filter(pl.col("vendor").is_in(vendors)), f"vendor in {', '.join(vendors)}"
-    return chips.filter(pl.col("chip_id") == item), f"chip_id = {item}"
+        return where, chips.filter(pl.col("vendor").is_in(vendors)), f"vendor in {', '.join(vendors)}"
+    if item not in chips["chip_id"]:  # a chip of the user's own
+        return "settings-windows.yaml", pl.DataFrame([vars(catalogue[item])]), f"data.chips.{item}"
+    return where, chips.filter(pl.col("chip_id") == item), f"chip_id = {item}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from forecasting.chips import Chip, catalogue
+from forecasting.chips import Chip
 from forecasting.errors import InputError
 from forecasting.forecaster import PathSet
 from forecasting.market import cap_item, scope_item
@@ -103,7 +103,8 @@ def question(case: BaseCase, *, chip: str, scope: str | None, policy: str | None
     """
     held = {each.name: each for each in case.windows.policies}
     chosen = case.windows.policies[0] if policy is None else held.get(policy) or load_policy(policy)
-    known = {chip_id for chip_id in catalogue() if chip_id in case.paths.item_ids}
+    chips = case.windows.data.catalogue
+    known = {chip_id for chip_id in chips if chip_id in case.paths.item_ids}
     if chip not in known:
         raise InputError(
             "no such chip among the paths",
@@ -111,8 +112,8 @@ def question(case: BaseCase, *, chip: str, scope: str | None, policy: str | None
             found=repr(chip),
             where=f"run {case.paths_read.run_id}",
         )
-    exported = catalogue()[chip]
-    verdict = eligibility(exported, chosen)
+    exported = chips[chip]
+    verdict = eligibility(exported, chosen, chips=chips.values())
     if not verdict.eligible:
         raise InputError(
             "the policy does not let the chip through",

@@ -26,6 +26,7 @@ from forecasting.model_scale import FLOWS
 from forecasting.panel import content_digest, latest, newest_period, to_history
 from forecasting.policy import Policy
 from forecasting.sensitivity import Stage
+from pipelines.data_settings import PublicData
 from pipelines.estimator import estimator
 from pipelines.etl import public_panel
 from pipelines.forecast import forecastable, sample_paths
@@ -132,7 +133,7 @@ class Evaluator:
 
     def _sample(self, etl: Settings) -> _Sampled:
         """Panel of these settings and what is sampled from it, or the base case's where the panel is."""
-        panel, _ = public_panel(etl.data)
+        panel = self._panel(etl)
         digest = content_digest(panel)
         if self._by_values and digest == self._base.digest:
             return self._base
@@ -145,6 +146,12 @@ class Evaluator:
             )
         history = self._history(panel)
         return _Sampled(digest=digest, history=self._needed(history), futures=self._futures(history))
+
+    def _panel(self, etl: Settings) -> pl.DataFrame:
+        """What these settings make of the sources; no assumption moves a vendor's own order lines."""
+        if isinstance(etl.data, PublicData):
+            return public_panel(etl.data)[0]
+        return self.case.panel.table
 
     def _history(self, panel: pl.DataFrame) -> History:
         settings, known = self.case.forecast, latest(panel.lazy()).collect()

@@ -1,0 +1,194 @@
+"""From a vendor's columns to canonical order lines: names, types, days in the reporting zone, broken rules.
+
+Everything is a lazy, row-wise expression: nothing is read here, and any engine can run it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.order_book import parsing
+from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY
+from forecasting.order_book.contract import COLUMNS, DAYS, REQUIRED, ROW_RULES
+from forecasting.order_book.countries import COUNTRIES
+from forecasting.order_book.parsing import Reading
+
+READ = "order_book."  # prefix of canonical columns while the vendor's own still stand beside them
+ROW, RULE = "source_row", "broken_rule"
+RESERVED = ("source_file", ROW, RULE)
+COUNTRY = pl.Enum(COUNTRIES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """How to read one vendor's order lines.
+
+    Attributes
+    ----------
+    columns : mapping of canonical name to the vendor's
+        A column that is not named here has its canonical name.
+    skus : mapping of SKU to chip_id
+    as_of : date
+        Day on which the book was drawn up; later orders, shipments and cancellations are refused.
+    zone : str
+        IANA zone of the vendor's reporting days. Zoned time stamps are turned into days there.
+    naive_zone : str or None
+        Zone in which time stamps without a zone are written; None: the reporting zone.
+    date_format : str or None
+        strftime pattern of dates given as text; None: ISO 8601 (2026-03-31, with or without a time and an
+        offset).
+    """
+
+    skus: Mapping[str, str]
+    as_of: dt.date
+    columns: Mapping[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
+    naive_zone: str | None = None
+    date_format: str | None = None
+
+    def own(self, name: str) -> str:
+        """The vendor's name of a canonical column."""
+        return self.columns.get(name, name)
+
+
+def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
+    """Refuse a table that lacks required columns, or has columns of a type that cannot hold them.
+
+    Raises
+    ------
+    InputError
+        Naming the column, the file, and the nearest column that the file has.
+    """
+    names = schema.names()
+    for reserved in RESERVED:
+        if reserved in names:
+            raise InputError(
+                "a column has a name that is needed for the quarantine report", found=reserved, where=where
+            )
+    for name in COLUMNS:
+        own = intake.own(name)
+        if own in names:
+            kind = next(kind for kind, columns in KINDS.items() if name in columns)
+            if not parsing.READABLE[kind](schema[own]):
+                raise InputError(
+                    f"column {own!r} is of a type that cannot be read as {kind}",
+                    expected=parsing.EXPECTED[kind],
+                    found=str(schema[own]),
+                    where=where,
+                )
+        elif name in REQUIRED or name in intake.columns:
+            near = difflib.get_close_matches(own, names, n=1, cutoff=0.5)
+            hint = f"; the nearest is {near[0]!r}" if near else ""
+            what = "" if own == name else f" (for {name})"
+            raise InputError(f"column {own!r}{what} is missing", found=", ".join(names) + hint, where=where)
+
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "text": ("order_id", "sku", "customer_id", "customer_country", "end_use_country", "return_reason"),
+    "whole numbers": ("line", "split", "quantity", "shipped_quantity"),
+    "numbers": ("unit_price",),
+    "dates": DAYS,
+    "time stamps": ("updated_at",),
+}
+
+
+def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -> pl.LazyFrame:
+    """Canonical order lines of one file, each with the row rule that it breaks.
+
+    Parameters
+    ----------
+    raw : LazyFrame
+        As scanned, any column types: text (CSV), numbers, dates, time stamps.
+    intake : Intake
+    where : str
+        The file, for errors.
+
+    Returns
+    -------
+    LazyFrame
+        `contract.COLUMNS` (sku an Enum of the mapping's SKUs; null where a value cannot be read), then
+        `source_row` (UInt32, the first data row is 1) and `broken_rule` (Enum of ROW_RULES, null for a row
+        that keeps them all). One row for each row of `raw`, in its order.
+
+    Raises
+    ------
+    InputError
+        As `check_columns`.
+    """
+    schema = raw.collect_schema()
+    check_columns(schema, intake, where=where)
+    readings = {name: _reading(name, schema, intake) for name in COLUMNS}
+    unread = {
+        "bad_date": [readings[name].unread for name in (*DAYS, "updated_at")],
+        "missing_order_id": [readings[name].unread for name in ("line", "split")],
+        "bad_quantity": [readings["shipped_quantity"].unread],
+    }
+    canonical = [pl.col(READ + name).alias(name) for name in COLUMNS]
+    return (
+        raw.with_row_index(ROW, offset=1)
+        .with_columns(reading.value.alias(READ + name) for name, reading in readings.items())
+        .select(*canonical, ROW, _broken_rule(unread, intake.as_of))
+    )
+
+
+def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
+    """How a canonical column is read from the vendor's; nulls, or 0 for the split, where there is none."""
+    own = intake.own(name)
+    kind = next(kind for kind, columns in KINDS.items() if name in columns)
+    dtype = schema.get(own, pl.Null())
+    column = pl.col(own) if own in schema else pl.lit(None)
+    if name == "sku":
+        return parsing.choice(column, dtype, pl.Enum(list(intake.skus)))
+    if name in ("customer_country", "end_use_country"):
+        return parsing.choice(column, dtype, COUNTRY)
+    zones = parsing.Zones(reporting=intake.zone, naive=intake.naive_zone or intake.zone)
+    reading = {
+        "text": lambda: parsing.text(column, dtype),
+        "whole numbers": lambda: parsing.whole(column, dtype),
+        "numbers": lambda: parsing.number(column, dtype),
+        "dates": lambda: parsing.day(column, dtype, zones=zones, pattern=intake.date_format),
+        "time stamps": lambda: parsing.instant(column, dtype, zones=zones, pattern=intake.date_format),
+    }[kind]()
+    return reading._replace(value=reading.value.fill_null(0)) if name == "split" else reading
+
+
+def _broken_rule(unread: Mapping[str, list[pl.Expr]], as_of: dt.date) -> pl.Expr:
+    """First rule of ROW_RULES that a row breaks (Enum), null if none."""
+    broken = {rule: pl.any_horizontal(tests) for rule, tests in _row_tests(as_of, unread).items()}
+    code = pl.lit(None, pl.UInt8)
+    for place, rule in reversed(list(enumerate(ROW_RULES))):
+        code = pl.when(broken[rule]).then(pl.lit(place, pl.UInt8)).otherwise(code)
+    return code.cat.to(pl.Enum(list(ROW_RULES))).alias(RULE)
+
+
+def _row_tests(as_of: dt.date, unread: Mapping[str, list[pl.Expr]]) -> dict[str, list[pl.Expr]]:
+    """For each row rule the conditions that break it; one that is null does not."""
+    at = {name: pl.col(READ + name) for name in COLUMNS}
+    ordered, shipped, cancelled = (at[name] for name in ("ordered_at", "shipped_at", "cancelled_at"))
+    quantity, shipped_quantity = at["quantity"], at["shipped_quantity"]
+    order = quantity > 0
+    days = [at[name] for name in ("ordered_at", "requested_at", "promised_at")]
+    return {
+        "unknown_sku": [at["sku"].is_null()],
+        "unknown_country": [at["customer_country"].is_null(), at["end_use_country"].is_null()],
+        "bad_quantity": [quantity.is_null(), quantity == 0, shipped_quantity < 0, *unread["bad_quantity"]],
+        "negative_without_reason": [(quantity < 0) & at["return_reason"].is_null()],
+        "missing_order_id": [at["order_id"].is_null(), at["line"].is_null(), *unread["missing_order_id"]],
+        "bad_date": [
+            *unread["bad_date"],
+            *((day < FIRST_DAY) | (day > LAST_DAY) for day in days),
+        ],
+        "missing_ordered_at": [ordered.is_null()],
+        "missing_requested_at": [order & at["requested_at"].is_null()],
+        "missing_shipped_at": [order & (shipped_quantity > 0) & shipped.is_null()],
+        "future_date": [ordered > as_of, order & (shipped > as_of), order & (cancelled > as_of)],
+        "shipped_before_ordered": [order & (shipped < ordered)],
+        "shipped_more_than_ordered": [order & (shipped_quantity > quantity)],
+        "cancelled_before_ordered": [order & (cancelled < ordered)],
+    }

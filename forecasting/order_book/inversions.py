@@ -1,0 +1,249 @@
+"""The US-first check on history: which export lines were shipped while an earlier US line was waiting.
+
+A US line falls into the part that was shipped and the part that was not; each is delayed from the day after
+its due day until it is shipped or cancelled. An export line of the same SKU overtakes a delayed part if it
+was requested on the same day or later and is shipped on a day on which the part is delayed.
+
+All pairs would be quadratic. Cases are therefore matched by units, day by day: what was exported on a day is
+charged to the parts then delayed, the earliest request first, each unit once on either side. Beside each case
+stands how many units overtook its US part before any matching. U parts, E export lines, of one SKU.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from heapq import heappop, heappush
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from forecasting.order_book.countries import US
+from forecasting.order_book.partial import due_at, shipped_units
+
+Ints = npt.NDArray[np.int64]
+KEY = ("order_id", "line", "split")
+SOURCE = ("source_file", "source_row")
+NEEDED = (
+    *KEY,
+    "sku",
+    "end_use_country",
+    "quantity",
+    "ordered_at",
+    "requested_at",
+    "promised_at",
+    "shipped_at",
+    "shipped_quantity",
+    "cancelled_at",
+    *SOURCE,
+)
+LAST = 2**31  # day on which a part that is still open closes
+BLOCK_DAYS = 256  # requested days that are counted at once: at most 115 MB
+CASE: dict[str, pl.DataType] = {
+    "sku": pl.String(),
+    "us_order_id": pl.String(),
+    "us_line": pl.Int64(),
+    "us_split": pl.Int64(),
+    "us_requested_at": pl.Date(),
+    "us_due_at": pl.Date(),
+    "us_closed_at": pl.Date(),  # shipped or cancelled; null: still open
+    "us_units": pl.Int64(),  # of the part
+    "us_overtaking_units": pl.Int64(),  # that overtook the part, each counted for every part it overtook
+    "export_order_id": pl.String(),
+    "export_line": pl.Int64(),
+    "export_split": pl.Int64(),
+    "export_country": pl.String(),
+    "export_requested_at": pl.Date(),
+    "export_shipped_at": pl.Date(),
+    "days": pl.Int64(),  # from the US part's due day to the shipment of the export line
+    "quantity": pl.Int64(),  # units of the export line charged to the part
+}
+
+
+class Matches(NamedTuple):
+    """Units of export lines charged to US parts: places in either table and units, each [M]."""
+
+    us: Ints
+    export: Ints
+    units: Ints
+
+
+def inversion_candidates(lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Lines that can take part in a case: late US lines and shipped export lines.
+
+    Returns
+    -------
+    LazyFrame
+        Those of the input's columns that `priority_inversions` needs, fewer rows. To bound memory write them
+        parted by `sku` and call `priority_inversions` for each part.
+    """
+    names = lines.collect_schema().names()
+    is_us = pl.col("end_use_country") == US
+    left = pl.col("quantity") - shipped_units()
+    late = (pl.col("shipped_at") > due_at()) | (
+        (left > 0) & (pl.col("cancelled_at").is_null() | (pl.col("cancelled_at") > due_at()))
+    )
+    wanted = (pl.col("quantity") > 0) & pl.when(is_us).then(late).otherwise(shipped_units() > 0)
+    return lines.filter(wanted).select(name for name in NEEDED if name in names)
+
+
+def priority_inversions(lines: pl.LazyFrame) -> pl.DataFrame:
+    """Cases of export lines that overtook US lines, table `priority_inversions.parquet`.
+
+    Parameters
+    ----------
+    lines : LazyFrame
+        Accepted order lines (canonical columns, or those that `inversion_candidates` leaves; `source_file`
+        and `source_row` may be among them), of one or more SKUs; taken one SKU at a time.
+
+    Returns
+    -------
+    DataFrame
+        The columns of CASE, and us_ and export_ of SOURCE where given. One row per US part and export line
+        with units charged to it; and one without an export line and a quantity of 0 for a part that was
+        overtaken only by units charged to others. So every part that was overtaken is listed. Sorted by SKU,
+        requested day and key of the US part, then day of shipment; the same whatever the order of the lines.
+    """
+    candidates = inversion_candidates(lines)
+    source = [name for name in SOURCE if name in candidates.collect_schema()]
+    skus = candidates.select(pl.col("sku").cast(pl.String).unique().sort()).collect(engine="streaming")["sku"]
+    schema = CASE | {
+        f"{side}_{name}": candidates.collect_schema()[name] for side in ("us", "export") for name in source
+    }
+    cases = [pl.DataFrame(schema=schema)]
+    for sku in skus:
+        of_sku = candidates.filter(pl.col("sku").cast(pl.String) == sku).collect(engine="streaming")
+        cases.append(
+            _cases(_us_parts(of_sku), _exports(of_sku)).select(pl.lit(sku).alias("sku"), *list(schema)[1:])
+        )
+    return pl.concat(cases)
+
+
+def _us_parts(lines: pl.DataFrame) -> pl.DataFrame:
+    """Delayed parts of US lines, the earliest request first."""
+    us = lines.filter(pl.col("end_use_country") == US).with_columns(due_at=due_at(), shipped=shipped_units())
+    parts = [
+        us.with_columns(closed_at="shipped_at", units="shipped"),
+        us.with_columns(closed_at="cancelled_at", units=pl.col("quantity") - pl.col("shipped")),
+    ]
+    delayed = pl.col("closed_at").is_null() | (pl.col("closed_at") > pl.col("due_at"))
+    source = [name for name in SOURCE if name in lines.columns]
+    columns = [*KEY, "requested_at", "due_at", "closed_at", "units", *source]
+    return (
+        pl.concat([part.filter((pl.col("units") > 0) & delayed).select(columns) for part in parts])
+        .sort("requested_at", "due_at", *KEY, "closed_at", *source, nulls_last=True)
+        .select(pl.all().name.prefix("us_"))
+    )
+
+
+def _exports(lines: pl.DataFrame) -> pl.DataFrame:
+    """Shipped export lines in order of shipment, then request."""
+    source = [name for name in SOURCE if name in lines.columns]
+    return (
+        lines.filter(pl.col("end_use_country") != US)
+        .with_columns(units=shipped_units(), country=pl.col("end_use_country").cast(pl.String))
+        .sort("shipped_at", "requested_at", *KEY, *source)
+        .select(*KEY, "country", "requested_at", "shipped_at", "units", *source)
+        .select(pl.all().name.prefix("export_"))
+    )
+
+
+def _cases(us: pl.DataFrame, exports: pl.DataFrame) -> pl.DataFrame:
+    """Rows of the cases of one SKU."""
+    overtaking = overtaking_units(us, exports)
+    us = us.with_columns(us_overtaking_units=overtaking).with_row_index("place")
+    matches = matched(us, exports)
+    pairs = pl.DataFrame({"place": matches.us, "export": matches.export, "quantity": matches.units})
+    return (
+        us.filter(pl.col("us_overtaking_units") > 0)
+        .join(pairs.cast({"place": pl.UInt32}), on="place", how="left")
+        .join(
+            exports.drop("export_units").with_row_index("export").cast({"export": pl.Int64}),
+            on="export",
+            how="left",
+        )
+        .with_columns(
+            pl.col("quantity").fill_null(0),
+            days=(pl.col("export_shipped_at") - pl.col("us_due_at")).dt.total_days(),
+        )
+        .sort("place", "export")
+    )
+
+
+def overtaking_units(us: pl.DataFrame, exports: pl.DataFrame) -> Ints:
+    """Units that overtook each US part, whatever else they overtook [U].
+
+    Units requested on or after a day and shipped by another, for all pairs of days in a block of requested
+    days, as sums along both axes: the parts then look theirs up.
+    """
+    totals = np.zeros(us.height, np.int64)
+    if not (us.height and exports.height):
+        return totals
+    us_requested, due, closed = (_days(us, name) for name in ("us_requested_at", "us_due_at", "us_closed_at"))
+    requested, shipped = _days(exports, "export_requested_at"), _days(exports, "export_shipped_at")
+    units = exports["export_units"].to_numpy()
+    first, span = shipped.min(), int(shipped.max() - shipped.min()) + 1
+    later = np.zeros(span, np.int64)  # units per shipping day that were requested after the block
+    after, until = np.clip(due - first + 1, 0, span), np.clip(closed - first, 0, span)
+    top = int(max(requested.max(), us_requested.max())) + 1
+    bottom = int(us_requested.min())
+    for low in range(top - BLOCK_DAYS, bottom - BLOCK_DAYS, -BLOCK_DAYS):
+        inside = (requested >= low) & (requested < low + BLOCK_DAYS)
+        cells = (requested[inside] - low) * span + shipped[inside] - first
+        block = np.bincount(cells, weights=units[inside], minlength=BLOCK_DAYS * span)
+        since = block.astype(np.int64).reshape(BLOCK_DAYS, span)[::-1].cumsum(axis=0)[::-1] + later
+        later = since[0]
+        by_day = np.concatenate([np.zeros((BLOCK_DAYS, 1), np.int64), since.cumsum(axis=1)], axis=1)
+        parts = (us_requested >= low) & (us_requested < low + BLOCK_DAYS)
+        row = us_requested[parts] - low
+        totals[parts] = np.maximum(by_day[row, until[parts]] - by_day[row, after[parts]], 0)
+    return totals
+
+
+def matched(us: pl.DataFrame, exports: pl.DataFrame) -> Matches:
+    """Charge exported units to delayed US parts, day by day, the earliest request first.
+
+    No pair that could still be matched is left, so the matched units are at least half of the most that any
+    matching could reach.
+
+    Parameters
+    ----------
+    us : DataFrame
+        As `_us_parts` orders them.
+    exports : DataFrame
+        As `_exports` orders them.
+    """
+    wanted, us_requested = us["us_units"].to_list(), _days(us, "us_requested_at").tolist()
+    due, closed = _days(us, "us_due_at"), _days(us, "us_closed_at").tolist()
+    by_due, left = np.argsort(due, kind="stable").tolist(), exports["export_units"].to_list()
+    requested, shipped = _days(exports, "export_requested_at").tolist(), _days(exports, "export_shipped_at")
+    edges = [0, *(np.flatnonzero(np.diff(shipped)) + 1).tolist(), len(left)] if left else []
+    found: list[tuple[int, int, int]] = []
+    waiting: list[int] = []  # places of delayed parts, a heap
+    next_due = 0
+    for start, stop in pairwise(edges):
+        day, export = int(shipped[start]), start
+        while next_due < len(by_due) and due[by_due[next_due]] < day:
+            heappush(waiting, by_due[next_due])
+            next_due += 1
+        while waiting and export < stop:
+            part = waiting[0]
+            if closed[part] <= day or not wanted[part]:
+                heappop(waiting)
+            elif requested[export] < us_requested[part]:
+                export = bisect_left(requested, us_requested[part], export, stop)
+            else:
+                units = min(wanted[part], left[export])
+                found.append((part, export, units))
+                wanted[part] -= units
+                left[export] -= units
+                export += not left[export]
+    columns = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    return Matches(us=columns[0], export=columns[1], units=columns[2])
+
+
+def _days(frame: pl.DataFrame, column: str) -> Ints:
+    """Days since 1970 as numbers; LAST for none."""
+    return frame[column].to_physical().cast(pl.Int64).fill_null(LAST).to_numpy()

@@ -1,0 +1,1 @@
+"""The order-book way in: files listed, read once, remembered, merged, and turned into the panel."""
