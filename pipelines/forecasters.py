@@ -14,9 +14,11 @@ from pipelines.weights import Weights, shipped_weights
 
 
 def named_forecaster(name: str, statistical: StatisticalSettings, weights: Weights | None) -> PathForecaster:
-    """The forecaster of that name: statistical, or network or blend with the given weights."""
-    if weights is None or name == "statistical":
+    """The forecaster of that name: statistical, or network or blend, which need weights."""
+    if name == "statistical":
         return StatisticalForecaster(statistical)
+    if weights is None:
+        raise ValueError(f"the forecaster {name} needs weights")
     network = NetworkPathForecaster(weights.network)
     return network if name == "network" else blended(weights, StatisticalForecaster(statistical))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from forecasting.errors import StepError
 
 PART, WHOLE, OLD = ".overspill-part-", ".overspill-whole-", ".overspill-old-"
-MARK = ".overspill"  # in every folder that was published, and may be replaced
+FOLDERS = ".overspill-folders"  # names of the folders that were published, and may be replaced
 
 
 def publish(files: Path, out: Path, *, name: str) -> None:
@@ -29,9 +29,6 @@ def publish(files: Path, out: Path, *, name: str) -> None:
     try:
         complete(out)
         shutil.copytree(files, part)
-        for entry in part.iterdir():
-            if entry.is_dir():
-                (entry / MARK).touch()
         part.rename(out / f"{WHOLE}{name}")
         complete(out)
     except OSError as error:
@@ -43,14 +40,18 @@ def publish(files: Path, out: Path, *, name: str) -> None:
 
 def complete(out: Path) -> None:
     """Move a whole set into place, if one is waiting."""
+    record = out / FOLDERS
+    ours = set(record.read_text("utf-8").split("\n")) if record.exists() else set()
     for whole in out.glob(f"{WHOLE}*"):
         for entry in sorted(whole.iterdir()):
             target = out / entry.name
-            if target.is_dir() and not (target / MARK).exists():
-                (entry / MARK).unlink(missing_ok=True)
+            if target.is_dir() and entry.name not in ours:
                 shutil.copytree(entry, target, dirs_exist_ok=True)
                 shutil.rmtree(entry)
                 continue
+            if entry.is_dir() and entry.name not in ours:
+                ours.add(entry.name)
+                record.write_text("\n".join(sorted(ours - {""})), encoding="utf-8")
             if target.is_dir() and not target.is_symlink():
                 aside = out / f"{OLD}{entry.name}"
                 shutil.rmtree(aside, ignore_errors=True)

@@ -24,7 +24,7 @@ def predict(
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sampling.")] = 0,
     model: Annotated[
         str, typer.Option("--model", help="Forecaster: statistical, network or blend.")
-    ] = "statistical",
+    ] = "network",
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
     ] = None,

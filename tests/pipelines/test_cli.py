@@ -58,7 +58,7 @@ def test_config_prints_what_resolves_again(cli, tmp_path):
 
 
 def test_config_as_json_is_json(cli):
-    assert json.loads(cli("config", "--json")[1])["forecast"]["model"] == "statistical"
+    assert json.loads(cli("config", "--json")[1])["forecast"]["model"] == "blend"
 
 
 def test_checks_of_the_reference_tables_pass_and_are_told(cli):
@@ -167,7 +167,7 @@ def test_predict_of_a_series_does_not_hang_on_unlike_neighbours(cli):
     short.write_csv("alone.csv")
     pl.concat([short, *counts]).write_csv("together.csv")
     for name in ("alone", "together"):
-        assert cli(*predict_arguments(f"{name}.csv", out=name))[0] == 0
+        assert cli(*predict_arguments(f"{name}.csv", out=name, model="statistical"))[0] == 0
     alone, together = (pl.read_parquet(f"{name}/quantiles.parquet") for name in ("alone", "together"))
     assert together.filter(pl.col("unique_id") == "a").equals(alone)
 

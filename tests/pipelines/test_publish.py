@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import StepError
-from pipelines.publish import MARK, complete, publish
+from pipelines.publish import FOLDERS, complete, publish
 
 OLD = {"panel.parquet": "old", "quarantine/a": "old", "quarantine/b": "old"}
 NEW = {"panel.parquet": "new", "quarantine/b": "new", "summary.json": "new"}
@@ -30,7 +30,7 @@ def held(folder):
 
 @pytest.fixture
 def out(tmp_path):
-    lay(tmp_path / "out", OLD | {f"quarantine/{MARK}": "", "mine.txt": "kept", ".hidden.old": "kept"})
+    lay(tmp_path / "out", OLD | {FOLDERS: "quarantine", "mine.txt": "kept", ".hidden.old": "kept"})
     lay(tmp_path / "new", NEW)
     return tmp_path / "out"
 
@@ -41,14 +41,14 @@ KEPT = {"mine.txt": "kept", ".hidden.old": "kept"}
 def test_new_set_takes_the_place_of_the_old_one_and_leaves_other_files_alone(out):
     publish(out.parent / "new", out, name="etl")
     assert held(out) == NEW | KEPT
-    assert not list(out.glob(".overspill*"))
+    assert [path.name for path in out.glob(".overspill*")] == [FOLDERS]
 
 
 def test_folder_of_somebody_else_keeps_its_files(out):
-    (out / "quarantine" / MARK).unlink()
+    (out / FOLDERS).unlink()
     publish(out.parent / "new", out, name="etl")
     assert held(out) == NEW | KEPT | {"quarantine/a": "old"}
-    assert not (out / "quarantine" / MARK).exists()
+    assert not (out / FOLDERS).exists()
 
 
 class Killed(BaseException):

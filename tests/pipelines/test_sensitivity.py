@@ -27,7 +27,7 @@ from pipelines.sensitivity.designs import indices, named_design, points
 from pipelines.sensitivity.evaluate import Evaluator
 from pipelines.sensitivity.step import Request, run_sensitivity
 from pipelines.tracking import STEP_TAG
-from pipelines.weights import ORIGIN_TAG
+from pipelines.weights import ORIGIN_TAG, shipped_weights
 from pipelines.windows import run_windows
 
 NAMES = ("capacity_decay", "error_correlation", "exports.H200.unsold_stock", "revenue.half_life_quarters")
@@ -51,7 +51,7 @@ def asked(case):
 
 @pytest.fixture(scope="module")
 def evaluator(case, asked):
-    return Evaluator(case=case, asked=asked)
+    return Evaluator(case=case, asked=asked, weights=shipped_weights("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -330,10 +330,10 @@ def test_unfinished_run_and_run_of_another_step_are_refused(context, whole_run):
 def test_paths_that_the_settings_do_not_lead_to_are_refused(case, asked):
     other = replace(case, forecast=case.forecast.model_copy(update={"seed": case.forecast.seed + 1}))
     with pytest.raises(InputError, match="the paths are not what this version makes of the run's settings"):
-        Evaluator(case=other, asked=asked)
+        Evaluator(case=other, asked=asked, weights=shipped_weights("cpu"))
     moved = replace(case, etl=with_values(case.etl, {"capacity_decay": 0.6}))
     with pytest.raises(InputError, match="the panel is not what this version makes of the run's settings"):
-        Evaluator(case=moved, asked=asked)
+        Evaluator(case=moved, asked=asked, weights=shipped_weights("cpu"))
 
 
 def test_designs_are_known_by_name():

@@ -189,7 +189,7 @@ def test_a_launch_in_the_quarter_of_the_day_cannot_be_shown_and_a_later_one_is_n
 
     def verdict(day):
         policy = replace(load_policy("bis_2026_01"), eligibility=Eligibility(available_in_us_on=day))
-        return eligibility_conditions(policy, [h200])[0]["findings"][0]["verdict"]
+        return eligibility_conditions(policy, [h200], [h200])[0]["findings"][0]["verdict"]
 
     assert verdict(end) == MET
     assert verdict(end - dt.timedelta(days=1)) == NOT_SHOWN
@@ -199,7 +199,7 @@ def test_a_launch_in_the_quarter_of_the_day_cannot_be_shown_and_a_later_one_is_n
 def test_a_chip_without_published_figures_cannot_be_shown():
     silent = replace(chip("H200"), memory_bandwidth_gb_per_s=None)
     policy = replace(load_policy("bis_2026_01"), eligibility=Eligibility(bandwidth_gb_per_s_below=6500))
-    assert eligibility_conditions(policy, [silent])[0]["findings"][0]["verdict"] == NOT_SHOWN
+    assert eligibility_conditions(policy, [silent], [silent])[0]["findings"][0]["verdict"] == NOT_SHOWN
 
 
 def test_denial_is_not_met_and_a_later_policy_is_not_in_effect():
