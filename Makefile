@@ -21,6 +21,7 @@ fmt: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/commands.py
+	$(BIN)/python benchmarks/dashboard.py
 	$(BIN)/python benchmarks/windows.py
 	$(BIN)/python benchmarks/forecasters.py
 

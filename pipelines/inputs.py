@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.panel import check_panel, content_digest
 from pipelines.artifacts import read_table
+from pipelines.config import flatten, load_settings
 from pipelines.settings import Settings
-from pipelines.tracking import StepRun, Tracker
+from pipelines.tracking import PARAM_LENGTH, StepRun, Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,29 @@ def checked_input(path: Path, recorded: str | None, *, run_id: str, name: str) -
             where=f"run {run_id}, {name}.parquet",
         )
     return Input(run_id=run_id, name=name, table=table, digest=digest)
+
+
+def checked_settings(path: Path, recorded: Mapping[str, str], *, where: str) -> Settings:
+    """Settings as a run left them, refused unless they agree with the parameters that the run recorded.
+
+    Parameters
+    ----------
+    path : Path
+    recorded : mapping
+        The run's parameters.
+    where : str
+        Named where they differ.
+    """
+    settings = load_settings(path)
+    for key, value in flatten(settings).items():
+        if recorded.get(key, value[:PARAM_LENGTH]) != value[:PARAM_LENGTH]:
+            raise InputError(
+                "the artifact is not what its run wrote",
+                expected=f"{key} {recorded[key]}",
+                found=value,
+                where=where,
+            )
+    return settings
 
 
 def read_panel(tracker: Tracker, etl_run_id: str, settings: Settings) -> Input:

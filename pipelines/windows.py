@@ -51,10 +51,9 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
     made = estimator(settings, *described_paths(tracker, read, context))
     any_market = next(iter(made.markets.values()))
-    context.console.print(
+    context.tell(
         f"paths of forecast run {read.run_id}: {len(any_market.orders)} paths, {any_market.horizon} periods "
-        f"from {any_market.origin}",
-        highlight=False,
+        f"from {any_market.origin}"
     )
     previous = tracker.newest_or_none("windows")
     with context.step("windows", upstream_run_id=read.run_id) as (run, folder):

@@ -13,11 +13,10 @@ import polars as pl
 
 from forecasting.errors import InputError
 from pipelines.artifacts import file_digest
-from pipelines.config import flatten, load_settings
 from pipelines.evidence.verdicts import Plain
-from pipelines.inputs import checked_input
+from pipelines.inputs import checked_input, checked_settings
 from pipelines.settings import Settings
-from pipelines.tracking import PARAM_LENGTH, STEP_TAG, UPSTREAM_TAG, Tracker
+from pipelines.tracking import STEP_TAG, UPSTREAM_TAG, Tracker
 
 DIGEST_TAG = "overspill.sha256."
 COMMIT_TAG = "mlflow.source.git.commit"
@@ -61,17 +60,7 @@ class PastRun:
     def settings(self) -> Settings:
         """Resolved settings of the run, refused unless they agree with the parameters it recorded."""
         name = f"settings-{self.step}.yaml"
-        settings = load_settings(self.path(name))
-        for key, value in flatten(settings).items():
-            recorded = self.params.get(key)
-            if recorded is not None and recorded != value[:PARAM_LENGTH]:
-                raise InputError(
-                    "the artifact is not what its run wrote",
-                    expected=f"{key} {recorded}",
-                    found=value,
-                    where=f"run {self.run_id}, {name}",
-                )
-        return settings
+        return checked_settings(self.path(name), self.params, where=f"run {self.run_id}, {name}")
 
     def told(self) -> Plain:
         """The run as the evidence lists it."""

@@ -15,8 +15,8 @@ from forecasting.market import cap_item, scope_item
 from forecasting.path_table import from_table
 from forecasting.policy import Policy, eligibility
 from forecasting.policy_terms import Scope
-from pipelines.config import load_policy, load_settings
-from pipelines.inputs import Input, read_input, read_panel
+from pipelines.config import load_policy
+from pipelines.inputs import Input, checked_settings, read_input, read_panel
 from pipelines.settings import Settings
 from pipelines.tracking import KNOWN_UNTIL_TAG, UPSTREAM_TAG, Tracker
 
@@ -160,6 +160,6 @@ def _upstream(tracker: Tracker, run_id: str, step: str) -> str:
 
 
 def _settings(tracker: Tracker, run_id: str, step: str) -> Settings:
-    tracker.finished(run_id, step)
-    with tracker.artifact(run_id, f"settings-{step}.yaml") as path:
-        return load_settings(path)
+    name, recorded = f"settings-{step}.yaml", tracker.finished(run_id, step).data.params
+    with tracker.artifact(run_id, name) as path:
+        return checked_settings(path, recorded, where=f"run {run_id}, {name}")

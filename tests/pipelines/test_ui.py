@@ -25,6 +25,7 @@ from pipelines.tracking import NESTED_STEP, UI_MODE, Tracker
 from pipelines.ui import address_of_newest, free_port, list_runs, server
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ["ui", "runs", "evidence", "sensitivity", "scenario", "windows"]
 
 
 def command(*arguments):
@@ -193,22 +194,35 @@ def test_server_that_cannot_start_is_one_sentence():
     assert "\n" not in str(failed.value)
 
 
-def test_server_that_is_down_is_named_by_both_commands(overspill, taken):
-    for name in ("ui", "runs"):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-        ended = overspill(name, uri=nobody)
-        assert ended.returncode == 1
-        assert ended.stderr.startswith(f"error: the MLflow server at {nobody} does not answer")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_server_that_is_down_is_named_by_every_command(overspill, name):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    ended = overspill(name, uri=nobody)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: the MLflow server at {nobody} does not answer")
+    assert ended.stderr.count("\n") == 1
 
 
-def test_server_that_refuses_the_login_is_one_sentence(overspill, refusing):
-    ended = overspill("runs", uri=refusing.replace("http://", "http://me:secret@"))
+@pytest.mark.parametrize("name", COMMANDS)
+def test_server_that_refuses_the_login_is_one_sentence(overspill, refusing, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = overspill(name, uri=refusing.replace("http://", "http://me:secret@"))
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: the MLflow server at {refusing} refuses the login (401)")
     assert ended.stderr.count("\n") == 1
     assert "secret" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_store_in_a_folder_that_cannot_be_written_is_one_sentence(overspill, name, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    ended = overspill(name, uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"error: {tmp_path}/file: the store's folder cannot be written")
+    assert ended.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

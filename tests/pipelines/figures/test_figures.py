@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
 import time
 
@@ -9,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from forecasting.errors import StepError
 from forecasting.path_table import from_table
@@ -118,7 +122,13 @@ def test_every_axis_has_a_title_or_shares_the_one_below(charts):
 
 def test_page_holds_the_javascript_once_and_asks_for_nothing_from_elsewhere(page, charts):
     text = page[2]
-    assert text.count("plotly.js v") == 1
+    packed = re.findall(r'<script type="text/plain" id="plotly">([^<]+)</script>', text)
+    assert len(packed) == 1
+    assert gzip.decompress(base64.b64decode(packed[0])).decode() == get_plotlyjs()
+    assert len(re.findall(r'class="chart" id="chart-[^"]+"', text)) == len(charts)
+    contents = re.findall(r'<script type="application/json">([^<]+)</script>', text)
+    assert all({"data", "layout"} <= json.loads(content).keys() for content in contents)
+    assert len(contents) == len(charts)
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", text)
     assert text.count("<section") == len(charts)
     assert "Answer &amp; more" in text
@@ -132,7 +142,7 @@ def test_pictures_stand_beside_the_page_and_are_as_wide_as_it(page, charts):
             assert picture.width == 1080
             assert len(picture.convert("L").getcolors(256) or range(256)) > 20
     total = sum(path.stat().st_size for path in (folder / "figures").iterdir())
-    assert total < 10e6
+    assert total < 5e6
 
 
 def test_drawing_one_figure_takes_less_than_two_seconds_of_the_processor(charts):
