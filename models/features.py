@@ -43,6 +43,16 @@ class Inputs(NamedTuple):
     covariates: Tensor
     statics: Tensor
 
+    def picked(self, items: Tensor, *, begin: int) -> Inputs:
+        """Inputs of some items whose contexts begin at a step of these."""
+        return Inputs(
+            values=self.values[items, :, begin:],
+            observed=self.observed[items, :, begin:],
+            season=self.season[items],
+            covariates=self.covariates[items, :, begin:],
+            statics=self.statics[items],
+        )
+
     @property
     def horizon(self) -> int:
         """H, the steps that the covariates reach beyond the context."""

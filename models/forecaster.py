@@ -28,6 +28,8 @@ from models.scaling import Scaling
 
 Floats = npt.NDArray[np.float64]
 MIN_OBSERVATIONS = 3
+# Steps of the shortest context in training; a history that is shorter stood at its end there, after a gap.
+SHORTEST_CONTEXT = 24
 # Paths per item whose own context is read again when a horizon is longer than one pass.
 TRUNKS = 8
 # Paths that quantiles of such a long horizon are read from.
@@ -204,7 +206,21 @@ class NetworkForecaster:
         return scaling, law.averaged(reverse.mirrored())
 
     def _each_pass(self, inputs: Inputs, answer: Callable[[Scaling, Law], Tensor]) -> Tensor:
-        """Answers for all items, a limited number of items at a time, gathered on the CPU."""
+        """Answers for all items, a limited number of items at a time, gathered on the CPU.
+
+        Items of a pass begin together, each at its first observation or at the shortest context: a forecast
+        must not hang on how long the histories of other items are.
+        """
+        latest = inputs.values.shape[-1] - SHORTEST_CONTEXT
+        begins = inputs.observed.any(1).int().argmax(-1).clamp(max=latest)
+        answers, places = [], []
+        for begin in sorted(set(begins.tolist())):
+            alike = (begins == begin).nonzero()[:, 0]
+            answers.append(self._alike(inputs.picked(alike, begin=begin), answer))
+            places.append(alike)
+        return torch.cat(answers)[torch.cat(places).argsort()]
+
+    def _alike(self, inputs: Inputs, answer: Callable[[Scaling, Law], Tensor]) -> Tensor:
         items, variates = inputs.values.shape[:2]
         count = max(1, SERIES_PER_PASS // variates)
         start, answers = 0, []
@@ -239,11 +255,16 @@ class NetworkForecaster:
         settings = self.network.settings
         values = np.asarray(values, dtype=np.float64)
         _check_values(values, horizon)
+        lacking = max(0, SHORTEST_CONTEXT - values.shape[-1])
+        values = np.pad(values, ((0, 0), (0, 0), (lacking, 0)), constant_values=np.nan)
+        if covariates is not None:
+            covariates = np.pad(covariates, ((0, 0), (0, 0), (lacking, 0)))
         items, variates, length = values.shape
         known = _slots(covariates, (items, settings.covariates, length + horizon), axis=1, name="covariates")
         told = _slots(statics, (items, variates, settings.statics), axis=2, name="statics")
         observed = ~np.isnan(values)
-        first = max(int(observed.any((0, 1)).argmax()), length - settings.max_context)
+        first = min(int(observed.any((0, 1)).argmax()), length - SHORTEST_CONTEXT)
+        first = max(first, length - settings.max_context)
         season = np.broadcast_to(np.asarray(season_length, dtype=np.int64), (items,))
         return Inputs(
             values=torch.from_numpy(np.where(observed, values, 0.0)[..., first:]),

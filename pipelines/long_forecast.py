@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -61,6 +61,15 @@ class Question:
             raise InputError("quantile levels must be given, each once", where="--quantiles")
 
 
+@runtime_checkable
+class HasQuantiles(Protocol):
+    """A path forecaster that knows quantiles without counting paths."""
+
+    def quantiles(self, horizon: int, levels: Floats) -> Floats | None:
+        """Quantiles [I, Q, H, V] of the items last given to `fit`; None where only paths tell them."""
+        ...
+
+
 class Answer(NamedTuple):
     """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value."""
 
@@ -94,12 +103,14 @@ def _forecast(
     forecaster: PathForecaster, history: History, last: pl.DataFrame, table: LongTable, question: Question
 ) -> Answer:
     """Quantiles and paths of the items that share one set of variates."""
-    sampled = forecaster.fit(history).sample(
-        question.horizon, max(question.paths, PATHS_FOR_QUANTILES), question.seed
-    )
-    dates = future_dates(last, horizon=question.horizon, frequency=table.frequency)
+    fitted = forecaster.fit(history)
     levels = np.sort(np.asarray(question.quantile_levels, dtype=np.float64))
-    quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)  # [I, Q, H, V]
+    quantiles = fitted.quantiles(question.horizon, levels) if isinstance(fitted, HasQuantiles) else None
+    count = question.paths if quantiles is not None else max(question.paths, PATHS_FOR_QUANTILES)
+    sampled = fitted.sample(question.horizon, max(count, 1), question.seed)
+    if quantiles is None:
+        quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
+    dates = future_dates(last, horizon=question.horizon, frequency=table.frequency)
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
     )

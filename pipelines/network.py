@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -54,11 +56,9 @@ class NetworkPathForecaster:
         StepError
             If the network cannot be used.
         """
-        if self._history is None:
-            raise RuntimeError("sample() before fit(): there is nothing to sample from")
-        history = self._history
+        history = self._fitted()
         flows = history.variates == FLOWS
-        try:
+        with _told():
             drawn = self.network.sample(
                 network_view(history),
                 horizon=horizon,
@@ -67,11 +67,41 @@ class NetworkPathForecaster:
                 season_length=history.frequency.season_length,
                 statics=np.broadcast_to(ROLES, (len(history.item_ids), *ROLES.shape)) if flows else None,
             )
-        except SeriesError as error:
-            raise InputError(str(error)) from error
-        except ModelError as error:
-            raise StepError(str(error)) from error
         return _orders_and_capacity(drawn) if flows else drawn
+
+    def quantiles(self, horizon: int, levels: Floats) -> Floats | None:
+        """Quantiles [I, Q, H, V] without sampling error; None where they can be had from paths alone.
+
+        That is so for orders and capacity, which are a product and a factor of what the network reads, and
+        for horizons beyond one pass. Errors as in `sample`.
+        """
+        history = self._fitted()
+        if history.variates == FLOWS or horizon > self.network.network.settings.max_horizon:
+            return None
+        with _told():
+            found = self.network.predict_quantiles(
+                network_view(history),
+                horizon=horizon,
+                levels=levels.tolist(),
+                season_length=history.frequency.season_length,
+            )
+        return np.ascontiguousarray(found.transpose(0, 3, 2, 1))
+
+    def _fitted(self) -> History:
+        if self._history is None:
+            raise RuntimeError("a forecast before fit(): there is nothing to forecast from")
+        return self._history
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors of the network as those of the pipeline."""
+    try:
+        yield
+    except SeriesError as error:
+        raise InputError(str(error)) from error
+    except ModelError as error:
+        raise StepError(str(error)) from error
 
 
 def network_view(history: History) -> Floats:

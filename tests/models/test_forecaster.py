@@ -146,6 +146,19 @@ def test_items_do_not_touch_each_other(forecaster, monkeypatch):
     np.testing.assert_allclose(together, apart, rtol=1e-4)
 
 
+@pytest.mark.parametrize("length", [3, 5, 12, 24, 30])
+def test_a_forecast_does_not_hang_on_the_length_of_other_histories(forecaster, length):
+    own = history(items=1, length=length)
+    beside = np.full((3, 2, 40), np.nan)
+    beside[1:] = history(7, items=2, length=40)
+    beside[0, :, -length:] = own[0]
+    alone = forecaster.predict_quantiles(own, horizon=4, levels=LEVELS)
+    together = forecaster.predict_quantiles(beside, horizon=4, levels=LEVELS)
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-4)
+    others = forecaster.predict_quantiles(beside[1:], horizon=4, levels=LEVELS)
+    np.testing.assert_allclose(together[1:], others, rtol=1e-4)
+
+
 def test_out_of_memory_halves_the_items_and_says_so(forecaster, monkeypatch, caplog):
     real, sizes = forecaster.network.forward, []
 

@@ -271,11 +271,11 @@ def test_predict_goes_on_with_fewer_paths_where_memory_runs_out_and_says_so(cli,
 
     monkeypatch.setattr("models.sampling.draw", greedy)
     with caplog.at_level(logging.WARNING):
-        status, _, _ = predict(cli, checkpoint=folder, paths=5)
+        status, _, _ = predict(cli, checkpoint=folder, paths=1000)
     assert status == 0
     assert sizes == [1000, 500, 250, 250, 250, 250]
     assert caplog.messages[-1] == "out of memory while sampling: going on with 250 paths at a time"
-    assert pl.read_parquet("out/paths.parquet").height == 3 * 5
+    assert pl.read_parquet("out/paths.parquet").height == 3 * 1000
 
 
 def test_predict_ends_with_one_sentence_where_memory_has_run_out(cli, folder, monkeypatch, tmp_path):
