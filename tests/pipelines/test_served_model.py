@@ -141,7 +141,8 @@ def test_mlflow_serves_the_champion(own_tracker, version, tmp_path):
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local"]
     command += ["-m", "models:/overspill@champion", "--port", str(port), "--workers", "1"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": own_tracker.uri}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # MLflow calls uvicorn by name
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": own_tracker.uri, "PATH": path}
     address = f"http://127.0.0.1:{port}"
     with (tmp_path / "server.log").open("w") as log:
         process = subprocess.Popen(
