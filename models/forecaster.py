@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.checked_inputs import SHORTEST_CONTEXT, Floats, checked_inputs, checked_levels
 from models.checkpoint import PRETRAINED, load_checkpoint
 from models.device import choose_device
 from models.errors import ModelError, SeriesError
@@ -26,10 +27,6 @@ from models.network import Network
 from models.sampling import DEFAULT_BUDGET, sample_paths
 from models.scaling import Scaling
 
-Floats = npt.NDArray[np.float64]
-MIN_OBSERVATIONS = 3
-# Steps of the shortest context in training; a history that is shorter stood at its end there, after a gap.
-SHORTEST_CONTEXT = 24
 # Paths per item whose own context is read again when a horizon is longer than one pass.
 TRUNKS = 8
 # Paths that quantiles of such a long horizon are read from.
@@ -105,8 +102,15 @@ class NetworkForecaster:
         SeriesError
             A shape, a value or a setting that cannot be answered, with its place.
         """
-        inputs = self._inputs(values, horizon, season_length, covariates, statics)
-        wanted = _levels(levels)
+        inputs = checked_inputs(
+            self.network.settings,
+            values,
+            horizon=horizon,
+            season_length=season_length,
+            covariates=covariates,
+            statics=statics,
+        )
+        wanted = checked_levels(levels)
         if horizon > self.network.settings.max_horizon:
             drawn = self._roll(inputs, paths=ROLLED_PATHS, generator=self._generator(0))
             return np.moveaxis(np.quantile(drawn.numpy(), wanted, axis=-1), 0, -1)
@@ -136,7 +140,14 @@ class NetworkForecaster:
         A horizon beyond the network's own limit is rolled, see `_roll`. The same seed on the same device
         gives the same paths.
         """
-        inputs = self._inputs(values, horizon, season_length, covariates, statics)
+        inputs = checked_inputs(
+            self.network.settings,
+            values,
+            horizon=horizon,
+            season_length=season_length,
+            covariates=covariates,
+            statics=statics,
+        )
         if paths < 1:
             raise SeriesError(f"paths must be at least 1, found {paths}")
         drawn = self._roll(inputs, paths=paths, generator=self._generator(seed))
@@ -242,80 +253,3 @@ class NetworkForecaster:
 
     def _generator(self, seed: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(seed)
-
-    def _inputs(
-        self,
-        values: Floats,
-        horizon: int,
-        season_length: int | npt.NDArray[np.int64],
-        covariates: Floats | None,
-        statics: Floats | None,
-    ) -> Inputs:
-        """Validated inputs on the CPU, cut to the longest context and without columns nobody observed."""
-        settings = self.network.settings
-        values = np.asarray(values, dtype=np.float64)
-        _check_values(values, horizon)
-        lacking = max(0, SHORTEST_CONTEXT - values.shape[-1])
-        values = np.pad(values, ((0, 0), (0, 0), (lacking, 0)), constant_values=np.nan)
-        if covariates is not None:
-            covariates = np.pad(covariates, ((0, 0), (0, 0), (lacking, 0)))
-        items, variates, length = values.shape
-        known = _slots(covariates, (items, settings.covariates, length + horizon), axis=1, name="covariates")
-        told = _slots(statics, (items, variates, settings.statics), axis=2, name="statics")
-        observed = ~np.isnan(values)
-        first = min(int(observed.any((0, 1)).argmax()), length - SHORTEST_CONTEXT)
-        first = max(first, length - settings.max_context)
-        season = np.broadcast_to(np.asarray(season_length, dtype=np.int64), (items,))
-        return Inputs(
-            values=torch.from_numpy(np.where(observed, values, 0.0)[..., first:]),
-            observed=torch.from_numpy(observed[..., first:]),
-            season=torch.from_numpy(season.copy()),
-            covariates=torch.from_numpy(known[..., first:]),
-            statics=torch.from_numpy(told),
-        )
-
-
-def _check_values(values: Floats, horizon: int) -> None:
-    if horizon < 1:
-        raise SeriesError(f"the horizon must be at least 1 step, found {horizon}")
-    if values.ndim != 3 or 0 in values.shape:
-        raise SeriesError(
-            f"values must be [items, variates, steps] with none of them 0, found {values.shape}"
-        )
-    if np.isinf(values).any():
-        where = tuple(int(index) for index in np.argwhere(np.isinf(values))[0])
-        raise SeriesError(
-            f"values must be finite or NaN, found an infinite one at [item, variate, step] {where}"
-        )
-    seen = (~np.isnan(values)).sum(-1)
-    if seen.min() < MIN_OBSERVATIONS:
-        where = tuple(int(index) for index in np.argwhere(seen < MIN_OBSERVATIONS)[0])
-        raise SeriesError(
-            f"a series needs at least {MIN_OBSERVATIONS} observations, "
-            f"found {int(seen[where])} at [item, variate] {where}"
-        )
-
-
-def _levels(levels: Sequence[float]) -> list[float]:
-    wanted = [float(level) for level in levels]
-    for level in wanted:
-        if not 0 < level < 1:
-            raise SeriesError(f"quantile levels must lie inside (0, 1), found {level}")
-    return wanted
-
-
-def _slots(given: Floats | None, shape: tuple[int, ...], *, axis: int, name: str) -> Floats:
-    """Array of the given shape with what was given in its first slots along an axis, and 0 in the others."""
-    full = np.zeros(shape)
-    if given is None:
-        return full
-    given = np.asarray(given, dtype=np.float64)
-    fits = given.ndim == len(shape) and given.shape[axis] <= shape[axis]
-    if not fits or any(given.shape[k] != shape[k] for k in range(len(shape)) if k != axis):
-        raise SeriesError(
-            f"{name} must be of shape {shape} with at most that many slots, found {given.shape}"
-        )
-    if not np.isfinite(given).all():
-        raise SeriesError(f"{name} must be finite")
-    full[(slice(None),) * axis + (slice(given.shape[axis]),)] = given
-    return full

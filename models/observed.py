@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.checked_inputs import MIN_OBSERVATIONS, Floats, check_values
 from models.errors import SeriesError
-from models.forecaster import MIN_OBSERVATIONS, Floats
 from models.settings import NetworkSettings
 from models.worlds.mixture import Batch
 
@@ -57,15 +57,7 @@ def check_observed(observed: Observed, *, longest: int) -> None:
         The values are not [I, V, L], one is infinite, or the horizon is not one that the network decodes.
     """
     values = observed.values
-    if values.ndim != 3 or 0 in values.shape:
-        raise SeriesError(
-            f"values must be [items, variates, steps] with none of them 0, found {values.shape}"
-        )
-    if np.isinf(values).any():
-        where = tuple(int(index) for index in np.argwhere(np.isinf(values))[0])
-        raise SeriesError(
-            f"values must be finite or NaN, found an infinite one at [item, variate, step] {where}"
-        )
+    check_values(values)
     if observed.statics is not None and len(observed.statics) != values.shape[1]:
         raise SeriesError(f"statics must be of shape ({values.shape[1]}, S), found {observed.statics.shape}")
     if not 1 <= observed.horizon <= longest:
