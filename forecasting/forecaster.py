@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from forecasting.errors import InputError
 from forecasting.history import Floats, History
@@ -102,7 +103,8 @@ def forecast_paths(
 
     The future is sampled once, from the central figures; each path then starts where its own drawn history
     ends: its future is multiplied by drawn / central figure at the origin, per item and variate (1 where the
-    figure is exact or not positive).
+    figure is exact or not positive). Items whose figures are the same, such as the only product of a vendor
+    and its portfolio, have the same paths.
 
     Parameters
     ----------
@@ -124,7 +126,8 @@ def forecast_paths(
     require_at_least(1, horizon=horizon, paths=paths)
     require_at_least(0, seed=seed)
     drawn = draw_history(history, paths=paths, seed=seed, correlation=error_correlation)
-    future = forecaster.fit(history).sample(horizon, paths, seed)
+    same = alike(history)
+    drawn, future = drawn[same], forecaster.fit(history).sample(horizon, paths, seed)[same]
     central = history.values[:, None, None, :, -1]
     start = np.ones_like(drawn[:, :, -1:])
     np.divide(drawn[:, :, -1:], central, out=start, where=central > 0)
@@ -136,6 +139,14 @@ def forecast_paths(
         context_length=history.context_length,
         values=np.concatenate([drawn, future * start], axis=2),
     )
+
+
+def alike(history: History) -> npt.NDArray[np.intp]:
+    """For each item the first one whose figures are all the same [I]."""
+    first: dict[bytes, int] = {}
+    parts = (history.values, history.value_p05, history.value_p95)
+    keys = [b"".join(part[item].tobytes() for part in parts) for item in range(len(history.item_ids))]
+    return np.array([first.setdefault(key, item) for item, key in enumerate(keys)], dtype=np.intp)
 
 
 def require_at_least(minimum: int, **numbers: int) -> None:

@@ -153,11 +153,12 @@ def counted_shipments(exported: Chip, counts: CapCounts, counted: Market, produc
     """US shipments that a cap counts, in units of the exported chip by TPP, on the product's columns [P, T].
 
     Families and portfolios are in H100e, each with the TPP of an H100. Of a family only the quarters after
-    the chip's launch quarter count: what its forerunners shipped before is not "the same product".
+    the chip's launch quarter count, and before them the chip itself: what its forerunners shipped is not "the
+    same product".
     """
     shipped = right_aligned(counted.shipments, product.periods)
     if counts == "product":
         return shipped
     per_unit = chip(H100E_CHIP).required_tpp() / exported.required_tpp()
-    after_launch = [end > exported.launch_quarter_end for end in product.all_timestamps]
-    return shipped * per_unit * np.array(after_launch, dtype=np.float64)
+    after_launch = np.array([end > exported.launch_quarter_end for end in product.all_timestamps])
+    return np.where(after_launch, shipped * per_unit, right_aligned(product.shipments, product.periods))

@@ -12,6 +12,7 @@ import numpy as np
 from forecasting.errors import InputError, StepError
 from forecasting.history import Floats, History
 from forecasting.model_scale import FLOWS
+from models.checked_inputs import MIN_OBSERVATIONS
 from models.errors import ModelError, SeriesError
 from models.forecaster import NetworkForecaster
 
@@ -110,10 +111,16 @@ def network_view(history: History) -> Floats:
 
 
 def _book_to_bill(values: Floats) -> Floats:
-    """Orders and capacity [I, 2, L] as their ratio and capacity; the ratio is unobserved without capacity."""
+    """Orders and capacity [I, 2, L] as their ratio and capacity.
+
+    The ratio is unobserved without capacity; of items that would have too few observations left, a period
+    without capacity counts as one in which as much was ordered as could be made.
+    """
     orders, capacity = values[:, 0], values[:, 1]
     ratio = np.full_like(orders, np.nan)
     np.divide(orders, capacity, out=ratio, where=capacity > 0)
+    few = (~np.isnan(ratio)).sum(-1, keepdims=True) < MIN_OBSERVATIONS
+    ratio = np.where(few & np.isnan(ratio) & ~np.isnan(orders) & ~np.isnan(capacity), 1.0, ratio)
     return np.stack([ratio, capacity], axis=1)
 
 

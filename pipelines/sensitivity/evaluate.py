@@ -19,7 +19,7 @@ import polars as pl
 from forecasting.answer import Answer, Reading, answer
 from forecasting.chips import Chip
 from forecasting.errors import InputError
-from forecasting.forecaster import PathSet
+from forecasting.forecaster import PathSet, alike
 from forecasting.history import Floats, History
 from forecasting.market import market
 from forecasting.model_scale import FLOWS
@@ -178,7 +178,8 @@ class Evaluator:
         forecaster = named_forecaster(settings.forecast.model, settings.statistical, self.weights)
         forecaster.fit(history.only(*FLOWS))
         drawn = forecaster.sample(settings.forecast.horizon, settings.forecast.paths, settings.seed)
-        return drawn[[history.item_ids.index(item) for item in self.asked.items]]
+        same = alike(history.only(*FLOWS))
+        return drawn[[same[history.item_ids.index(item)] for item in self.asked.items]]
 
     def _paths(self, sampled: _Sampled, settings: Settings) -> PathSet:
         """Paths as `paths.parquet` holds them: in single precision."""

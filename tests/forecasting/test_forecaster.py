@@ -120,3 +120,20 @@ def test_the_statistical_forecaster_keeps_the_protocol():
     )
     assert paths.values.shape == (1, 5, 4, 2)
     assert np.isfinite(paths.future).all()
+
+
+def test_items_with_the_same_figures_have_the_same_paths():
+    values = np.stack([np.linspace(1, 8, 16), np.linspace(8, 1, 16)])[None].repeat(3, 0)
+    values[1] += 1
+    history = exact_history(
+        values,
+        item_ids=("H200", "other", "portfolio/nvidia"),
+        variates=("orders", "capacity"),
+        origins=(dt.date(2025, 12, 31),) * 3,
+        frequency=Frequency.QUARTER,
+    )
+    paths = forecast_paths(
+        StatisticalForecaster(), history, horizon=3, paths=20, seed=1, error_correlation=0.5
+    ).values
+    np.testing.assert_array_equal(paths[0], paths[2])
+    assert not np.array_equal(paths[0], paths[1])

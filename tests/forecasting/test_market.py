@@ -171,8 +171,9 @@ def test_a_family_counts_by_tpp_after_the_launch_quarter(chip_id, tpp, launched)
     family = market_of(2 * flat, 4 * flat, 3 * flat[:, :history], horizon=1, item_id=exported.family)
     counted = counted_shipments(exported, "family", family, product)
     for end, units in zip(product.all_timestamps, counted[0], strict=True):
-        h100e = 0.0 if end <= launched else 150.0 if end <= ORIGIN else 100.0
-        assert units == pytest.approx(h100e * H100_TPP / tpp)
+        h100e = 150.0 if end <= ORIGIN else 100.0
+        own = 50.0  # until the launch quarter the product's shipments, and none of its forerunners'
+        assert units == pytest.approx(own if end <= launched else h100e * H100_TPP / tpp)
 
 
 def test_a_family_known_for_longer_or_shorter_than_the_product_is_aligned_on_the_origin():

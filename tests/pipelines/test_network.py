@@ -66,3 +66,10 @@ def test_quarters_without_capacity_are_unobserved_and_answered(network):
 def test_series_that_is_too_short_is_refused_in_one_sentence(network):
     with pytest.raises(InputError, match="3 observations|at least 3"):
         network.fit(history([quarters(1.0, length=2)])).sample(3, 10, seed=1)
+
+
+def test_item_with_too_few_quarters_of_capacity_is_answered(network):
+    flows = [[0.0, 5.0, 40.0, 60.0], [0.0, 0.0, 30.0, 50.0]]
+    drawn = network.fit(history([flows])).sample(4, 10, seed=0)
+    assert np.isfinite(drawn).all()
+    assert (drawn >= 0).all()
