@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -15,12 +15,13 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.order_book import parsing
 from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY
-from forecasting.order_book.contract import COLUMNS, DAYS, REQUIRED, ROW_RULES
+from forecasting.order_book.contract import COLUMNS, DAYS, OPTIONAL, REQUIRED, ROW_RULES
 from forecasting.order_book.countries import COUNTRIES
 from forecasting.order_book.parsing import Reading
 
 READ = "order_book."  # prefix of canonical columns while the vendor's own still stand beside them
 ROW, RULE = "source_row", "broken_rule"
+NEARLY = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
 RESERVED = ("source_file", ROW, RULE)
 COUNTRY = pl.Enum(COUNTRIES)
 
@@ -32,7 +33,7 @@ class Intake:
     Attributes
     ----------
     columns : mapping of canonical name to the vendor's
-        A column that is not named here has its canonical name.
+        A column that is not named here has its canonical name; None: the vendor has no such column.
     skus : mapping of SKU to chip_id
     as_of : date
         Day on which the book was drawn up; later orders, shipments and cancellations are refused.
@@ -47,18 +48,25 @@ class Intake:
 
     skus: Mapping[str, str]
     as_of: dt.date
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
     zone: str = "UTC"
     naive_zone: str | None = None
     date_format: str | None = None
 
-    def own(self, name: str) -> str:
-        """The vendor's name of a canonical column."""
+    def own(self, name: str) -> str | None:
+        """The vendor's name of a canonical column; None if it is said that there is none."""
         return self.columns.get(name, name)
+
+    def ignored(self, names: Iterable[str]) -> list[str]:
+        """Those of a file's columns that are not read."""
+        used = {self.own(name) for name in COLUMNS}
+        return [name for name in names if name not in used]
 
 
 def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
     """Refuse a table that lacks required columns, or has columns of a type that cannot hold them.
+
+    So is a table without an optional column where a column that would be ignored has nearly its name.
 
     Raises
     ------
@@ -73,7 +81,9 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
             )
     for name in COLUMNS:
         own = intake.own(name)
-        if own in names:
+        if own is None:
+            _check_not_required(name)
+        elif own in names:
             kind = next(kind for kind, columns in KINDS.items() if name in columns)
             if not parsing.READABLE[kind](schema[own]):
                 raise InputError(
@@ -83,10 +93,42 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
                     where=where,
                 )
         elif name in REQUIRED or name in intake.columns:
-            near = difflib.get_close_matches(own, names, n=1, cutoff=0.5)
-            hint = f"; the nearest is {near[0]!r}" if near else ""
+            near = _nearest(own, names, cutoff=0.5)
+            hint = "" if near is None else f"; the nearest is {near!r}"
             what = "" if own == name else f" (for {name})"
             raise InputError(f"column {own!r}{what} is missing", found=", ".join(names) + hint, where=where)
+    _check_slips(names, intake, where=where)
+
+
+def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
+    """Refuse a column that would be ignored and has nearly the name of an optional one that is absent."""
+    absent = [name for name in OPTIONAL if name not in names and name not in intake.columns]
+    for slip in intake.ignored(names):
+        name = _nearest(slip, absent, cutoff=NEARLY)
+        if name is not None:
+            raise InputError(
+                f"the optional column {name!r} is missing, and a column of nearly that name would be ignored",
+                expected=f"data.columns to say which: {{{name}: {slip!r}}}, or {{{name}: null}} for none",
+                found=repr(slip),
+                where=where,
+            )
+
+
+def _check_not_required(name: str) -> None:
+    if name in REQUIRED:
+        raise InputError(
+            "a required column cannot do without a column of yours",
+            expected=f"the name of yours for {name}",
+            found="null",
+            where="data.columns",
+        )
+
+
+def _nearest(name: str, among: Iterable[str], *, cutoff: float) -> str | None:
+    """The most similar name, whatever its case and the blanks around it; None if none is similar."""
+    plain = {each.strip().casefold(): each for each in among}
+    near = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=cutoff)
+    return plain[near[0]] if near else None
 
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -141,8 +183,9 @@ def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
     """How a canonical column is read from the vendor's; nulls, or 0 for the split, where there is none."""
     own = intake.own(name)
     kind = next(kind for kind, columns in KINDS.items() if name in columns)
-    dtype = schema.get(own, pl.Null())
-    column = pl.col(own) if own in schema else pl.lit(None)
+    there = own is not None and own in schema
+    dtype = schema[own] if there else pl.Null()
+    column = pl.col(own) if there else pl.lit(None)
     if name == "sku":
         return parsing.choice(column, dtype, pl.Enum(list(intake.skus)))
     if name in ("customer_country", "end_use_country"):

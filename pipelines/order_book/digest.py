@@ -52,6 +52,8 @@ class Digest:
     content : str
         SHA-256 of the bytes; of a Parquet file in an object store its ETag.
     columns : mapping of canonical name to the kind of its values
+    ignored : tuple of str
+        Columns of the file that are not read.
     rows : int
         Rows read.
     broken : mapping of row rule to rows
@@ -70,6 +72,7 @@ class Digest:
     newest: dt.date | None
     as_of: dt.date
     notes: tuple[str, ...] = field(default=())
+    ignored: tuple[str, ...] = field(default=())
 
     def holds_on(self, as_of: dt.date) -> bool:
         """Whether reading the file again with another `as_of` would give the same."""
@@ -115,15 +118,24 @@ def digest_file(
     if again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
     counted = pl.concat(counts)
+    rows = int(counted["rows"].sum())
+    if proof.rows not in {None, rows}:
+        raise InputError(
+            "not as many rows were read as the file has",
+            expected=str(proof.rows),
+            found=str(rows),
+            where=source.path,
+        )
     return Digest(
         source=source,
         content=proof.content,
         columns=signature(schema, recipe.intake),
-        rows=int(counted["rows"].sum()),
+        rows=rows,
         broken=dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows()),
         newest=_newest(counted.max(), recipe.intake),
         as_of=recipe.intake.as_of,
         notes=proof.notes,
+        ignored=tuple(recipe.intake.ignored(schema)),
     )
 
 

@@ -17,7 +17,7 @@ from forecasting.order_book.intake import Intake
 from pipelines.order_book.settings import OrderBookData
 from pipelines.order_book.sources import SourceFile, scan
 
-LAYOUT = 1  # of the files that a digest leaves; a new number makes old ones void
+LAYOUT = 2  # of the files that a digest leaves; a new number makes old ones void
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +78,8 @@ def recipe(data: OrderBookData, *, today: dt.date) -> Recipe:
 
 def signature(schema: pl.Schema, intake: Intake) -> dict[str, str]:
     """Canonical columns that a file has, each with the kind of its values."""
-    own = {name: intake.columns.get(name, name) for name in COLUMNS}
-    return {name: _kind(schema[column]) for name, column in own.items() if column in schema}
+    own = {name: intake.own(name) for name in COLUMNS}
+    return {name: _kind(schema[column]) for name, column in own.items() if column and column in schema}
 
 
 def check_alike(first: tuple[str, Mapping[str, str]], other: tuple[str, Mapping[str, str]]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from forecasting.order_book.contract import RULES, VERSION_RULES
+from forecasting.order_book.contract import COLUMNS, RULES, VERSION_RULES
 from forecasting.order_book.intake import ROW, RULE
 from pipelines.artifacts import LARGE_ROWS, write_atomic
 from pipelines.order_book.derived import Derived
@@ -77,8 +77,19 @@ def summary(
         **total(parts).told(),
         "known_until": known_until.isoformat(),
         "priority_inversions": cases.height,
+        "columns": _columns(digests),
         "files": [_file(digest, part) for digest, part in zip(digests, parts, strict=True)],
         "ignored": list(ignored),
+    }
+
+
+def _columns(digests: Sequence[Digest]) -> Summary:
+    """Which columns some file has, which optional ones none has, and which are not read, by our names."""
+    used = {name for digest in digests for name in digest.columns}
+    return {
+        "used": [name for name in COLUMNS if name in used],
+        "absent": [name for name in COLUMNS if name not in used],
+        "ignored": sorted({name for digest in digests for name in digest.ignored}),
     }
 
 

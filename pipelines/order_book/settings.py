@@ -77,7 +77,7 @@ class OrderBookData(MarketData):
     as_of: dt.date | None
     fiscal_year_end_month: int = Field(ge=1, le=12)
     week_end: Weekday
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | None]
     chips: Mapping[str, OwnChip]
     skus: Mapping[str, str]
     normal_lead_weeks: float = Field(ge=0)
@@ -101,7 +101,7 @@ class OrderBookData(MarketData):
 
     @field_validator("columns")
     @classmethod
-    def _known_columns(cls, columns: Mapping[str, str]) -> Mapping[str, str]:
+    def _known_columns(cls, columns: Mapping[str, str | None]) -> Mapping[str, str | None]:
         if unknown := sorted(set(columns) - set(COLUMNS)):
             raise InputError(
                 "order lines have no such column to map one of yours to",

@@ -252,3 +252,35 @@ def test_one_column_may_stand_for_two(book):
 def test_a_file_whose_columns_do_not_fit_is_refused(book, table, columns, sentence):
     with pytest.raises(InputError, match=sentence):
         normalise(table.lazy(), replace(book.intake, columns=columns), where="a.csv")
+
+
+@pytest.mark.parametrize(
+    ("slip", "name"),
+    [
+        ("canceled_at", "cancelled_at"),
+        ("shipped_qty", "shipped_quantity"),
+        ("Cancelled_At", "cancelled_at"),
+        (" promised_at", "promised_at"),
+        ("UNIT_PRICE ", "unit_price"),
+    ],
+)
+def test_a_slip_in_an_optional_column_is_refused_unless_the_mapping_settles_it(book, slip, name):
+    table = pl.DataFrame(LINE | {slip: None})
+    with pytest.raises(InputError, match=rf"a\.csv: the optional column '{name}' is missing.*found '{slip}'"):
+        normalise(table.lazy(), book.intake, where="a.csv")
+    for settled in ({name: slip}, {name: None}):
+        assert normalise(table.lazy(), replace(book.intake, columns=settled)).collect().height == 1
+
+
+def test_a_column_of_quite_another_name_is_ignored(book):
+    others = dict.fromkeys(("created_at", "invoice", "delivered_on", "remark"))
+    assert normalise(pl.DataFrame(LINE | others).lazy(), book.intake).collect().height == 1
+    assert book.intake.ignored([*LINE, *others]) == list(others)
+
+
+def test_a_column_that_the_mapping_does_without_is_not_read_and_a_required_one_may_not_be(book):
+    intake = replace(book.intake, columns={"promised_at": None})
+    table = pl.DataFrame(LINE | {"promised_at": "2025-02-03"})
+    assert normalise(table.lazy(), intake).collect()["promised_at"].to_list() == [None]
+    with pytest.raises(InputError, match=r"data\.columns: a required column cannot do without.*for quantity"):
+        normalise(table.lazy(), replace(intake, columns={"quantity": None}))

@@ -280,3 +280,14 @@ def test_summary_names_every_file_with_its_hash(bench):
     bench.etl()
     hashes = {file["path"]: file["sha256"] for file in bench.summary["files"]}
     assert hashes == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_summary_lists_columns_that_are_used_absent_and_ignored_also_when_nothing_is_read_anew(bench):
+    rows = bench.table(bench.lines(60)).drop("promised_at").with_columns(remark=pl.lit("x"))
+    rows.write_parquet(bench.orders / "a.parquet")
+    for _ in range(2):
+        bench.etl()
+        columns = bench.summary["columns"]
+        assert columns["absent"] == ["split", "promised_at", "unit_price"]
+        assert columns["ignored"] == ["remark"]
+        assert set(columns["used"]) == set(rows.columns) - {"remark"}
