@@ -25,7 +25,7 @@ ROW_RULES: Mapping[str, str] = MappingProxyType(
         "missing_ordered_at": "the date of the order is missing",
         "missing_requested_at": "the date for which delivery was requested is missing",
         "missing_shipped_at": "something was shipped but the date is missing",
-        "future_date": "an order, shipment or cancellation is dated after the day the book was drawn up",
+        "future_date": "an order, shipment, cancellation or update is dated after the day the book was drawn up",
         "shipped_before_ordered": "the shipment is dated before the order",
         "shipped_more_than_ordered": "more was shipped than ordered",
         "cancelled_before_ordered": "the cancellation is dated before the order",

@@ -9,6 +9,7 @@ import datetime as dt
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -36,7 +37,7 @@ class Intake:
         A column that is not named here has its canonical name; None: the vendor has no such column.
     skus : mapping of SKU to chip_id
     as_of : date
-        Day on which the book was drawn up; later orders, shipments and cancellations are refused.
+        Day on which the book was drawn up; later orders, shipments, cancellations and updates are refused.
     zone : str
         IANA zone of the vendor's reporting days. Zoned time stamps are turned into days there.
     naive_zone : str or None
@@ -56,6 +57,17 @@ class Intake:
     def own(self, name: str) -> str | None:
         """The vendor's name of a canonical column; None if it is said that there is none."""
         return self.columns.get(name, name)
+
+    @property
+    def updates_end(self) -> dt.datetime:
+        """First moment after `as_of` in the reporting zone, as UTC without a zone, to a quarter of an hour."""
+        midnight = dt.datetime.combine(self.as_of, dt.time())
+        moments = pl.datetime_range(
+            midnight, midnight + dt.timedelta(days=3), "15m", time_unit="us", eager=True
+        )
+        days = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone).dt.date()
+        first: Any = moments.filter(days > self.as_of).min()
+        return dt.datetime.fromisoformat(str(first))
 
     def ignored(self, names: Iterable[str]) -> list[str]:
         """Those of a file's columns that are not read."""
@@ -94,7 +106,7 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
                 )
         elif name in REQUIRED or name in intake.columns:
             near = _nearest(own, names, cutoff=0.5)
-            hint = "" if near is None else f"; the nearest is {near!r}"
+            hint = f"; the nearest is {near[0]!r}" if near else ""
             what = "" if own == name else f" (for {name})"
             raise InputError(f"column {own!r}{what} is missing", found=", ".join(names) + hint, where=where)
     _check_slips(names, intake, where=where)
@@ -104,11 +116,12 @@ def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
     """Refuse a column that would be ignored and has nearly the name of an optional one that is absent."""
     absent = [name for name in OPTIONAL if name not in names and name not in intake.columns]
     for slip in intake.ignored(names):
-        name = _nearest(slip, absent, cutoff=NEARLY)
-        if name is not None:
+        near = _nearest(slip, absent, cutoff=NEARLY)
+        if near:
+            name = " or ".join(repr(each) for each in near)
             raise InputError(
-                f"the optional column {name!r} is missing, and a column of nearly that name would be ignored",
-                expected=f"data.columns to say which: {{{name}: {slip!r}}}, or {{{name}: null}} for none",
+                f"the optional column {name} is missing, and a column of nearly that name would be ignored",
+                expected=f"data.columns to say which: {{{near[0]}: {slip!r}}}, or {{{near[0]}: null}} for none",
                 found=repr(slip),
                 where=where,
             )
@@ -124,11 +137,10 @@ def _check_not_required(name: str) -> None:
         )
 
 
-def _nearest(name: str, among: Iterable[str], *, cutoff: float) -> str | None:
-    """The most similar name, whatever its case and the blanks around it; None if none is similar."""
+def _nearest(name: str, among: Iterable[str], *, cutoff: float) -> list[str]:
+    """Similar names, the most similar first, whatever their case and the blanks around them."""
     plain = {each.strip().casefold(): each for each in among}
-    near = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=cutoff)
-    return plain[near[0]] if near else None
+    return [plain[near] for near in difflib.get_close_matches(name.strip().casefold(), plain, cutoff=cutoff)]
 
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -175,7 +187,7 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
     return (
         raw.with_row_index(ROW, offset=1)
         .with_columns(reading.value.alias(READ + name) for name, reading in readings.items())
-        .select(*canonical, ROW, _broken_rule(unread, intake.as_of))
+        .select(*canonical, ROW, _broken_rule(unread, intake))
     )
 
 
@@ -183,9 +195,8 @@ def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
     """How a canonical column is read from the vendor's; nulls, or 0 for the split, where there is none."""
     own = intake.own(name)
     kind = next(kind for kind, columns in KINDS.items() if name in columns)
-    there = own is not None and own in schema
-    dtype = schema[own] if there else pl.Null()
-    column = pl.col(own) if there else pl.lit(None)
+    dtype = schema.get(own or "", pl.Null())
+    column = pl.col(own) if own and own in schema else pl.lit(None)
     if name == "sku":
         return parsing.choice(column, dtype, pl.Enum(list(intake.skus)))
     if name in ("customer_country", "end_use_country"):
@@ -201,22 +212,21 @@ def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
     return reading._replace(value=reading.value.fill_null(0)) if name == "split" else reading
 
 
-def _broken_rule(unread: Mapping[str, list[pl.Expr]], as_of: dt.date) -> pl.Expr:
+def _broken_rule(unread: Mapping[str, list[pl.Expr]], intake: Intake) -> pl.Expr:
     """First rule of ROW_RULES that a row breaks (Enum), null if none."""
-    broken = {rule: pl.any_horizontal(tests) for rule, tests in _row_tests(as_of, unread).items()}
+    broken = {rule: pl.any_horizontal(tests) for rule, tests in _row_tests(intake, unread).items()}
     code = pl.lit(None, pl.UInt8)
     for place, rule in reversed(list(enumerate(ROW_RULES))):
         code = pl.when(broken[rule]).then(pl.lit(place, pl.UInt8)).otherwise(code)
     return code.cat.to(pl.Enum(list(ROW_RULES))).alias(RULE)
 
 
-def _row_tests(as_of: dt.date, unread: Mapping[str, list[pl.Expr]]) -> dict[str, list[pl.Expr]]:
+def _row_tests(intake: Intake, unread: Mapping[str, list[pl.Expr]]) -> dict[str, list[pl.Expr]]:
     """For each row rule the conditions that break it; one that is null does not."""
     at = {name: pl.col(READ + name) for name in COLUMNS}
     ordered, shipped, cancelled = (at[name] for name in ("ordered_at", "shipped_at", "cancelled_at"))
     quantity, shipped_quantity = at["quantity"], at["shipped_quantity"]
     order = quantity > 0
-    days = [at[name] for name in ("ordered_at", "requested_at", "promised_at")]
     return {
         "unknown_sku": [at["sku"].is_null()],
         "unknown_country": [at["customer_country"].is_null(), at["end_use_country"].is_null()],
@@ -225,12 +235,15 @@ def _row_tests(as_of: dt.date, unread: Mapping[str, list[pl.Expr]]) -> dict[str,
         "missing_order_id": [at["order_id"].is_null(), at["line"].is_null(), *unread["missing_order_id"]],
         "bad_date": [
             *unread["bad_date"],
-            *((day < FIRST_DAY) | (day > LAST_DAY) for day in days),
+            *((at[name] < FIRST_DAY) | (at[name] > LAST_DAY) for name in DAYS),
         ],
         "missing_ordered_at": [ordered.is_null()],
         "missing_requested_at": [order & at["requested_at"].is_null()],
         "missing_shipped_at": [order & (shipped_quantity > 0) & shipped.is_null()],
-        "future_date": [ordered > as_of, order & (shipped > as_of), order & (cancelled > as_of)],
+        "future_date": [
+            *(day > intake.as_of for day in (ordered, shipped, cancelled)),
+            at["updated_at"] >= intake.updates_end,
+        ],
         "shipped_before_ordered": [order & (shipped < ordered)],
         "shipped_more_than_ordered": [order & (shipped_quantity > quantity)],
         "cancelled_before_ordered": [order & (cancelled < ordered)],

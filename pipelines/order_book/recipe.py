@@ -59,7 +59,20 @@ class Recipe:
 
 
 def recipe(data: OrderBookData, *, today: dt.date) -> Recipe:
-    """The recipe that settings ask for; nothing may have happened after `as_of`, or after today."""
+    """The recipe that settings ask for; nothing may have happened after `as_of`, or after today.
+
+    Raises
+    ------
+    InputError
+        If `as_of` lies after today.
+    """
+    if data.as_of is not None and data.as_of > today:
+        raise InputError(
+            "an order book cannot have been drawn up after today",
+            expected=f"at most {today}",
+            found=str(data.as_of),
+            where="data.as_of",
+        )
     return Recipe(
         intake=Intake(
             skus={sku: chip.chip_id for sku, chip in data.chip_of_sku.items()},

@@ -51,6 +51,13 @@ ODDITIES = {
     "not_requested": lambda row: row.update(requested_at=None),
     "no_shipping_day": lambda row: row.update(shipped_at=None, shipped_quantity=1),
     "future": lambda row: row.update(shipped_at=AS_OF + dt.timedelta(days=1)),
+    "late_update": lambda row: row.update(updated_at=dt.datetime(2025, 3, 11)),  # noqa: DTZ001
+    "future_return": lambda row: row.update(
+        quantity=-3, return_reason="broken", shipped_at=AS_OF + dt.timedelta(days=1)
+    ),
+    "far_return": lambda row: row.update(
+        quantity=-3, return_reason="broken", cancelled_at=dt.date(9999, 12, 31)
+    ),
     "early": lambda row: row.update(shipped_at=dt.date(2023, 12, 31)),
     "too_much": lambda row: row.update(shipped_at=AS_OF, shipped_quantity=99),
     "negative_shipment": lambda row: row.update(shipped_at=AS_OF, shipped_quantity=-1),
@@ -126,17 +133,18 @@ def broken_rule(row):
         ("missing_order_id", row["order_id"] is None or row["line"] is None),
         (
             "bad_date",
-            any(day is not None and not 1950 <= day.year < 2100 for day in (ordered, asked, promised)),
+            any(
+                day is not None and not 1950 <= day.year < 2100
+                for day in (ordered, asked, promised, shipped, cancelled)
+            ),
         ),
         ("missing_ordered_at", ordered is None),
         ("missing_requested_at", order and asked is None),
         ("missing_shipped_at", order and sent and shipped is None),
         (
             "future_date",
-            any(
-                day is not None and day > AS_OF
-                for day in ([ordered, shipped, cancelled] if order else [ordered])
-            ),
+            any(day is not None and day > AS_OF for day in (ordered, shipped, cancelled))
+            or (row["updated_at"] is not None and row["updated_at"].date() > AS_OF),
         ),
         ("shipped_before_ordered", order and shipped is not None and ordered and shipped < ordered),
         ("shipped_more_than_ordered", order and sent is not None and sent > quantity),

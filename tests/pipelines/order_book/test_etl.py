@@ -291,3 +291,17 @@ def test_summary_lists_columns_that_are_used_absent_and_ignored_also_when_nothin
         assert columns["absent"] == ["split", "promised_at", "unit_price"]
         assert columns["ignored"] == ["remark"]
         assert set(columns["used"]) == set(rows.columns) - {"remark"}
+
+
+def test_only_the_order_day_of_a_return_says_how_new_a_book_is(bench):
+    day = dt.date(2025, 7, 7)
+    back = bench.line(order_id="back", quantity=-1, return_reason="dead", shipped_at=day, cancelled_at=day)
+    bench.write([*bench.lines(60)[:40], back])
+    bench.etl("data.as_of=null")
+    assert bench.summary["known_until"] == str(back["ordered_at"]) < str(day)
+
+
+def test_a_book_cannot_be_drawn_up_after_today(bench):
+    bench.write(bench.lines(60))
+    with pytest.raises(InputError, match=r"data\.as_of: an order book cannot .*found 2099-01-01"):
+        bench.etl("data.as_of=2099-01-01")
