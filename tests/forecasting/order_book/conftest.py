@@ -159,7 +159,8 @@ def outcomes(rows):
     versions = defaultdict(list)
     for place, row in enumerate(rows):
         if found[place] is None:
-            key = (row["order_id"], row["line"], row["split"] or 0, row["quantity"] < 0)
+            returned = row["ordered_at"] if row["quantity"] < 0 else None
+            key = (row["order_id"], row["line"], row["split"] or 0, returned)
             versions[key].append(place)
     for places in versions.values():
         standing = []
