@@ -102,6 +102,15 @@ def test_prefix_means_all_below_it_and_an_object_itself(bench, bucket, options):
     assert one == listing.files[1]
 
 
+def test_path_means_the_same_in_a_bucket_as_on_disk(bucket, options, meaning):
+    path, wanted, ignored = meaning
+    for name in meaning.names:
+        bucket.put_object(Bucket=BUCKET, Key=name, Body=b"x")
+    listing = list_sources([f"s3://{BUCKET}/{path}"], options)
+    assert [source.path.removeprefix(f"s3://{BUCKET}/") for source in listing.files] == wanted
+    assert [each.removeprefix(f"s3://{BUCKET}/") for each in listing.ignored] == ignored
+
+
 def test_csv_object_that_is_cut_short_is_refused(bench, bucket, options):
     [path] = bench.write(bench.lines(30), suffix="csv")
     path.write_bytes(path.read_bytes()[:-30])
