@@ -21,9 +21,9 @@ from forecasting.order_book.countries import COUNTRIES
 from forecasting.order_book.parsing import Reading
 
 READ = "order_book."  # prefix of canonical columns while the vendor's own still stand beside them
-ROW, RULE = "source_row", "broken_rule"
+ROW, RULE, SAYS = "source_row", "broken_rule", "rule_says"
 NEARLY = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
-RESERVED = ("source_file", ROW, RULE)
+RESERVED = ("source_file", ROW, RULE, SAYS)
 COUNTRY = pl.Enum(COUNTRIES)
 
 

@@ -98,6 +98,9 @@ class CsvLines:
         if not self.rest:
             return ()
         last, self.rest = self.rest, b""
+        if self.fields == 0:
+            self._check(last + b"\n")
+            return (NO_LAST_LINE_END,)
         try:
             self._check(last + b"\n")
         except InputError as error:
@@ -144,8 +147,13 @@ class CsvLines:
         self.rows += len(ends)
 
     def _count_header(self, header: bytes) -> int:
+        header = header.removesuffix(b"\r")
+        if b"\r" in header:
+            raise InputError(
+                "the lines of a CSV file end in LF or CR LF", found="CR alone (old Mac)", where=self.where
+            )
         try:
-            names = next(csv.reader([header.decode().rstrip("\r")], delimiter=self.separator), [])
+            names = next(csv.reader([header.decode()], delimiter=self.separator), [])
         except UnicodeDecodeError as error:
             raise InputError("a CSV file is UTF-8 text", found="other bytes", where=self.where) from error
         text = np.frombuffer(header + b"\n", np.uint8)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 ADDRESS = re.compile(r"^(?P<root>(s3|s3a|gs|gcs|az|azure|abfs|abfss)://[^/]+)/?(?P<key>.*)$")
+USER = re.compile(r"(https?://|[a-z0-9]+://(?=[^/@\s]*:))[^/@\s]*@")  # abfss://container@account stays
+QUERY = re.compile(r"\?[\w.~%-]+=[^\s\"')]*")  # a wildcard of a path is no query
 CLIENT_OPTIONS = re.compile(r"^(aws_|azure_|google_)?(?P<name>allow_http|timeout|connect_timeout|proxy_url)$")
 RETRIES: Any = {"max_retries": 3, "retry_timeout": dt.timedelta(seconds=30)}
 
@@ -103,7 +105,8 @@ def _described(root: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _told(path: str) -> Iterator[None]:
-    """Turn the store's errors into one sentence that names the address."""
+    """Turn the store's errors into one sentence that names the address, without any secret."""
+    path = without_secrets(path)
     try:
         yield
     except FileNotFoundError as error:
@@ -119,4 +122,9 @@ def _told(path: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n", maxsplit=1)[0]
+    return without_secrets(str(error).split("\n", maxsplit=1)[0])
+
+
+def without_secrets(text: str) -> str:
+    """A text with addresses, less the names and passwords before their hosts and their queries."""
+    return QUERY.sub("", USER.sub(r"\1", text))

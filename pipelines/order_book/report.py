@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from forecasting.order_book.contract import COLUMNS, RULES, VERSION_RULES
-from forecasting.order_book.intake import ROW, RULE
+from forecasting.order_book.intake import ROW, RULE, SAYS
 from pipelines.artifacts import LARGE_ROWS, write_atomic
 from pipelines.order_book.derived import Derived
 from pipelines.order_book.digest import Digest, broken_rows
@@ -48,7 +48,7 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
 
 def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
     rules = pl.concat([broken_rows(folder), refused])
-    says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias("rule_says")
+    says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias(SAYS)
     rows = kept(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
     path = pl.lit(digest.source.path).alias("source_file")
     return rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))

@@ -87,6 +87,22 @@ class OrderBookData(MarketData):
     engine: Engine
     cache: Path
 
+    @field_validator("storage_options", mode="before")
+    @classmethod
+    def _as_text(cls, options: object) -> object:
+        """YAML takes some keys and switches for numbers or truth values; stores take text."""
+        if not isinstance(options, Mapping):
+            return options
+        words = {True: "true", False: "false"}
+        return {
+            key: words[value]
+            if isinstance(value, bool)
+            else str(value)
+            if isinstance(value, int | float)
+            else value
+            for key, value in options.items()
+        }
+
     @field_validator("time_zone", "naive_time_zone")
     @classmethod
     def _known_zone(cls, zone: str | None) -> str | None:

@@ -70,7 +70,10 @@ def list_sources(paths: Iterable[str], storage_options: Mapping[str, str]) -> Li
         )
         if not files:
             raise InputError(
-                "there is no file of order lines", expected="CSV or Parquet", found="none", where=path
+                "there is no file of order lines",
+                expected="CSV or Parquet",
+                found="none",
+                where=object_store.without_secrets(path),
             )
         found |= {each["path"]: SourceFile(**each) for each in files}
         ignored |= set(others)

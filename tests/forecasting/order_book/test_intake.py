@@ -247,6 +247,11 @@ def test_one_column_may_stand_for_two(book):
             {},
             r"a column has a name that is needed for the quarantine report: found source_row",
         ),
+        (
+            pl.DataFrame(LINE | {"rule_says": "foo"}),
+            {},
+            r"a column has a name that is needed for the quarantine report: found rule_says",
+        ),
     ],
 )
 def test_a_file_whose_columns_do_not_fit_is_refused(book, table, columns, sentence):

@@ -87,6 +87,11 @@ def test_incomplete_line_is_refused_with_its_row(body, sentence):
         checked(HEADER + body)
 
 
+def test_line_ends_of_an_old_mac_are_refused():
+    with pytest.raises(InputError, match=r"orders\.csv: the lines of a CSV file end in LF .*found CR alone"):
+        checked(HEADER.replace(b"\n", b"\r") + b"SO-1,1,5\rSO-2,1,5\r")
+
+
 def test_stray_quote_in_the_header_is_refused():
     with pytest.raises(InputError, match="header: a quote stands in the middle of a field"):
         checked(b'order_id,li"n"e\n')

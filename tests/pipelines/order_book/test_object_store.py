@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forecasting.errors import InputError, StepError
-from pipelines.order_book.object_store import is_address
+from pipelines.order_book.object_store import is_address, without_secrets
 from pipelines.order_book.sources import list_sources
 
 BUCKET = "vendor"
@@ -145,3 +145,27 @@ def test_store_that_does_not_answer_is_told_in_one_sentence(options):
 def test_what_is_an_address():
     assert all(map(is_address, ["s3://b/k", "gs://b/k", "az://c/k", "abfss://c/k", "s3://b"]))
     assert not any(map(is_address, ["orders/a.csv", "/s3/a.csv", "s3:b", "C:\\a.csv"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "failed at http://user:hush@127.0.0.1:9/b?sig=hush&x=1 (refused)",
+            "failed at http://127.0.0.1:9/b (refused)",
+        ),
+        ("https://hush@host/key", "https://host/key"),
+        ("s3://user:hush@bucket/key?token=hush", "s3://bucket/key"),
+        ("abfss://container@account/part-?.csv", "abfss://container@account/part-?.csv"),
+        ("s3://bucket/year=2025/*.csv", "s3://bucket/year=2025/*.csv"),
+    ],
+)
+def test_addresses_in_errors_are_told_without_users_and_queries(text, wanted):
+    assert without_secrets(text) == wanted
+
+
+def test_store_that_does_not_answer_is_told_without_secrets(options):
+    nowhere = options | {"aws_endpoint_url": "http://user:hush-hush@127.0.0.1:9"}
+    with pytest.raises(StepError, match="the object store failed") as told:
+        list_sources([f"s3://{BUCKET}/a.parquet?sig=hush-hush"], nowhere)
+    assert "hush-hush" not in str(told.value)
