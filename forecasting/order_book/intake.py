@@ -16,7 +16,7 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.order_book import parsing
 from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY
-from forecasting.order_book.contract import COLUMNS, DAYS, OPTIONAL, REQUIRED, ROW_RULES
+from forecasting.order_book.contract import COLUMNS, DAYS, MOST_UNITS, OPTIONAL, REQUIRED, ROW_RULES
 from forecasting.order_book.countries import COUNTRIES
 from forecasting.order_book.parsing import Reading
 
@@ -182,6 +182,7 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
         "bad_date": [readings[name].unread for name in (*DAYS, "updated_at")],
         "missing_order_id": [readings[name].unread for name in ("line", "split")],
         "bad_quantity": [readings["shipped_quantity"].unread],
+        "bad_price": [readings["unit_price"].unread],
     }
     canonical = [pl.col(READ + name).alias(name) for name in COLUMNS]
     return (
@@ -230,7 +231,12 @@ def _row_tests(intake: Intake, unread: Mapping[str, list[pl.Expr]]) -> dict[str,
     return {
         "unknown_sku": [at["sku"].is_null()],
         "unknown_country": [at["customer_country"].is_null(), at["end_use_country"].is_null()],
-        "bad_quantity": [quantity.is_null(), quantity == 0, shipped_quantity < 0, *unread["bad_quantity"]],
+        "bad_quantity": [
+            quantity.is_null() | (quantity == 0) | ~quantity.is_between(-MOST_UNITS, MOST_UNITS),
+            ~shipped_quantity.is_between(0, MOST_UNITS),
+            *unread["bad_quantity"],
+        ],
+        "bad_price": unread["bad_price"],
         "negative_without_reason": [(quantity < 0) & at["return_reason"].is_null()],
         "missing_order_id": [at["order_id"].is_null(), at["line"].is_null(), *unread["missing_order_id"]],
         "bad_date": [

@@ -40,6 +40,8 @@ ODDITIES = {
     "unknown_country": lambda row: row.update(end_use_country="ZZ"),
     "unknown_customer_country": lambda row: row.update(customer_country=None),
     "no_quantity": lambda row: row.update(quantity=None),
+    "too_large": lambda row: row.update(quantity=10**12 + 1),
+    "too_large_shipment": lambda row: row.update(shipped_at=AS_OF, shipped_quantity=2**62),
     "zero": lambda row: row.update(quantity=0),
     "return": lambda row: row.update(quantity=-3, return_reason="broken", requested_at=None),
     "return_without_reason": lambda row: row.update(quantity=-3),
@@ -128,7 +130,10 @@ def broken_rule(row):
     questions = [
         ("unknown_sku", row["sku"] not in SKUS),
         ("unknown_country", {row["customer_country"], row["end_use_country"]} - {"US", "DE", "CN"}),
-        ("bad_quantity", not quantity or (sent is not None and sent < 0)),
+        (
+            "bad_quantity",
+            not quantity or abs(quantity) > 10**12 or (sent is not None and not 0 <= sent <= 10**12),
+        ),
         ("negative_without_reason", not order and row["return_reason"] is None),
         ("missing_order_id", row["order_id"] is None or row["line"] is None),
         (

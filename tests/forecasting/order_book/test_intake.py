@@ -104,6 +104,15 @@ def test_a_row_is_refused_under_the_first_rule_in_the_declared_order(book):
         ("quantity", float("nan"), "bad_quantity"),
         ("quantity", float("inf"), "bad_quantity"),
         ("quantity", "many", "bad_quantity"),
+        ("quantity", "1e3", "bad_quantity"),
+        ("quantity", "3.05", "bad_quantity"),
+        ("quantity", 10**12 + 1, "bad_quantity"),
+        ("quantity", "1000000000001", "bad_quantity"),
+        ("quantity", -(2**63), "bad_quantity"),
+        ("shipped_quantity", 10**12 + 1, "bad_quantity"),
+        ("unit_price", "1,2x0$", "bad_price"),
+        ("unit_price", "dear", "bad_price"),
+        ("order_id", "  ", "missing_order_id"),
         ("shipped_quantity", "all", "bad_quantity"),
         ("customer_country", "us", "unknown_country"),
         ("end_use_country", "USA", "unknown_country"),
@@ -131,7 +140,15 @@ def test_a_value_that_cannot_be_read_is_refused(book, column, value, rule):
         ("quantity", 3.0, 3),
         ("split", None, 0),
         ("unit_price", "12.5", 12.5),
-        ("unit_price", "dear", None),
+        ("unit_price", " 12.5 ", 12.5),
+        ("unit_price", " ", None),
+        ("order_id", " o 1 ", "o 1"),
+        ("customer_id", "  ", None),
+        ("sku", " sku-2 ", "sku-2"),
+        ("end_use_country", "CN ", "CN"),
+        ("line", "9007199254740993", 2**53 + 1),
+        ("line", "9007199254740993.00", 2**53 + 1),
+        ("quantity", "1000000000000", 10**12),
         ("ordered_at", "2025-01-02T08:00:00Z", dt.date(2025, 1, 2)),
         ("ordered_at", "2025-01-02 08:00", dt.date(2025, 1, 2)),
         ("ordered_at", "2025-01-02 23:30:00.125-08:00", dt.date(2025, 1, 3)),
@@ -164,6 +181,10 @@ def test_a_value_is_read_from_any_type_that_can_hold_it(book, column, value, wan
 def test_days_are_days_in_the_reporting_zone(book, written, zone, naive_zone, day):
     row = read(replace(book.intake, zone=zone, naive_zone=naive_zone), ordered_at=written)
     assert row["ordered_at"] == dt.date(2025, 1, day)
+
+
+def test_a_blank_reason_of_a_return_is_none(book):
+    assert read(book.intake, quantity=-1, return_reason="  ")["broken_rule"] == "negative_without_reason"
 
 
 def test_updates_without_a_zone_are_in_the_naive_one_and_kept_as_utc(book):

@@ -305,3 +305,11 @@ def test_a_book_cannot_be_drawn_up_after_today(bench):
     bench.write(bench.lines(60))
     with pytest.raises(InputError, match=r"data\.as_of: an order book cannot .*found 2099-01-01"):
         bench.etl("data.as_of=2099-01-01")
+
+
+def test_sums_of_large_quantities_do_not_overflow(bench):
+    large = [bench.line(order_id=f"L{n}", quantity=5 * 10**18) for n in range(2)]
+    bench.write([*bench.lines(60), *large])
+    bench.etl("data.quarantine_max_share=0.5")
+    assert bench.summary["quarantined"]["bad_quantity"] == 2
+    assert bench.read("series")["orders"].min() >= 0
