@@ -14,12 +14,12 @@ import polars as pl
 
 from forecasting.order_book.countries import COUNTRIES
 
-MOST_UNITS = 10**12  # of a line, either way: sums over millions of such lines still fit into 64 bits
+MOST_UNITS = 10**12  # of a line, either way: sums of millions of lines fit into 64 bits
 ROW_RULES: Mapping[str, str] = MappingProxyType(
     {
         "unknown_sku": "the SKU is not in the mapping of SKUs to chips",
         "unknown_country": "a country is not an ISO 3166-1 alpha-2 code in capital letters",
-        "bad_quantity": "a quantity is missing, zero, not whole or above 10^12, or the shipped one negative, not whole or above 10^12",
+        "bad_quantity": "a quantity is missing, zero, not whole or over 10^12, or the shipped one negative",
         "bad_price": "the price of one unit cannot be read",
         "negative_without_reason": "a negative quantity (a return) has no reason",
         "missing_order_id": "the order, line or split number is missing or cannot be read",
@@ -27,7 +27,7 @@ ROW_RULES: Mapping[str, str] = MappingProxyType(
         "missing_ordered_at": "the date of the order is missing",
         "missing_requested_at": "the date for which delivery was requested is missing",
         "missing_shipped_at": "something was shipped but the date is missing",
-        "future_date": "an order, shipment, cancellation or update is dated after the day the book was drawn up",
+        "future_date": "an order, shipment, cancellation or update is dated after the day of the book",
         "shipped_before_ordered": "the shipment is dated before the order",
         "shipped_more_than_ordered": "more was shipped than ordered",
         "cancelled_before_ordered": "the cancellation is dated before the order",

@@ -60,7 +60,7 @@ class Intake:
 
     @property
     def updates_end(self) -> dt.datetime:
-        """First moment after `as_of` in the reporting zone, as UTC without a zone, to a quarter of an hour."""
+        """First quarter of an hour after `as_of` in the reporting zone, as UTC without a zone."""
         midnight = dt.datetime.combine(self.as_of, dt.time())
         moments = pl.datetime_range(
             midnight, midnight + dt.timedelta(days=3), "15m", time_unit="us", eager=True
@@ -120,8 +120,8 @@ def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
         if near:
             name = " or ".join(repr(each) for each in near)
             raise InputError(
-                f"the optional column {name} is missing, and a column of nearly that name would be ignored",
-                expected=f"data.columns to say which: {{{near[0]}: {slip!r}}}, or {{{near[0]}: null}} for none",
+                f"the optional column {name} is missing, and one of nearly that name would be ignored",
+                expected=f"data.columns to say so: {{{near[0]}: {slip!r}}}, or {{{near[0]}: null}} for none",
                 found=repr(slip),
                 where=where,
             )

@@ -1,8 +1,8 @@
 """Whether a file is whole: one reading of its bytes gives its SHA-256 and proves every line of CSV complete.
 
 Polars pads a short line with nulls and lets an open quote swallow the lines after it; either would be a wrong
-number. So each line must have as many fields as the header and close its own quotes, and a quote must open or close
-a field: what others read of a field with a quote in its middle, nobody can say.
+number. So each line must have as many fields as the header and close its own quotes, and a quote must open or
+close a field: what others read of a field with a quote in its middle, nobody can say.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a folder or glob means, of paths on disk and of keys in an object store alike.
 
-A path below some root is a tuple of its parts. A pattern is one as well: `*`, `?` and `[...]` stay within a part,
-`**` stands for any number of folders. A folder that a pattern names means all below it. A part that begins with a
-dot or an underscore is hidden: it is passed over unless the pattern's own part begins so.
+A path below some root is a tuple of its parts. A pattern is one as well: `*`, `?` and `[...]` stay within a
+part, `**` stands for any number of folders. A folder that a pattern names means all below it. A part that
+begins with a dot or an underscore is hidden: it is passed over unless the pattern's own part begins so.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Files of order lines by rising path, and what lay beside them: hidden, of another kind, or linked twice."""
+    """Files of order lines by rising path, and what is passed over: hidden, of another kind, linked twice."""
 
     files: tuple[SourceFile, ...]
     ignored: tuple[str, ...]
@@ -129,7 +129,7 @@ def _local(path: str) -> tuple[list[dict[str, Any]], list[str]]:
 def _below(
     root: Path, inside: tuple[str, ...], pattern: tuple[str, ...], above: frozenset[tuple[int, int]]
 ) -> Iterator[tuple[str, ...]]:
-    """Parts of the path of every file below a folder that may be meant; a link to a folder above is passed over.
+    """Parts of the path of every file below a folder that may be meant; links to folders above are not.
 
     A folder that cannot be looked into is an error, not an empty one.
     """
