@@ -3,7 +3,7 @@
 -- Variables: files, skus, countries, as_of, normal_lead_days.
 
 CREATE TEMP VIEW kept AS
-SELECT *, hash(order_id, line, split, quantity < 0) AS key
+SELECT *, hash(order_id, line, split, if(quantity < 0, ordered_at, NULL)) AS key
 FROM read_parquet(getvariable('files'), filename = true, file_row_number = true)
 WHERE sku IN (SELECT unnest(getvariable('skus')))
   AND customer_country IN (SELECT unnest(getvariable('countries')))
@@ -15,7 +15,8 @@ WHERE sku IN (SELECT unnest(getvariable('skus')))
   AND (quantity < 0 OR requested_at IS NOT NULL)
   AND (quantity < 0 OR shipped_at IS NOT NULL OR coalesce(shipped_quantity, 0) = 0)
   AND ordered_at <= getvariable('as_of')
-  AND (quantity < 0 OR greatest(ordered_at, shipped_at, cancelled_at) <= getvariable('as_of'))
+  AND greatest(ordered_at, shipped_at, cancelled_at) <= getvariable('as_of')
+  AND (updated_at IS NULL OR updated_at::DATE <= getvariable('as_of'))
   AND (quantity < 0 OR ordered_at <= least(ordered_at, shipped_at, cancelled_at))
   AND (quantity < 0 OR coalesce(shipped_quantity, 0) BETWEEN 0 AND quantity);
 
@@ -33,12 +34,12 @@ WITH compared AS (
   FROM contested
 ), alike AS (
   SELECT * FROM compared
-  WINDOW version AS (PARTITION BY order_id, line, split, quantity < 0, updated_at)
+  WINDOW version AS (PARTITION BY order_id, line, split, if(quantity < 0, ordered_at, NULL), updated_at)
   QUALIFY min(content) OVER version = max(content) OVER version
 )
 SELECT * FROM alike
 QUALIFY row_number() OVER (
-  PARTITION BY order_id, line, split, quantity < 0 ORDER BY updated_at DESC NULLS LAST, filename, file_row_number
+  PARTITION BY order_id, line, split, if(quantity < 0, ordered_at, NULL) ORDER BY updated_at DESC NULLS LAST, filename, file_row_number
 ) = 1;
 
 CREATE TEMP TABLE accepted AS

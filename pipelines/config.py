@@ -30,6 +30,8 @@ T = TypeVar("T")
 Tree = dict[str, Any]
 MAPPING = "data.mapping"
 TEXT_STARTS = ("*", "%", "@", "`")  # globs and date formats: no value of YAML starts like this
+SECRETS = frozenset({"storage_options"})  # keys whose values no message may show
+HIDDEN = "something that is not shown, for it may be secret"
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -270,7 +272,13 @@ def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -
     if isinstance(cause, InputError):
         return InputError(cause.rule, expected=cause.expected, found=cause.found, where=where)
     found = first.get("input")
-    shown = repr(found) if isinstance(found, str | int | float | bool | type(None)) else type(found).__name__
+    shown = (
+        HIDDEN
+        if SECRETS & set(path)
+        else repr(found)
+        if isinstance(found, str | int | float | bool | type(None))
+        else type(found).__name__
+    )
     message = first["msg"].removeprefix("Value error, ")
     return InputError(message[0].lower() + message[1:], found=shown, where=where)
 

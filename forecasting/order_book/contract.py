@@ -14,18 +14,20 @@ import polars as pl
 
 from forecasting.order_book.countries import COUNTRIES
 
+MOST_UNITS = 10**12  # of a line, either way: sums of millions of lines fit into 64 bits
 ROW_RULES: Mapping[str, str] = MappingProxyType(
     {
         "unknown_sku": "the SKU is not in the mapping of SKUs to chips",
         "unknown_country": "a country is not an ISO 3166-1 alpha-2 code in capital letters",
-        "bad_quantity": "a quantity is missing, zero or not whole, or the shipped one negative or not whole",
+        "bad_quantity": "a quantity is missing, zero, not whole or over 10^12, or the shipped one negative",
+        "bad_price": "the price of one unit cannot be read",
         "negative_without_reason": "a negative quantity (a return) has no reason",
         "missing_order_id": "the order, line or split number is missing or cannot be read",
         "bad_date": "a date cannot be read",
         "missing_ordered_at": "the date of the order is missing",
         "missing_requested_at": "the date for which delivery was requested is missing",
         "missing_shipped_at": "something was shipped but the date is missing",
-        "future_date": "an order, shipment or cancellation is dated after the day the book was drawn up",
+        "future_date": "an order, shipment, cancellation or update is dated after the day of the book",
         "shipped_before_ordered": "the shipment is dated before the order",
         "shipped_more_than_ordered": "more was shipped than ordered",
         "cancelled_before_ordered": "the cancellation is dated before the order",
@@ -55,7 +57,12 @@ class OrderLines(dy.Schema):
     customer_id = dy.String(nullable=True, description="Who ordered")
     customer_country = dy.Enum(COUNTRIES, description="Seat of the customer, ISO 3166-1 alpha-2")
     end_use_country = dy.Enum(COUNTRIES, description="Where the goods will be used, ISO 3166-1 alpha-2")
-    quantity = dy.Int64(description="Ordered; negative for a return", metadata={"unit": "units"})
+    quantity = dy.Int64(
+        min=-MOST_UNITS,
+        max=MOST_UNITS,
+        description="Ordered; negative for a return",
+        metadata={"unit": "units"},
+    )
     ordered_at = dy.Date(description="Day of the order (of the return, for a return)")
     requested_at = dy.Date(
         nullable=True, description="Day for which the customer asked; not needed of a return"
@@ -65,6 +72,7 @@ class OrderLines(dy.Schema):
     shipped_quantity = dy.Int64(
         nullable=True,
         min=0,
+        max=MOST_UNITS,
         description="Shipped on that day; null with a shipping day means all of it",
         metadata={"unit": "units"},
     )

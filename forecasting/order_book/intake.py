@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.order_book import parsing
 from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY
-from forecasting.order_book.contract import COLUMNS, DAYS, REQUIRED, ROW_RULES
+from forecasting.order_book.contract import COLUMNS, DAYS, MOST_UNITS, OPTIONAL, REQUIRED, ROW_RULES
 from forecasting.order_book.countries import COUNTRIES
 from forecasting.order_book.parsing import Reading
 
 READ = "order_book."  # prefix of canonical columns while the vendor's own still stand beside them
-ROW, RULE = "source_row", "broken_rule"
-RESERVED = ("source_file", ROW, RULE)
+ROW, RULE, SAYS = "source_row", "broken_rule", "rule_says"
+NEARLY = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
+RESERVED = ("source_file", ROW, RULE, SAYS)
 COUNTRY = pl.Enum(COUNTRIES)
 
 
@@ -32,10 +34,10 @@ class Intake:
     Attributes
     ----------
     columns : mapping of canonical name to the vendor's
-        A column that is not named here has its canonical name.
+        A column that is not named here has its canonical name; None: the vendor has no such column.
     skus : mapping of SKU to chip_id
     as_of : date
-        Day on which the book was drawn up; later orders, shipments and cancellations are refused.
+        Day on which the book was drawn up; later orders, shipments, cancellations and updates are refused.
     zone : str
         IANA zone of the vendor's reporting days. Zoned time stamps are turned into days there.
     naive_zone : str or None
@@ -47,18 +49,36 @@ class Intake:
 
     skus: Mapping[str, str]
     as_of: dt.date
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | None] = field(default_factory=dict)
     zone: str = "UTC"
     naive_zone: str | None = None
     date_format: str | None = None
 
-    def own(self, name: str) -> str:
-        """The vendor's name of a canonical column."""
+    def own(self, name: str) -> str | None:
+        """The vendor's name of a canonical column; None if it is said that there is none."""
         return self.columns.get(name, name)
+
+    @property
+    def updates_end(self) -> dt.datetime:
+        """First quarter of an hour after `as_of` in the reporting zone, as UTC without a zone."""
+        midnight = dt.datetime.combine(self.as_of, dt.time())
+        moments = pl.datetime_range(
+            midnight, midnight + dt.timedelta(days=3), "15m", time_unit="us", eager=True
+        )
+        days = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone).dt.date()
+        first: Any = moments.filter(days > self.as_of).min()
+        return dt.datetime.fromisoformat(str(first))
+
+    def ignored(self, names: Iterable[str]) -> list[str]:
+        """Those of a file's columns that are not read."""
+        used = {self.own(name) for name in COLUMNS}
+        return [name for name in names if name not in used]
 
 
 def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
     """Refuse a table that lacks required columns, or has columns of a type that cannot hold them.
+
+    So is a table without an optional column where a column that would be ignored has nearly its name.
 
     Raises
     ------
@@ -73,7 +93,9 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
             )
     for name in COLUMNS:
         own = intake.own(name)
-        if own in names:
+        if own is None:
+            _check_not_required(name)
+        elif own in names:
             kind = next(kind for kind, columns in KINDS.items() if name in columns)
             if not parsing.READABLE[kind](schema[own]):
                 raise InputError(
@@ -83,10 +105,42 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
                     where=where,
                 )
         elif name in REQUIRED or name in intake.columns:
-            near = difflib.get_close_matches(own, names, n=1, cutoff=0.5)
+            near = _nearest(own, names, cutoff=0.5)
             hint = f"; the nearest is {near[0]!r}" if near else ""
             what = "" if own == name else f" (for {name})"
             raise InputError(f"column {own!r}{what} is missing", found=", ".join(names) + hint, where=where)
+    _check_slips(names, intake, where=where)
+
+
+def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
+    """Refuse a column that would be ignored and has nearly the name of an optional one that is absent."""
+    absent = [name for name in OPTIONAL if name not in names and name not in intake.columns]
+    for slip in intake.ignored(names):
+        near = _nearest(slip, absent, cutoff=NEARLY)
+        if near:
+            name = " or ".join(repr(each) for each in near)
+            raise InputError(
+                f"the optional column {name} is missing, and one of nearly that name would be ignored",
+                expected=f"data.columns to say so: {{{near[0]}: {slip!r}}}, or {{{near[0]}: null}} for none",
+                found=repr(slip),
+                where=where,
+            )
+
+
+def _check_not_required(name: str) -> None:
+    if name in REQUIRED:
+        raise InputError(
+            "a required column cannot do without a column of yours",
+            expected=f"the name of yours for {name}",
+            found="null",
+            where="data.columns",
+        )
+
+
+def _nearest(name: str, among: Iterable[str], *, cutoff: float) -> list[str]:
+    """Similar names, the most similar first, whatever their case and the blanks around them."""
+    plain = {each.strip().casefold(): each for each in among}
+    return [plain[near] for near in difflib.get_close_matches(name.strip().casefold(), plain, cutoff=cutoff)]
 
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -128,12 +182,13 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
         "bad_date": [readings[name].unread for name in (*DAYS, "updated_at")],
         "missing_order_id": [readings[name].unread for name in ("line", "split")],
         "bad_quantity": [readings["shipped_quantity"].unread],
+        "bad_price": [readings["unit_price"].unread],
     }
     canonical = [pl.col(READ + name).alias(name) for name in COLUMNS]
     return (
         raw.with_row_index(ROW, offset=1)
         .with_columns(reading.value.alias(READ + name) for name, reading in readings.items())
-        .select(*canonical, ROW, _broken_rule(unread, intake.as_of))
+        .select(*canonical, ROW, _broken_rule(unread, intake))
     )
 
 
@@ -141,8 +196,8 @@ def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
     """How a canonical column is read from the vendor's; nulls, or 0 for the split, where there is none."""
     own = intake.own(name)
     kind = next(kind for kind, columns in KINDS.items() if name in columns)
-    dtype = schema.get(own, pl.Null())
-    column = pl.col(own) if own in schema else pl.lit(None)
+    dtype = schema.get(own or "", pl.Null())
+    column = pl.col(own) if own and own in schema else pl.lit(None)
     if name == "sku":
         return parsing.choice(column, dtype, pl.Enum(list(intake.skus)))
     if name in ("customer_country", "end_use_country"):
@@ -158,36 +213,43 @@ def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
     return reading._replace(value=reading.value.fill_null(0)) if name == "split" else reading
 
 
-def _broken_rule(unread: Mapping[str, list[pl.Expr]], as_of: dt.date) -> pl.Expr:
+def _broken_rule(unread: Mapping[str, list[pl.Expr]], intake: Intake) -> pl.Expr:
     """First rule of ROW_RULES that a row breaks (Enum), null if none."""
-    broken = {rule: pl.any_horizontal(tests) for rule, tests in _row_tests(as_of, unread).items()}
+    broken = {rule: pl.any_horizontal(tests) for rule, tests in _row_tests(intake, unread).items()}
     code = pl.lit(None, pl.UInt8)
     for place, rule in reversed(list(enumerate(ROW_RULES))):
         code = pl.when(broken[rule]).then(pl.lit(place, pl.UInt8)).otherwise(code)
     return code.cat.to(pl.Enum(list(ROW_RULES))).alias(RULE)
 
 
-def _row_tests(as_of: dt.date, unread: Mapping[str, list[pl.Expr]]) -> dict[str, list[pl.Expr]]:
+def _row_tests(intake: Intake, unread: Mapping[str, list[pl.Expr]]) -> dict[str, list[pl.Expr]]:
     """For each row rule the conditions that break it; one that is null does not."""
     at = {name: pl.col(READ + name) for name in COLUMNS}
     ordered, shipped, cancelled = (at[name] for name in ("ordered_at", "shipped_at", "cancelled_at"))
     quantity, shipped_quantity = at["quantity"], at["shipped_quantity"]
     order = quantity > 0
-    days = [at[name] for name in ("ordered_at", "requested_at", "promised_at")]
     return {
         "unknown_sku": [at["sku"].is_null()],
         "unknown_country": [at["customer_country"].is_null(), at["end_use_country"].is_null()],
-        "bad_quantity": [quantity.is_null(), quantity == 0, shipped_quantity < 0, *unread["bad_quantity"]],
+        "bad_quantity": [
+            quantity.is_null() | (quantity == 0) | ~quantity.is_between(-MOST_UNITS, MOST_UNITS),
+            ~shipped_quantity.is_between(0, MOST_UNITS),
+            *unread["bad_quantity"],
+        ],
+        "bad_price": unread["bad_price"],
         "negative_without_reason": [(quantity < 0) & at["return_reason"].is_null()],
         "missing_order_id": [at["order_id"].is_null(), at["line"].is_null(), *unread["missing_order_id"]],
         "bad_date": [
             *unread["bad_date"],
-            *((day < FIRST_DAY) | (day > LAST_DAY) for day in days),
+            *((at[name] < FIRST_DAY) | (at[name] > LAST_DAY) for name in DAYS),
         ],
         "missing_ordered_at": [ordered.is_null()],
         "missing_requested_at": [order & at["requested_at"].is_null()],
         "missing_shipped_at": [order & (shipped_quantity > 0) & shipped.is_null()],
-        "future_date": [ordered > as_of, order & (shipped > as_of), order & (cancelled > as_of)],
+        "future_date": [
+            *(day > intake.as_of for day in (ordered, shipped, cancelled)),
+            at["updated_at"] >= intake.updates_end,
+        ],
         "shipped_before_ordered": [order & (shipped < ordered)],
         "shipped_more_than_ordered": [order & (shipped_quantity > quantity)],
         "cancelled_before_ordered": [order & (cancelled < ordered)],

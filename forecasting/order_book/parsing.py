@@ -64,19 +64,20 @@ EXPECTED: Mapping[str, str] = {
 
 
 def text(column: pl.Expr, dtype: pl.DataType) -> Reading:
-    """Text; the empty text is none."""
+    """Text without the blanks around it; blank text is none."""
     if dtype == pl.Null:
         return Reading(pl.lit(None, pl.String), NEVER)
-    if dtype != pl.String:
+    if dtype.is_integer():
         return Reading(column.cast(pl.String), NEVER)
-    return Reading(pl.when(column.str.len_bytes() > 0).then(column), NEVER)
+    words = column.cast(pl.String).str.strip_chars()
+    return Reading(pl.when(words.str.len_bytes() > 0).then(words), NEVER)
 
 
 def choice(column: pl.Expr, dtype: pl.DataType, choices: pl.Enum) -> Reading:
-    """One of some words; null for any other."""
+    """One of some words, whatever blanks are around it; null for any other."""
     if dtype == choices:
         return Reading(column, NEVER)
-    words = column if dtype == pl.String else column.cast(pl.String)
+    words = column.cast(pl.String).str.strip_chars()
     return Reading(words.cast(choices, strict=False), NEVER)
 
 
@@ -86,7 +87,8 @@ def whole(column: pl.Expr, dtype: pl.DataType) -> Reading:
         return Reading(column, NEVER)
     value = column.cast(pl.Int64, strict=False)
     if dtype == pl.String:
-        value = pl.coalesce(column.str.strip_chars().cast(pl.Int64, strict=False), _whole(_float(column)))
+        digits = column.str.strip_chars().str.replace(r"\.0*$", "")  # no way through Float64: it ends at 2^53
+        value = digits.cast(pl.Int64, strict=False)
     elif not dtype.is_integer() and dtype != pl.Null:
         value = _whole(column.cast(pl.Float64, strict=False))
     return Reading(value, _lost(column, value, dtype))

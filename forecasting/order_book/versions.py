@@ -1,22 +1,25 @@
 """Several rows of one key: which one counts, and how to find such keys without holding them all.
 
-The key is (order_id, line, split, is it a return): a return never supersedes the line that it returns.
+The key is (order_id, line, split, day of the return): a return never supersedes the line that it returns, nor
+another return of it on another day. Of an order that day is null.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from forecasting.order_book.calendar import EPOCH, FIRST_DAY
 from forecasting.order_book.contract import COLUMNS, OUTCOMES
 
 KEY = (
     pl.col("order_id"),
     pl.col("line"),
     pl.col("split"),
-    (pl.col("quantity") < 0).alias("is_return"),
+    pl.when(pl.col("quantity") < 0).then(pl.col("ordered_at")).alias("returned_at"),
 )
 KEY_NAMES = [part.meta.output_name() for part in KEY]
 OUTCOME = pl.Enum(OUTCOMES)
+BEFORE = (FIRST_DAY - EPOCH).days - 1  # day from which those of returns are counted; 0: no return
 OLDEST = -(2**63)  # an update without a date
 # Odd constants that spread small numbers over 64 bits, products wrapping: G. Steele, D. Lea and C. Flood,
 # "Fast splittable pseudorandom number generators" (2014).
@@ -28,11 +31,12 @@ def key_hash() -> pl.Expr:
 
     Unequal keys may share a hash: `decide` compares the keys themselves.
     """
-    order_id, line, split, is_return = KEY
+    order_id, line, split, returned_at = KEY
+    day = (returned_at.to_physical().cast(pl.Int64) - BEFORE).fill_null(0)
     small = (
         line.reinterpret(signed=False) * pl.lit(LINE_FACTOR, pl.UInt64)
         + split.reinterpret(signed=False) * pl.lit(SPLIT_FACTOR, pl.UInt64)
-        + is_return.cast(pl.UInt64) * pl.lit(RETURN_FACTOR, pl.UInt64)
+        + day.reinterpret(signed=False) * pl.lit(RETURN_FACTOR, pl.UInt64)
     )
     return (order_id.hash() ^ small).alias("key_hash")
 

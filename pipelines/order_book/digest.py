@@ -37,7 +37,6 @@ CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*
 BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
-HAPPENED = ("ordered_at", "shipped_at", "cancelled_at")
 LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "updated_at", RULE)
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
@@ -52,6 +51,8 @@ class Digest:
     content : str
         SHA-256 of the bytes; of a Parquet file in an object store its ETag.
     columns : mapping of canonical name to the kind of its values
+    ignored : tuple of str
+        Columns of the file that are not read.
     rows : int
         Rows read.
     broken : mapping of row rule to rows
@@ -70,6 +71,7 @@ class Digest:
     newest: dt.date | None
     as_of: dt.date
     notes: tuple[str, ...] = field(default=())
+    ignored: tuple[str, ...] = field(default=())
 
     def holds_on(self, as_of: dt.date) -> bool:
         """Whether reading the file again with another `as_of` would give the same."""
@@ -115,15 +117,24 @@ def digest_file(
     if again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
     counted = pl.concat(counts)
+    rows = int(counted["rows"].sum())
+    if proof.rows not in {None, rows}:
+        raise InputError(
+            "not as many rows were read as the file has",
+            expected=str(proof.rows),
+            found=str(rows),
+            where=source.path,
+        )
     return Digest(
         source=source,
         content=proof.content,
         columns=signature(schema, recipe.intake),
-        rows=int(counted["rows"].sum()),
+        rows=rows,
         broken=dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows()),
         newest=_newest(counted.max(), recipe.intake),
         as_of=recipe.intake.as_of,
         notes=proof.notes,
+        ignored=tuple(recipe.intake.ignored(schema)),
     )
 
 
@@ -143,7 +154,8 @@ def _batches(lines: pl.LazyFrame, *, gpu: bool) -> Iterator[pl.DataFrame]:
 def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
     """Write what is kept of a batch of lines; returns its number of rows, its newest day and update."""
     whole = batch.lazy().filter(pl.col(RULE).is_null())
-    day = pl.max_horizontal(pl.col(day).max() for day in HAPPENED)
+    closed = pl.col("shipped_at", "cancelled_at").filter(pl.col("quantity") > 0)  # no days of a return
+    day = pl.max_horizontal(pl.col("ordered_at").max(), closed.max())
     plans = [
         batch.lazy().filter(pl.col(RULE).is_not_null()).select(ROW, RULE),
         whole.select(key_hash(), ROW),
@@ -175,9 +187,9 @@ def broken_rows(folder: Path) -> pl.DataFrame:
 
 
 def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:
-    """Newest day in the reporting zone; an update counts as well, up to the last day allowed."""
+    """Newest day in the reporting zone; an update counts as well."""
     update = pl.col("update").dt.replace_time_zone("UTC").dt.convert_time_zone(intake.zone).dt.date()
-    newest = counted.select(pl.max_horizontal("day", update.clip(upper_bound=intake.as_of))).item()
+    newest = counted.select(pl.max_horizontal("day", update)).item()
     return newest if isinstance(newest, dt.date) else None
 
 

@@ -163,4 +163,5 @@ def _line(digest: Digest) -> str:
 
 def _digest(told: dict[str, Any]) -> Digest:
     days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
-    return Digest(**{**told, **days, "source": SourceFile(**told["source"]), "notes": tuple(told["notes"])})
+    lists = {name: tuple(told[name]) for name in ("notes", "ignored")}
+    return Digest(**{**told, **days, **lists, "source": SourceFile(**told["source"])})

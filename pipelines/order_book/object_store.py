@@ -6,21 +6,21 @@ Options are those of Polars' `storage_options`; they go to the same object_store
 from __future__ import annotations
 
 import datetime as dt
-import fnmatch
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import InputError, StepError
+from pipelines.order_book import patterns
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 ADDRESS = re.compile(r"^(?P<root>(s3|s3a|gs|gcs|az|azure|abfs|abfss)://[^/]+)/?(?P<key>.*)$")
-WILDCARD = re.compile(r"[*?\[]")
+USER = re.compile(r"(https?://|[a-z0-9]+://(?=[^/@\s]*:))[^/@\s]*@")  # abfss://container@account stays
+QUERY = re.compile(r"\?[\w.~%-]+=[^\s\"')]*")  # a wildcard of a path is no query
 CLIENT_OPTIONS = re.compile(r"^(aws_|azure_|google_)?(?P<name>allow_http|timeout|connect_timeout|proxy_url)$")
-SUFFIXES = (".csv", ".parquet")
 RETRIES: Any = {"max_retries": 3, "retry_timeout": dt.timedelta(seconds=30)}
 
 
@@ -32,23 +32,26 @@ def is_address(path: str) -> bool:
 def listing(path: str, options: Mapping[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Describe the CSV and Parquet objects that an address means: one object, all below a prefix, or a glob.
 
-    The second list names other objects below a prefix.
+    The second list names other objects that lie there.
     """
     root, key = _parts(path)
-    wildcard = WILDCARD.search(key)
-    prefix = key[: wildcard.start()].rpartition("/")[0] if wildcard else key.rstrip("/")
+    prefix, pattern = patterns.split(key)
     with _told(path):
         found = [
             each for page in _obstore().list(_store(root, options), prefix=prefix or None) for each in page
         ]
-        if not found and not wildcard:
-            found = [_obstore().head(_store(root, options), key)]
-    if wildcard:
-        pattern = re.compile(fnmatch.translate(key.replace("**/", "*")))
-        found = [each for each in found if pattern.match(each["path"])]
-    chosen = [each for each in found if each["path"].lower().endswith(SUFFIXES)]
-    others = [f"{root}/{each['path']}" for each in found if each not in chosen]
-    return [_described(root, each) for each in chosen], others
+        if not found and not pattern:
+            one = _obstore().head(_store(root, options), key)
+            return ([_described(root, one)], []) if key.lower().endswith(patterns.SUFFIXES) else ([], [key])
+    chosen, ignored = [], set()
+    for each in found:
+        parts = each["path"].removeprefix(f"{prefix}/").split("/")
+        meant = patterns.meaning(parts, pattern)
+        if meant == "order lines":
+            chosen.append(_described(root, each))
+        elif meant == "ignored":
+            ignored.add("/".join([root, *([prefix] if prefix else []), patterns.shown(parts)]))
+    return chosen, sorted(ignored)
 
 
 def describe(path: str, options: Mapping[str, str]) -> dict[str, Any]:
@@ -102,7 +105,8 @@ def _described(root: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _told(path: str) -> Iterator[None]:
-    """Turn the store's errors into one sentence that names the address."""
+    """Turn the store's errors into one sentence that names the address, without any secret."""
+    path = without_secrets(path)
     try:
         yield
     except FileNotFoundError as error:
@@ -118,4 +122,9 @@ def _told(path: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).split("\n", maxsplit=1)[0]
+    return without_secrets(str(error).split("\n", maxsplit=1)[0])
+
+
+def without_secrets(text: str) -> str:
+    """A text with addresses, less the names and passwords before their hosts and their queries."""
+    return QUERY.sub("", USER.sub(r"\1", text))

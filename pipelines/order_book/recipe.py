@@ -17,7 +17,7 @@ from forecasting.order_book.intake import Intake
 from pipelines.order_book.settings import OrderBookData
 from pipelines.order_book.sources import SourceFile, scan
 
-LAYOUT = 1  # of the files that a digest leaves; a new number makes old ones void
+LAYOUT = 2  # of the files that a digest leaves; a new number makes old ones void
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,20 @@ class Recipe:
 
 
 def recipe(data: OrderBookData, *, today: dt.date) -> Recipe:
-    """The recipe that settings ask for; nothing may have happened after `as_of`, or after today."""
+    """The recipe that settings ask for; nothing may have happened after `as_of`, or after today.
+
+    Raises
+    ------
+    InputError
+        If `as_of` lies after today.
+    """
+    if data.as_of is not None and data.as_of > today:
+        raise InputError(
+            "an order book cannot have been drawn up after today",
+            expected=f"at most {today}",
+            found=str(data.as_of),
+            where="data.as_of",
+        )
     return Recipe(
         intake=Intake(
             skus={sku: chip.chip_id for sku, chip in data.chip_of_sku.items()},
@@ -78,8 +91,8 @@ def recipe(data: OrderBookData, *, today: dt.date) -> Recipe:
 
 def signature(schema: pl.Schema, intake: Intake) -> dict[str, str]:
     """Canonical columns that a file has, each with the kind of its values."""
-    own = {name: intake.columns.get(name, name) for name in COLUMNS}
-    return {name: _kind(schema[column]) for name, column in own.items() if column in schema}
+    own = {name: intake.own(name) for name in COLUMNS}
+    return {name: _kind(schema[column]) for name, column in own.items() if column and column in schema}
 
 
 def check_alike(first: tuple[str, Mapping[str, str]], other: tuple[str, Mapping[str, str]]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
-from forecasting.order_book.contract import RULES, VERSION_RULES
-from forecasting.order_book.intake import ROW, RULE
+from forecasting.order_book.contract import COLUMNS, RULES, VERSION_RULES
+from forecasting.order_book.intake import ROW, RULE, SAYS
 from pipelines.artifacts import LARGE_ROWS, write_atomic
 from pipelines.order_book.derived import Derived
 from pipelines.order_book.digest import Digest, broken_rows
@@ -48,7 +48,7 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
 
 def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
     rules = pl.concat([broken_rows(folder), refused])
-    says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias("rule_says")
+    says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias(SAYS)
     rows = kept(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
     path = pl.lit(digest.source.path).alias("source_file")
     return rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))
@@ -77,8 +77,19 @@ def summary(
         **total(parts).told(),
         "known_until": known_until.isoformat(),
         "priority_inversions": cases.height,
+        "columns": _columns(digests),
         "files": [_file(digest, part) for digest, part in zip(digests, parts, strict=True)],
         "ignored": list(ignored),
+    }
+
+
+def _columns(digests: Sequence[Digest]) -> Summary:
+    """Which columns some file has, which optional ones none has, and which are not read, by our names."""
+    used = {name for digest in digests for name in digest.columns}
+    return {
+        "used": [name for name in COLUMNS if name in used],
+        "absent": [name for name in COLUMNS if name not in used],
+        "ignored": sorted({name for digest in digests for name in digest.ignored}),
     }
 
 

@@ -77,7 +77,7 @@ class OrderBookData(MarketData):
     as_of: dt.date | None
     fiscal_year_end_month: int = Field(ge=1, le=12)
     week_end: Weekday
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | None]
     chips: Mapping[str, OwnChip]
     skus: Mapping[str, str]
     normal_lead_weeks: float = Field(ge=0)
@@ -86,6 +86,22 @@ class OrderBookData(MarketData):
     tight_tolerance: Assumption
     engine: Engine
     cache: Path
+
+    @field_validator("storage_options", mode="before")
+    @classmethod
+    def _as_text(cls, options: object) -> object:
+        """YAML takes some keys and switches for numbers or truth values; stores take text."""
+        if not isinstance(options, Mapping):
+            return options
+        words = {True: "true", False: "false"}
+        return {
+            key: words[value]
+            if isinstance(value, bool)
+            else str(value)
+            if isinstance(value, int | float)
+            else value
+            for key, value in options.items()
+        }
 
     @field_validator("time_zone", "naive_time_zone")
     @classmethod
@@ -101,7 +117,7 @@ class OrderBookData(MarketData):
 
     @field_validator("columns")
     @classmethod
-    def _known_columns(cls, columns: Mapping[str, str]) -> Mapping[str, str]:
+    def _known_columns(cls, columns: Mapping[str, str | None]) -> Mapping[str, str | None]:
         if unknown := sorted(set(columns) - set(COLUMNS)):
             raise InputError(
                 "order lines have no such column to map one of yours to",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,7 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import InputError
-from pipelines.order_book import object_store
-
-SUFFIXES = (".csv", ".parquet")
-WILDCARDS = re.compile(r"[*?\[]")
+from pipelines.order_book import object_store, patterns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +48,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """Files of order lines by rising path, and what lay beside them in a folder and is no such file."""
+    """Files of order lines by rising path, and what is passed over: hidden, of another kind, linked twice."""
 
     files: tuple[SourceFile, ...]
     ignored: tuple[str, ...]
@@ -75,7 +70,10 @@ def list_sources(paths: Iterable[str], storage_options: Mapping[str, str]) -> Li
         )
         if not files:
             raise InputError(
-                "there is no file of order lines", expected="CSV or Parquet", found="none", where=path
+                "there is no file of order lines",
+                expected="CSV or Parquet",
+                found="none",
+                where=object_store.without_secrets(path),
             )
         found |= {each["path"]: SourceFile(**each) for each in files}
         ignored |= set(others)
@@ -107,39 +105,55 @@ def scan(source: SourceFile, *, separator: str, storage_options: Mapping[str, st
 
 
 def _local(path: str) -> tuple[list[dict[str, Any]], list[str]]:
-    """Descriptions of the files that a local path means, and the names of others in a folder."""
+    """Descriptions of the files that a local path means, and the paths of others that lie there."""
     root = Path(path).expanduser()
-    if root.is_dir():
-        inside = [each for each in _below(root) if not _hidden(each.relative_to(root))]
-        chosen = [each for each in inside if each.suffix.lower() in SUFFIXES]
-        return [_described(each) for each in chosen], [str(each) for each in set(inside) - set(chosen)]
-    if root.exists() or not WILDCARDS.search(path):
+    pattern: tuple[str, ...] = ()
+    if not root.exists() and patterns.WILDCARD.search(path):
+        before, pattern = patterns.split(str(root))
+        root = Path(before)
+        if not root.is_dir():
+            return [], []
+    elif not root.is_dir():
         return [_described(_of_known_kind(root))], []
-    matches = [Path(each) for each in glob.glob(str(root), recursive=True)]  # noqa: PTH207 - also absolute ones
-    return [_described(_of_known_kind(each)) for each in matches if each.is_file()], []
+    files: dict[str, Path] = {}
+    ignored: set[str] = set()
+    for parts in _below(root, (), pattern, frozenset()):
+        meant, place = patterns.meaning(parts, pattern), root.joinpath(*parts)
+        if meant == "order lines" and files.setdefault(os.path.realpath(place), place) == place:
+            continue
+        if meant != "not meant":
+            ignored.add(str(root / patterns.shown(parts)) if meant == "ignored" else str(place))
+    return [_described(place) for place in files.values()], sorted(ignored)
 
 
-def _below(root: Path) -> Iterator[Path]:
-    """Every file below a folder; a folder that cannot be looked into is an error, not an empty one."""
+def _below(
+    root: Path, inside: tuple[str, ...], pattern: tuple[str, ...], above: frozenset[tuple[int, int]]
+) -> Iterator[tuple[str, ...]]:
+    """Parts of the path of every file below a folder that may be meant; links to folders above are not.
 
-    def refuse(error: OSError) -> None:
-        raise InputError(
-            "the folder cannot be read", found=str(error.strerror), where=str(error.filename)
-        ) from error
-
-    for folder, _, names in os.walk(root, onerror=refuse):
-        yield from (Path(folder) / name for name in names)
-
-
-def _hidden(inside: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in inside.parts)
+    A folder that cannot be looked into is an error, not an empty one.
+    """
+    folder = root.joinpath(*inside)
+    try:
+        stat, entries = folder.stat(), sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError("the folder cannot be read", found=str(error.strerror), where=str(folder)) from error
+    this = (stat.st_dev, stat.st_ino)
+    if this in above:
+        return
+    for entry in entries:
+        parts = (*inside, entry.name)
+        if not entry.is_dir():
+            yield parts
+        elif patterns.may_hold(parts, pattern):
+            yield from _below(root, parts, pattern, above | {this})
 
 
 def _of_known_kind(path: Path) -> Path:
-    if path.suffix.lower() not in SUFFIXES:
+    if path.suffix.lower() not in patterns.SUFFIXES:
         raise InputError(
             "a file of order lines is CSV or Parquet",
-            expected=" or ".join(f"*{suffix}" for suffix in SUFFIXES),
+            expected=" or ".join(f"*{suffix}" for suffix in patterns.SUFFIXES),
             found=path.name,
             where=str(path),
         )

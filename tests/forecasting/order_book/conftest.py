@@ -40,6 +40,8 @@ ODDITIES = {
     "unknown_country": lambda row: row.update(end_use_country="ZZ"),
     "unknown_customer_country": lambda row: row.update(customer_country=None),
     "no_quantity": lambda row: row.update(quantity=None),
+    "too_large": lambda row: row.update(quantity=10**12 + 1),
+    "too_large_shipment": lambda row: row.update(shipped_at=AS_OF, shipped_quantity=2**62),
     "zero": lambda row: row.update(quantity=0),
     "return": lambda row: row.update(quantity=-3, return_reason="broken", requested_at=None),
     "return_without_reason": lambda row: row.update(quantity=-3),
@@ -51,6 +53,13 @@ ODDITIES = {
     "not_requested": lambda row: row.update(requested_at=None),
     "no_shipping_day": lambda row: row.update(shipped_at=None, shipped_quantity=1),
     "future": lambda row: row.update(shipped_at=AS_OF + dt.timedelta(days=1)),
+    "late_update": lambda row: row.update(updated_at=dt.datetime(2025, 3, 11)),  # noqa: DTZ001
+    "future_return": lambda row: row.update(
+        quantity=-3, return_reason="broken", shipped_at=AS_OF + dt.timedelta(days=1)
+    ),
+    "far_return": lambda row: row.update(
+        quantity=-3, return_reason="broken", cancelled_at=dt.date(9999, 12, 31)
+    ),
     "early": lambda row: row.update(shipped_at=dt.date(2023, 12, 31)),
     "too_much": lambda row: row.update(shipped_at=AS_OF, shipped_quantity=99),
     "negative_shipment": lambda row: row.update(shipped_at=AS_OF, shipped_quantity=-1),
@@ -121,22 +130,26 @@ def broken_rule(row):
     questions = [
         ("unknown_sku", row["sku"] not in SKUS),
         ("unknown_country", {row["customer_country"], row["end_use_country"]} - {"US", "DE", "CN"}),
-        ("bad_quantity", not quantity or (sent is not None and sent < 0)),
+        (
+            "bad_quantity",
+            not quantity or abs(quantity) > 10**12 or (sent is not None and not 0 <= sent <= 10**12),
+        ),
         ("negative_without_reason", not order and row["return_reason"] is None),
         ("missing_order_id", row["order_id"] is None or row["line"] is None),
         (
             "bad_date",
-            any(day is not None and not 1950 <= day.year < 2100 for day in (ordered, asked, promised)),
+            any(
+                day is not None and not 1950 <= day.year < 2100
+                for day in (ordered, asked, promised, shipped, cancelled)
+            ),
         ),
         ("missing_ordered_at", ordered is None),
         ("missing_requested_at", order and asked is None),
         ("missing_shipped_at", order and sent and shipped is None),
         (
             "future_date",
-            any(
-                day is not None and day > AS_OF
-                for day in ([ordered, shipped, cancelled] if order else [ordered])
-            ),
+            any(day is not None and day > AS_OF for day in (ordered, shipped, cancelled))
+            or (row["updated_at"] is not None and row["updated_at"].date() > AS_OF),
         ),
         ("shipped_before_ordered", order and shipped is not None and ordered and shipped < ordered),
         ("shipped_more_than_ordered", order and sent is not None and sent > quantity),
@@ -151,7 +164,8 @@ def outcomes(rows):
     versions = defaultdict(list)
     for place, row in enumerate(rows):
         if found[place] is None:
-            key = (row["order_id"], row["line"], row["split"] or 0, row["quantity"] < 0)
+            returned = row["ordered_at"] if row["quantity"] < 0 else None
+            key = (row["order_id"], row["line"], row["split"] or 0, returned)
             versions[key].append(place)
     for places in versions.values():
         standing = []

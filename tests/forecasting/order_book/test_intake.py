@@ -104,6 +104,15 @@ def test_a_row_is_refused_under_the_first_rule_in_the_declared_order(book):
         ("quantity", float("nan"), "bad_quantity"),
         ("quantity", float("inf"), "bad_quantity"),
         ("quantity", "many", "bad_quantity"),
+        ("quantity", "1e3", "bad_quantity"),
+        ("quantity", "3.05", "bad_quantity"),
+        ("quantity", 10**12 + 1, "bad_quantity"),
+        ("quantity", "1000000000001", "bad_quantity"),
+        ("quantity", -(2**63), "bad_quantity"),
+        ("shipped_quantity", 10**12 + 1, "bad_quantity"),
+        ("unit_price", "1,2x0$", "bad_price"),
+        ("unit_price", "dear", "bad_price"),
+        ("order_id", "  ", "missing_order_id"),
         ("shipped_quantity", "all", "bad_quantity"),
         ("customer_country", "us", "unknown_country"),
         ("end_use_country", "USA", "unknown_country"),
@@ -131,7 +140,15 @@ def test_a_value_that_cannot_be_read_is_refused(book, column, value, rule):
         ("quantity", 3.0, 3),
         ("split", None, 0),
         ("unit_price", "12.5", 12.5),
-        ("unit_price", "dear", None),
+        ("unit_price", " 12.5 ", 12.5),
+        ("unit_price", " ", None),
+        ("order_id", " o 1 ", "o 1"),
+        ("customer_id", "  ", None),
+        ("sku", " sku-2 ", "sku-2"),
+        ("end_use_country", "CN ", "CN"),
+        ("line", "9007199254740993", 2**53 + 1),
+        ("line", "9007199254740993.00", 2**53 + 1),
+        ("quantity", "1000000000000", 10**12),
         ("ordered_at", "2025-01-02T08:00:00Z", dt.date(2025, 1, 2)),
         ("ordered_at", "2025-01-02 08:00", dt.date(2025, 1, 2)),
         ("ordered_at", "2025-01-02 23:30:00.125-08:00", dt.date(2025, 1, 3)),
@@ -164,6 +181,10 @@ def test_a_value_is_read_from_any_type_that_can_hold_it(book, column, value, wan
 def test_days_are_days_in_the_reporting_zone(book, written, zone, naive_zone, day):
     row = read(replace(book.intake, zone=zone, naive_zone=naive_zone), ordered_at=written)
     assert row["ordered_at"] == dt.date(2025, 1, day)
+
+
+def test_a_blank_reason_of_a_return_is_none(book):
+    assert read(book.intake, quantity=-1, return_reason="  ")["broken_rule"] == "negative_without_reason"
 
 
 def test_updates_without_a_zone_are_in_the_naive_one_and_kept_as_utc(book):
@@ -247,8 +268,56 @@ def test_one_column_may_stand_for_two(book):
             {},
             r"a column has a name that is needed for the quarantine report: found source_row",
         ),
+        (
+            pl.DataFrame(LINE | {"rule_says": "foo"}),
+            {},
+            r"a column has a name that is needed for the quarantine report: found rule_says",
+        ),
     ],
 )
 def test_a_file_whose_columns_do_not_fit_is_refused(book, table, columns, sentence):
     with pytest.raises(InputError, match=sentence):
         normalise(table.lazy(), replace(book.intake, columns=columns), where="a.csv")
+
+
+@pytest.mark.parametrize(
+    ("slip", "name"),
+    [
+        ("canceled_at", "cancelled_at"),
+        ("shipped_qty", "shipped_quantity"),
+        ("Cancelled_At", "cancelled_at"),
+        (" promised_at", "promised_at"),
+        ("UNIT_PRICE ", "unit_price"),
+    ],
+)
+def test_a_slip_in_an_optional_column_is_refused_unless_the_mapping_settles_it(book, slip, name):
+    table = pl.DataFrame(LINE | {slip: None})
+    with pytest.raises(
+        InputError, match=rf"a\.csv: the optional column .*'{name}'.* is missing.*found '{slip}'"
+    ):
+        normalise(table.lazy(), book.intake, where="a.csv")
+    for settled in ({name: slip}, dict.fromkeys(OPTIONAL)):
+        assert normalise(table.lazy(), replace(book.intake, columns=settled)).collect().height == 1
+
+
+def test_a_column_of_quite_another_name_is_ignored(book):
+    others = dict.fromkeys(("created_at", "invoice", "delivered_on", "remark"))
+    assert normalise(pl.DataFrame(LINE | others).lazy(), book.intake).collect().height == 1
+    assert book.intake.ignored([*LINE, *others]) == list(others)
+
+
+def test_a_column_that_the_mapping_does_without_is_not_read_and_a_required_one_may_not_be(book):
+    intake = replace(book.intake, columns={"promised_at": None})
+    table = pl.DataFrame(LINE | {"promised_at": "2025-02-03"})
+    assert normalise(table.lazy(), intake).collect()["promised_at"].to_list() == [None]
+    with pytest.raises(InputError, match=r"data\.columns: a required column cannot do without.*for quantity"):
+        normalise(table.lazy(), replace(intake, columns={"quantity": None}))
+
+
+@pytest.mark.parametrize(
+    "zone", ["UTC", "America/New_York", "Africa/Cairo", "Asia/Kolkata", "Pacific/Kiritimati"]
+)
+def test_an_update_after_the_day_of_the_book_in_the_reporting_zone_is_refused(book, zone):
+    intake = replace(book.intake, as_of=dt.date(2025, 4, 24), zone=zone)
+    assert read(intake, updated_at="2025-04-24 23:59:59")["broken_rule"] is None
+    assert read(intake, updated_at="2025-04-25 01:00")["broken_rule"] == "future_date"

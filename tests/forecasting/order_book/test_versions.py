@@ -80,6 +80,15 @@ def test_a_return_does_not_supersede_the_line_it_returns(book):
     assert outcomes(book, {"updated_at": EARLY}, back) == ["accepted", "accepted"]
 
 
+def test_returns_of_one_line_on_several_days_all_count_and_each_has_versions_of_its_own(book):
+    first = {"quantity": -5, "return_reason": "broken", "updated_at": EARLY}
+    other = first | {"quantity": -3, "ordered_at": dt.date(2025, 1, 4)}
+    assert outcomes(book, {}, first, other) == ["accepted"] * 3
+    later = other | {"updated_at": LATE, "quantity": -4}
+    assert outcomes(book, first, other, later) == ["accepted", "superseded", "accepted"]
+    assert outcomes(book, other, other) == ["accepted", "duplicate_line"]
+
+
 def test_lines_and_splits_of_an_order_are_keys_of_their_own(book):
     assert outcomes(book, {}, {"line": 2}, {"split": 1}, {"order_id": "o2"}) == ["accepted"] * 4
 
@@ -90,7 +99,7 @@ def test_equal_keys_and_only_those_share_a_hash(book, seed):
     lines = lines_of(book, book.rows(seed, 60))
     good = lines.filter(pl.col("broken_rule").is_null())
     keyed = good.select(*KEY, key_hash())
-    keys = keyed.n_unique(subset=["order_id", "line", "split", "is_return"])
+    keys = keyed.n_unique(subset=["order_id", "line", "split", "returned_at"])
     assert keyed["key_hash"].n_unique() == keys == keyed.unique().height
 
 
@@ -98,4 +107,7 @@ def test_neighbouring_numbers_do_not_collide():
     grid = pl.DataFrame({"order_id": [f"{n}" for n in range(50)]})
     for name, values in (("line", range(20)), ("split", range(-3, 20)), ("quantity", (-1, 1))):
         grid = grid.join(pl.DataFrame({name: list(values)}), how="cross")
-    assert grid.select(key_hash()).to_series().n_unique() == grid.height
+    days = pl.DataFrame({"ordered_at": [dt.date(1950, 1, 1), dt.date(1970, 1, 1), dt.date(2025, 1, 1)]})
+    grid = grid.join(days, how="cross")
+    keys = grid.select(*KEY).n_unique()
+    assert grid.select(key_hash()).to_series().n_unique() == keys == grid.height * 4 // 6

@@ -10,6 +10,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -216,6 +217,54 @@ class Bench:
             for path in sorted(self.out.rglob("*"))
             if path.is_file() and not path.name.startswith("settings-")
         }
+
+
+class Meaning(NamedTuple):
+    """A path below a root that holds `names`, the files of order lines it means, and what it passes over."""
+
+    path: str
+    wanted: list
+    ignored: list
+
+    names = (
+        "o/a.csv",
+        "o/_tmp.csv",
+        "o/.hid.csv",
+        "o/_delta_log/0.parquet",
+        "o/_delta_log/1.parquet",
+        "o/notes.txt",
+        "o/sub/b.csv",
+        "o/sub/deep/c.csv",
+        "o/feb.parquet/part-0.parquet",
+        "other/d.csv",
+    )
+
+
+HIDDEN = ["o/.hid.csv", "o/_delta_log", "o/_tmp.csv"]
+ALL = ["o/a.csv", "o/feb.parquet/part-0.parquet", "o/sub/b.csv", "o/sub/deep/c.csv"]
+
+
+@pytest.fixture(
+    params=[
+        Meaning("o", ALL, [*HIDDEN, "o/notes.txt"]),
+        Meaning("o/", ALL, [*HIDDEN, "o/notes.txt"]),
+        Meaning("o/*", ALL, [*HIDDEN, "o/notes.txt"]),
+        Meaning("o/**", ALL, [*HIDDEN, "o/notes.txt"]),
+        Meaning("o/*.csv", ["o/a.csv"], ["o/.hid.csv", "o/_tmp.csv"]),
+        Meaning("o/*.parquet", ["o/feb.parquet/part-0.parquet"], []),
+        Meaning("o/*/*.csv", ["o/sub/b.csv"], []),
+        Meaning("o/**/*.csv", ["o/a.csv", "o/sub/b.csv", "o/sub/deep/c.csv"], ["o/.hid.csv", "o/_tmp.csv"]),
+        Meaning("o/s?b", ["o/sub/b.csv", "o/sub/deep/c.csv"], []),
+        Meaning("o/s?b/", ["o/sub/b.csv", "o/sub/deep/c.csv"], []),
+        Meaning("*/d.csv", ["other/d.csv"], []),
+        Meaning("o/_*.csv", ["o/_tmp.csv"], []),
+        Meaning("o/_delta_log", ["o/_delta_log/0.parquet", "o/_delta_log/1.parquet"], []),
+        Meaning("o/[ab].csv", ["o/a.csv"], []),
+    ],
+    ids=lambda meaning: meaning.path,
+)
+def meaning(request):
+    return request.param
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import resource
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -92,6 +93,14 @@ def test_csv_file_with_a_broken_quote_is_refused_with_its_row(bench, refused):
     lines[7] = '"' + lines[7]
     path.write_text("".join(lines))
     refused(r"part-0\.csv, row 7: a quote is opened and not closed on its line", f"data.path={path}")
+
+
+def test_csv_file_of_which_not_every_line_becomes_a_row_is_refused(bench, refused, monkeypatch):
+    [path] = bench.write(bench.lines(30, seed=1), folder=bench.folder / "csv", suffix="csv")
+    monkeypatch.setattr(
+        engines, "prove", lambda *given, **options: replace(prove(*given, **options), rows=31)
+    )
+    refused(r"part-0\.csv: not as many rows were read .*expected 31, found 30", f"data.path={path}")
 
 
 def test_csv_file_that_is_not_utf8_is_refused(bench, refused):

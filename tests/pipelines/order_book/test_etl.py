@@ -280,3 +280,36 @@ def test_summary_names_every_file_with_its_hash(bench):
     bench.etl()
     hashes = {file["path"]: file["sha256"] for file in bench.summary["files"]}
     assert hashes == {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def test_summary_lists_columns_that_are_used_absent_and_ignored_also_when_nothing_is_read_anew(bench):
+    rows = bench.table(bench.lines(60)).drop("promised_at").with_columns(remark=pl.lit("x"))
+    rows.write_parquet(bench.orders / "a.parquet")
+    for _ in range(2):
+        bench.etl()
+        columns = bench.summary["columns"]
+        assert columns["absent"] == ["split", "promised_at", "unit_price"]
+        assert columns["ignored"] == ["remark"]
+        assert set(columns["used"]) == set(rows.columns) - {"remark"}
+
+
+def test_only_the_order_day_of_a_return_says_how_new_a_book_is(bench):
+    day = dt.date(2025, 7, 7)
+    back = bench.line(order_id="back", quantity=-1, return_reason="dead", shipped_at=day, cancelled_at=day)
+    bench.write([*bench.lines(60)[:40], back])
+    bench.etl("data.as_of=null")
+    assert bench.summary["known_until"] == str(back["ordered_at"]) < str(day)
+
+
+def test_a_book_cannot_be_drawn_up_after_today(bench):
+    bench.write(bench.lines(60))
+    with pytest.raises(InputError, match=r"data\.as_of: an order book cannot .*found 2099-01-01"):
+        bench.etl("data.as_of=2099-01-01")
+
+
+def test_sums_of_large_quantities_do_not_overflow(bench):
+    large = [bench.line(order_id=f"L{n}", quantity=5 * 10**18) for n in range(2)]
+    bench.write([*bench.lines(60), *large])
+    bench.etl("data.quarantine_max_share=0.5")
+    assert bench.summary["quarantined"]["bad_quantity"] == 2
+    assert bench.read("series")["orders"].min() >= 0

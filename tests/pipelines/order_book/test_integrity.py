@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,11 +28,16 @@ def slow_verdict(content):
     """First row that is incomplete, character by character; None if there is none."""
     fields = content.decode().split("\n")[0].count(",") + 1
     for row, line in enumerate(content.decode().split("\n")[1:-1], start=1):
-        quoted, count = False, 1
-        for letter in line:
+        quoted, count, stray = False, 1, False
+        for place, letter in enumerate(line):
+            before, after = line[:place][-1:], line[place + 1 :]
+            if letter == '"' and not quoted:
+                stray |= before not in ("", ",", '"')
+            elif letter == '"':
+                stray |= after[:1] not in ("", ",", '"') and after != "\r"
             quoted ^= letter == '"'
             count += letter == "," and not quoted
-        if quoted or (line not in ("", "\r") and count != fields):
+        if quoted or stray or (line not in ("", "\r") and count != fields):
             return row
     return None
 
@@ -69,11 +76,35 @@ def test_last_line_without_a_line_end_is_taken_and_told():
             r"row 2: the file is cut short: its last line is incomplete: expected 3, found 2",
         ),
         (b'SO-1,1,5\n"SO-2', r"row 2: the file is cut short"),
+        (b'SO-1,1,5\nB"1,1,C"x,5,5\n', r"row 2: a quote stands in the middle of a field"),
+        (b'"B"1,1,5\n', r"row 1: a quote stands in the middle of a field"),
+        (b'B,1,"7"7\r\n', r"row 1: a quote stands in the middle of a field"),
+        (b'B""x,1,7\n', r"row 1: a quote stands in the middle of a field"),
     ],
 )
 def test_incomplete_line_is_refused_with_its_row(body, sentence):
     with pytest.raises(InputError, match=sentence):
         checked(HEADER + body)
+
+
+def test_line_ends_of_an_old_mac_are_refused():
+    with pytest.raises(InputError, match=r"orders\.csv: the lines of a CSV file end in LF .*found CR alone"):
+        checked(HEADER.replace(b"\n", b"\r") + b"SO-1,1,5\rSO-2,1,5\r")
+
+
+def test_stray_quote_in_the_header_is_refused():
+    with pytest.raises(InputError, match="header: a quote stands in the middle of a field"):
+        checked(b'order_id,li"n"e\n')
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.text(alphabet='a,"', max_size=9), min_size=1, max_size=4))
+def test_polars_reads_of_a_file_that_passes_what_the_standard_library_reads(lines):
+    content = HEADER + "".join(line + "\n" for line in lines).encode()
+    if slow_verdict(content) is None:
+        read = pl.read_csv(content, infer_schema=False).fill_null("").rows()
+        wanted = [tuple(row or ("", "", "")) for row in csv.reader(content.decode().splitlines()[1:])]
+        assert read == wanted
 
 
 def test_column_that_stands_twice_is_refused():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forecasting.errors import InputError, StepError
-from pipelines.order_book.object_store import is_address
+from pipelines.order_book.object_store import is_address, without_secrets
 from pipelines.order_book.sources import list_sources
 
 BUCKET = "vendor"
@@ -102,6 +102,15 @@ def test_prefix_means_all_below_it_and_an_object_itself(bench, bucket, options):
     assert one == listing.files[1]
 
 
+def test_path_means_the_same_in_a_bucket_as_on_disk(bucket, options, meaning):
+    path, wanted, ignored = meaning
+    for name in meaning.names:
+        bucket.put_object(Bucket=BUCKET, Key=name, Body=b"x")
+    listing = list_sources([f"s3://{BUCKET}/{path}"], options)
+    assert [source.path.removeprefix(f"s3://{BUCKET}/") for source in listing.files] == wanted
+    assert [each.removeprefix(f"s3://{BUCKET}/") for each in listing.ignored] == ignored
+
+
 def test_csv_object_that_is_cut_short_is_refused(bench, bucket, options):
     [path] = bench.write(bench.lines(30), suffix="csv")
     path.write_bytes(path.read_bytes()[:-30])
@@ -136,3 +145,27 @@ def test_store_that_does_not_answer_is_told_in_one_sentence(options):
 def test_what_is_an_address():
     assert all(map(is_address, ["s3://b/k", "gs://b/k", "az://c/k", "abfss://c/k", "s3://b"]))
     assert not any(map(is_address, ["orders/a.csv", "/s3/a.csv", "s3:b", "C:\\a.csv"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "failed at http://user:hush@127.0.0.1:9/b?sig=hush&x=1 (refused)",
+            "failed at http://127.0.0.1:9/b (refused)",
+        ),
+        ("https://hush@host/key", "https://host/key"),
+        ("s3://user:hush@bucket/key?token=hush", "s3://bucket/key"),
+        ("abfss://container@account/part-?.csv", "abfss://container@account/part-?.csv"),
+        ("s3://bucket/year=2025/*.csv", "s3://bucket/year=2025/*.csv"),
+    ],
+)
+def test_addresses_in_errors_are_told_without_users_and_queries(text, wanted):
+    assert without_secrets(text) == wanted
+
+
+def test_store_that_does_not_answer_is_told_without_secrets(options):
+    nowhere = options | {"aws_endpoint_url": "http://user:hush-hush@127.0.0.1:9"}
+    with pytest.raises(StepError, match="the object store failed") as told:
+        list_sources([f"s3://{BUCKET}/a.parquet?sig=hush-hush"], nowhere)
+    assert "hush-hush" not in str(told.value)

@@ -149,6 +149,23 @@ def test_secrets_of_an_object_store_are_neither_printed_nor_recorded(tmp_path):
     assert made.storage_options == {"aws_secret_access_key": "hush-hush"}
 
 
+def test_numbers_and_switches_of_an_object_store_are_taken_as_text(tmp_path):
+    text = "storage_options: {aws_secret_access_key: 12345678901234567, aws_allow_http: true}"
+    options = resolved(tmp_path, text).data.storage_options
+    assert {key: value.get_secret_value() for key, value in options.items()} == {
+        "aws_secret_access_key": "12345678901234567",
+        "aws_allow_http": "true",
+    }
+
+
+@pytest.mark.parametrize("value", ["[hush-hush]", "2025-01-31", "{a: hush-hush}", "null"])
+def test_option_of_an_object_store_that_is_no_text_is_refused_without_showing_it(value):
+    with pytest.raises(InputError, match="found something that is not shown") as told:
+        resolve("order_book", [f"data.storage_options.aws_secret_access_key={value}"])
+    assert "hush-hush" not in str(told.value)
+    assert "2025" not in str(told.value)
+
+
 def test_fingerprint_tells_recipes_apart_but_not_days_or_secrets(tmp_path):
     def fingerprint(*overrides):
         return recipe(resolved(tmp_path, MAPPING, *overrides).data, today=dt.date(2026, 1, 1)).fingerprint

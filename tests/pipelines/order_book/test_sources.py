@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -32,13 +34,47 @@ def names(tree, *paths):
 def test_folder_means_every_order_file_below_it_and_tells_the_others(tree):
     listing = list_sources([str(tree)], {})
     assert names(tree, tree) == ["2025/a.parquet", "2025/b.csv", "2026/c.parquet"]
-    assert listing.ignored == (f"{tree}/2026/notes.txt",)
+    assert listing.ignored == (f"{tree}/.d.csv", f"{tree}/2026/_tmp.csv", f"{tree}/2026/notes.txt")
 
 
 def test_glob_list_and_single_file_mean_what_they_say_and_a_file_counts_once(tree):
     assert names(tree, tree / "*" / "*.parquet") == ["2025/a.parquet", "2026/c.parquet"]
-    assert names(tree, tree / "**" / "*.csv") == ["2025/b.csv", "2026/_tmp.csv"]
+    assert names(tree, tree / "**" / "*.csv") == ["2025/b.csv"]
     assert names(tree, tree / "2025" / "b.csv", tree / "2025") == ["2025/a.parquet", "2025/b.csv"]
+
+
+def test_path_means_the_same_on_disk_as_in_a_bucket(tmp_path, meaning):
+    path, wanted, ignored = meaning
+    for name in meaning.names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    listing = list_sources([f"{tmp_path}/{path}"], {})
+    assert [source.path.removeprefix(f"{tmp_path}/") for source in listing.files] == wanted
+    assert [each.removeprefix(f"{tmp_path}/") for each in listing.ignored] == ignored
+
+
+def test_linked_folders_are_followed_loops_are_not_and_a_file_linked_twice_counts_once(tree, tmp_path):
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "e.csv").write_text("x")
+    (tree / "2027").symlink_to(away)
+    (tree / "2025" / "loop").symlink_to(tree)
+    (tree / "2026" / "z.csv").symlink_to(tree / "2025" / "b.csv")
+    assert names(tree, tree) == ["2025/a.parquet", "2025/b.csv", "2026/c.parquet", "2027/e.csv"]
+    assert f"{tree}/2026/z.csv" in list_sources([str(tree)], {}).ignored
+
+
+def test_relative_glob_means_paths_from_here(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert [source.path for source in list_sources(["*/*.csv"], {}).files] == ["2025/b.csv"]
+
+
+def test_glob_does_not_look_into_folders_that_it_does_not_name(tree, monkeypatch):
+    looked_into = []
+    real = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: looked_into.append(path.name) or real(path))
+    names(tree, tree / "2025*" / "*.csv")
+    assert looked_into == ["orders", "2025"]
 
 
 def test_file_whose_name_looks_like_a_glob_is_that_file(tree):
