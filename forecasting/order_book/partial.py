@@ -124,6 +124,14 @@ def due_at() -> pl.Expr:
     return pl.max_horizontal(pl.coalesce("promised_at", "requested_at"), "ordered_at")
 
 
+def wanted_at() -> pl.Expr:
+    """Day by which the customer wanted a line, whatever was promised; never before it was ordered.
+
+    The US-first check counts a delay from here: docs/decisions/0011-delay-counts-from-the-request.md.
+    """
+    return pl.max_horizontal("requested_at", "ordered_at")
+
+
 def shipped_units() -> pl.Expr:
     """Units of a line that were shipped: all if a day stands without a quantity; none of a return."""
     shipped = (pl.col("quantity") > 0) & pl.col("shipped_at").is_not_null()

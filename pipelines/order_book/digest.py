@@ -38,7 +38,7 @@ BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
 HAPPENED = ("ordered_at", "shipped_at", "cancelled_at")
-LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "updated_at", RULE)
+LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 

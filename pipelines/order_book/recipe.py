@@ -17,7 +17,7 @@ from forecasting.order_book.intake import Intake
 from pipelines.order_book.settings import OrderBookData
 from pipelines.order_book.sources import SourceFile, scan
 
-LAYOUT = 1  # of the files that a digest leaves; a new number makes old ones void
+LAYOUT = 2  # of the files that a digest leaves; a new number makes old ones void
 
 
 @dataclass(frozen=True, kw_only=True)
