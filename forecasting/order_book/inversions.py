@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecasting.order_book.countries import US
+from forecasting.order_book.countries import is_us_end_use
 from forecasting.order_book.partial import shipped_units, wanted_at
 
 Ints = npt.NDArray[np.int64]
@@ -80,12 +80,11 @@ def inversion_candidates(lines: pl.LazyFrame) -> pl.LazyFrame:
         parted by `sku` and call `priority_inversions` for each part.
     """
     names = lines.collect_schema().names()
-    is_us = pl.col("end_use_country") == US
     left = pl.col("quantity") - shipped_units()
     late = (pl.col("shipped_at") > wanted_at()) | (
         (left > 0) & (pl.col("cancelled_at").is_null() | (pl.col("cancelled_at") > wanted_at()))
     )
-    wanted = (pl.col("quantity") > 0) & pl.when(is_us).then(late).otherwise(shipped_units() > 0)
+    wanted = (pl.col("quantity") > 0) & pl.when(is_us_end_use()).then(late).otherwise(shipped_units() > 0)
     return lines.filter(wanted).select(name for name in NEEDED if name in names)
 
 
@@ -123,9 +122,7 @@ def priority_inversions(lines: pl.LazyFrame) -> pl.DataFrame:
 
 def _us_parts(lines: pl.DataFrame) -> pl.DataFrame:
     """Delayed parts of US lines, the earliest request first."""
-    us = lines.filter(pl.col("end_use_country") == US).with_columns(
-        wanted_at=wanted_at(), shipped=shipped_units()
-    )
+    us = lines.filter(is_us_end_use()).with_columns(wanted_at=wanted_at(), shipped=shipped_units())
     parts = [
         us.with_columns(closed_at="shipped_at", units="shipped"),
         us.with_columns(closed_at="cancelled_at", units=pl.col("quantity") - pl.col("shipped")),
@@ -144,7 +141,7 @@ def _exports(lines: pl.DataFrame) -> pl.DataFrame:
     """Shipped export lines in order of shipment, then request."""
     source = [name for name in SOURCE if name in lines.columns]
     return (
-        lines.filter(pl.col("end_use_country") != US)
+        lines.filter(~is_us_end_use())
         .with_columns(units=shipped_units(), country=pl.col("end_use_country").cast(pl.String))
         .sort("shipped_at", "requested_at", *KEY, *source)
         .select(*KEY, "country", "requested_at", "shipped_at", "units", *source)

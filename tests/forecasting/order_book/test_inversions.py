@@ -62,7 +62,7 @@ def books(draw):
         lines.append(
             line(
                 f"o{number}",
-                draw(st.sampled_from(["US", "US", "DE", "JP"])),
+                draw(st.sampled_from(["US", "US", "PR", "DE", "JP"])),
                 quantity,
                 ordered=ordered,
                 asked=draw(days),
@@ -79,7 +79,7 @@ def books(draw):
 def parts(lines):
     """Delayed parts of US lines: key, SKU, requested, wanted, closed, units."""
     for each in lines:
-        if each["end_use_country"] == "US":
+        if each["end_use_country"] in {"US", "PR"}:
             wanted = max(each["requested_at"], each["ordered_at"])
             sent = sent_of(each)
             rest = each["quantity"] - sent
@@ -97,7 +97,7 @@ def sent_of(each):
 def exports(lines):
     """Shipped export lines: key, SKU, requested, shipped, units."""
     for each in lines:
-        if each["end_use_country"] != "US" and sent_of(each):
+        if each["end_use_country"] not in {"US", "PR"} and sent_of(each):
             yield (each["order_id"], each["sku"], each["requested_at"], each["shipped_at"], sent_of(each))
 
 
@@ -255,6 +255,14 @@ def test_a_promise_does_not_erase_a_delay():
     assert rows.select("us_wanted_at", "days", "quantity").row(0) == (day(31), 61, 1)
     early = line("us", "US", 1, asked=31, promised=5, shipped=31)  # a promise before the request is no debt
     assert cases([early, line("away", "DE", 1, asked=91, shipped=20)]).is_empty()
+
+
+@pytest.mark.parametrize("territory", ["PR", "GU", "VI", "AS", "MP", "UM"])
+def test_what_goes_to_a_us_territory_is_no_export(territory):
+    us = line("us", "US", 1, asked=5, shipped=30)
+    assert cases([us, line("there", territory, 1, asked=6, shipped=20)]).is_empty()
+    waiting = line("there", territory, 1, asked=5, shipped=30)
+    assert cases([waiting, line("away", "DE", 1, asked=6, shipped=20)])["us_order_id"].to_list() == ["there"]
 
 
 def test_a_us_line_cannot_be_overtaken_before_it_was_ordered():
