@@ -60,6 +60,8 @@ class Digest:
     as_of : date
         Day after which rows were refused.
     notes : tuple of str
+    identity : tuple or None
+        What the manifest knew a local file by when it was read, beside its source (`manifest.identity`).
     """
 
     source: SourceFile
@@ -70,6 +72,7 @@ class Digest:
     newest: dt.date | None
     as_of: dt.date
     notes: tuple[str, ...] = field(default=())
+    identity: tuple[str, int, int] | None = None
 
     def holds_on(self, as_of: dt.date) -> bool:
         """Whether reading the file again with another `as_of` would give the same."""
