@@ -55,12 +55,12 @@ WITH chosen AS (
 SELECT
   sku,
   end_use_country AS country,
-  CASE WHEN end_use_country = 'US' THEN 'us' ELSE 'export' END AS destination,
+  CASE WHEN end_use_country IN ('US', 'PR', 'GU', 'VI', 'AS', 'MP', 'UM') THEN 'us' ELSE 'export' END AS destination,
   quantity,
   CASE WHEN quantity < 0 OR shipped_at IS NULL THEN 0 ELSE coalesce(shipped_quantity, quantity) END AS shipped,
   ordered_at,
   requested_at,
-  greatest(coalesce(promised_at, requested_at), ordered_at) AS due_at,
+  greatest(promised_at, requested_at, ordered_at) AS due_at,
   shipped_at,
   cancelled_at
 FROM chosen;

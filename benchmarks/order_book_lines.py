@@ -152,14 +152,14 @@ def fulfil(rng: np.random.Generator, book: Book, rows: Rows) -> None:
     """Add what has happened to the rows up to `as_of`: shipped, in part, cancelled, or open."""
     N = len(rows["order"])
     quantity, ordered, us = rows["quantity"], rows["ordered_at"], rows["end_use_country"] == 0
-    due = np.where(rows["promised_at"] == MISSING, rows["requested_at"], rows["promised_at"])
+    due = rows["requested_at"]  # a delay counts from it, whatever was promised
     shipped = shipping_days(rng, rows, due)
     cancelled = ordered + 1 + (rng.random(N) * (due - ordered)).astype(np.int64)
     whole = (rng.random(N) < CANCELLED) & (cancelled <= book.last)
     sent = ~whole & (shipped <= book.last)
     partial = sent & (rng.random(N) < PARTIAL) & (quantity > 1)
     part = 1 + (rng.random(N) * (quantity - 1)).astype(np.int64)
-    # A US line keeps an open rest only where no export will have shipped between its due day and `as_of`.
+    # A US line keeps an open rest only where no export will ship between its requested day and `as_of`.
     position = cycle_position(rows["sku"], np.full(N, book.last))
     quiet_from = book.last - np.where(position < EXPORTS_FROM, position, 0)
     rest = shipped + rng.integers(0, 20, N)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from forecasting.errors import InputError, StepError
+from pipelines.locks import held
 
 DEFAULT_STORE = Path("mlruns")
 SQLITE = "sqlite:///"
@@ -123,11 +123,10 @@ def one_at_a_time(uri: str, purpose: str) -> Iterator[None]:
     folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / purpose).open("w")
+        lock = held(folder / purpose)
     except OSError as error:
         raise StepError(f"{folder}: the store's folder cannot be written: {error.strerror}") from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed
         yield
 
 

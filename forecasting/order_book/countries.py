@@ -1,8 +1,17 @@
-"""Country codes of order lines: ISO 3166-1 alpha-2, as in iso3166.tab of the IANA time zone database."""
+"""Country codes of order lines: ISO 3166-1 alpha-2, as in iso3166.tab of the IANA time zone database.
+
+What goes to Puerto Rico or another territory of the United States is no export: "United States" in the Export
+Administration Regulations includes the Commonwealth of Puerto Rico, and all territories, dependencies, and
+possessions of the United States (15 CFR 772.1, "United States"; cited from memory, not looked up: grade M).
+"""
 
 from __future__ import annotations
 
+import polars as pl
+
 US = "US"
+US_TERRITORIES = ("AS", "GU", "MP", "PR", "UM", "VI")
+UNITED_STATES = frozenset({US, *US_TERRITORIES})
 CODES = """
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW
     BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI
@@ -14,3 +23,8 @@ CODES = """
     YT ZA ZM ZW
 """
 COUNTRIES = tuple(CODES.split())
+
+
+def is_us_end_use() -> pl.Expr:
+    """Whether the goods of a line are used in the United States, its territories among them."""
+    return pl.any_horizontal(pl.col("end_use_country") == country for country in sorted(UNITED_STATES))

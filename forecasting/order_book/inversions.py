@@ -1,8 +1,9 @@
 """The US-first check on history: which export lines were shipped while an earlier US line was waiting.
 
 A US line falls into the part that was shipped and the part that was not; each is delayed from the day after
-its due day until it is shipped or cancelled. An export line of the same SKU overtakes a delayed part if it
-was requested on the same day or later and is shipped on a day on which the part is delayed.
+it was wanted (its request; never its promise) until it is shipped or cancelled. An export line of the same
+SKU overtakes a delayed part if it was requested on the same day or later and is shipped on a day on which the
+part is delayed.
 
 All pairs would be quadratic. Cases are therefore matched by units, day by day: what was exported on a day is
 charged to the parts then delayed, the earliest request first, each unit once on either side. Beside each case
@@ -20,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from forecasting.order_book.countries import US
-from forecasting.order_book.partial import due_at, shipped_units
+from forecasting.order_book.countries import is_us_end_use
+from forecasting.order_book.partial import shipped_units, wanted_at
 
 Ints = npt.NDArray[np.int64]
 KEY = ("order_id", "line", "split")
@@ -33,7 +34,6 @@ NEEDED = (
     "quantity",
     "ordered_at",
     "requested_at",
-    "promised_at",
     "shipped_at",
     "shipped_quantity",
     "cancelled_at",
@@ -47,7 +47,7 @@ CASE: dict[str, pl.DataType] = {
     "us_line": pl.Int64(),
     "us_split": pl.Int64(),
     "us_requested_at": pl.Date(),
-    "us_due_at": pl.Date(),
+    "us_wanted_at": pl.Date(),  # requested, or ordered if that was later
     "us_closed_at": pl.Date(),  # shipped or cancelled; null: still open
     "us_units": pl.Int64(),  # of the part
     "us_overtaking_units": pl.Int64(),  # that overtook the part, each counted for every part it overtook
@@ -57,7 +57,7 @@ CASE: dict[str, pl.DataType] = {
     "export_country": pl.String(),
     "export_requested_at": pl.Date(),
     "export_shipped_at": pl.Date(),
-    "days": pl.Int64(),  # from the US part's due day to the shipment of the export line
+    "days": pl.Int64(),  # from the day on which the US part was wanted to the shipment of the export line
     "quantity": pl.Int64(),  # units of the export line charged to the part
 }
 
@@ -71,7 +71,7 @@ class Matches(NamedTuple):
 
 
 def inversion_candidates(lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Lines that can take part in a case: late US lines and shipped export lines.
+    """Lines that can take part in a case: delayed US lines and shipped export lines.
 
     Returns
     -------
@@ -80,12 +80,11 @@ def inversion_candidates(lines: pl.LazyFrame) -> pl.LazyFrame:
         parted by `sku` and call `priority_inversions` for each part.
     """
     names = lines.collect_schema().names()
-    is_us = pl.col("end_use_country") == US
     left = pl.col("quantity") - shipped_units()
-    late = (pl.col("shipped_at") > due_at()) | (
-        (left > 0) & (pl.col("cancelled_at").is_null() | (pl.col("cancelled_at") > due_at()))
+    late = (pl.col("shipped_at") > wanted_at()) | (
+        (left > 0) & (pl.col("cancelled_at").is_null() | (pl.col("cancelled_at") > wanted_at()))
     )
-    wanted = (pl.col("quantity") > 0) & pl.when(is_us).then(late).otherwise(shipped_units() > 0)
+    wanted = (pl.col("quantity") > 0) & pl.when(is_us_end_use()).then(late).otherwise(shipped_units() > 0)
     return lines.filter(wanted).select(name for name in NEEDED if name in names)
 
 
@@ -123,17 +122,17 @@ def priority_inversions(lines: pl.LazyFrame) -> pl.DataFrame:
 
 def _us_parts(lines: pl.DataFrame) -> pl.DataFrame:
     """Delayed parts of US lines, the earliest request first."""
-    us = lines.filter(pl.col("end_use_country") == US).with_columns(due_at=due_at(), shipped=shipped_units())
+    us = lines.filter(is_us_end_use()).with_columns(wanted_at=wanted_at(), shipped=shipped_units())
     parts = [
         us.with_columns(closed_at="shipped_at", units="shipped"),
         us.with_columns(closed_at="cancelled_at", units=pl.col("quantity") - pl.col("shipped")),
     ]
-    delayed = pl.col("closed_at").is_null() | (pl.col("closed_at") > pl.col("due_at"))
+    delayed = pl.col("closed_at").is_null() | (pl.col("closed_at") > pl.col("wanted_at"))
     source = [name for name in SOURCE if name in lines.columns]
-    columns = [*KEY, "requested_at", "due_at", "closed_at", "units", *source]
+    columns = [*KEY, "requested_at", "wanted_at", "closed_at", "units", *source]
     return (
         pl.concat([part.filter((pl.col("units") > 0) & delayed).select(columns) for part in parts])
-        .sort("requested_at", "due_at", *KEY, "closed_at", *source, nulls_last=True)
+        .sort("requested_at", "wanted_at", *KEY, "closed_at", *source, nulls_last=True)
         .select(pl.all().name.prefix("us_"))
     )
 
@@ -142,7 +141,7 @@ def _exports(lines: pl.DataFrame) -> pl.DataFrame:
     """Shipped export lines in order of shipment, then request."""
     source = [name for name in SOURCE if name in lines.columns]
     return (
-        lines.filter(pl.col("end_use_country") != US)
+        lines.filter(~is_us_end_use())
         .with_columns(units=shipped_units(), country=pl.col("end_use_country").cast(pl.String))
         .sort("shipped_at", "requested_at", *KEY, *source)
         .select(*KEY, "country", "requested_at", "shipped_at", "units", *source)
@@ -166,7 +165,7 @@ def _cases(us: pl.DataFrame, exports: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(
             pl.col("quantity").fill_null(0),
-            days=(pl.col("export_shipped_at") - pl.col("us_due_at")).dt.total_days(),
+            days=(pl.col("export_shipped_at") - pl.col("us_wanted_at")).dt.total_days(),
         )
         .sort("place", "export")
     )
@@ -181,12 +180,14 @@ def overtaking_units(us: pl.DataFrame, exports: pl.DataFrame) -> Ints:
     totals = np.zeros(us.height, np.int64)
     if not (us.height and exports.height):
         return totals
-    us_requested, due, closed = (_days(us, name) for name in ("us_requested_at", "us_due_at", "us_closed_at"))
+    us_requested, since, closed = (
+        _days(us, name) for name in ("us_requested_at", "us_wanted_at", "us_closed_at")
+    )
     requested, shipped = _days(exports, "export_requested_at"), _days(exports, "export_shipped_at")
     units = exports["export_units"].to_numpy()
     first, span = shipped.min(), int(shipped.max() - shipped.min()) + 1
     later = np.zeros(span, np.int64)  # units per shipping day that were requested after the block
-    after, until = np.clip(due - first + 1, 0, span), np.clip(closed - first, 0, span)
+    after, until = np.clip(since - first + 1, 0, span), np.clip(closed - first, 0, span)
     top = int(max(requested.max(), us_requested.max())) + 1
     bottom = int(us_requested.min())
     for low in range(top - BLOCK_DAYS, bottom - BLOCK_DAYS, -BLOCK_DAYS):
@@ -216,18 +217,18 @@ def matched(us: pl.DataFrame, exports: pl.DataFrame) -> Matches:
         As `_exports` orders them.
     """
     wanted, us_requested = us["us_units"].to_list(), _days(us, "us_requested_at").tolist()
-    due, closed = _days(us, "us_due_at"), _days(us, "us_closed_at").tolist()
-    by_due, left = np.argsort(due, kind="stable").tolist(), exports["export_units"].to_list()
+    since, closed = _days(us, "us_wanted_at"), _days(us, "us_closed_at").tolist()
+    by_wanted, left = np.argsort(since, kind="stable").tolist(), exports["export_units"].to_list()
     requested, shipped = _days(exports, "export_requested_at").tolist(), _days(exports, "export_shipped_at")
     edges = [0, *(np.flatnonzero(np.diff(shipped)) + 1).tolist(), len(left)] if left else []
     found: list[tuple[int, int, int]] = []
     waiting: list[int] = []  # places of delayed parts, a heap
-    next_due = 0
+    next_part = 0
     for start, stop in pairwise(edges):
         day, export = int(shipped[start]), start
-        while next_due < len(by_due) and due[by_due[next_due]] < day:
-            heappush(waiting, by_due[next_due])
-            next_due += 1
+        while next_part < len(by_wanted) and since[by_wanted[next_part]] < day:
+            heappush(waiting, by_wanted[next_part])
+            next_part += 1
         while waiting and export < stop:
             part = waiting[0]
             if closed[part] <= day or not wanted[part]:

@@ -82,12 +82,14 @@ def choice(column: pl.Expr, dtype: pl.DataType, choices: pl.Enum) -> Reading:
 
 
 def whole(column: pl.Expr, dtype: pl.DataType) -> Reading:
-    """Whole number (Int64); 3.0 is one, 3.5 is not."""
+    """Whole number (Int64); 3.0 is one, 3.5 is not, and text like 1.000 is not: it may be a thousand."""
     if dtype == pl.Int64:
         return Reading(column, NEVER)
     value = column.cast(pl.Int64, strict=False)
     if dtype == pl.String:
-        digits = column.str.strip_chars().str.replace(r"\.0*$", "")  # no way through Float64: it ends at 2^53
+        digits = column.str.strip_chars().str.replace(
+            r"\.(0|00|0000+)?$", ""
+        )  # no way through Float64: it ends at 2^53
         value = digits.cast(pl.Int64, strict=False)
     elif not dtype.is_integer() and dtype != pl.Null:
         value = _whole(column.cast(pl.Float64, strict=False))

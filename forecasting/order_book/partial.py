@@ -13,7 +13,7 @@ from itertools import islice
 import polars as pl
 
 from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY, PERIODS, Calendar
-from forecasting.order_book.countries import COUNTRIES, US
+from forecasting.order_book.countries import COUNTRIES, US, US_TERRITORIES, is_us_end_use
 from forecasting.order_book.packing import Axis, grouped
 
 DESTINATIONS = ("us", "export")
@@ -113,15 +113,25 @@ def partial_plans(
             units=units,
         ),
         "lead_days": grouped(gone, [market, shipped, Axis("lead", 2 * MOST_DAYS)], units=units),
-        "exported": grouped(gone.filter(pl.col("market") % 2 == 1), [market, country, shipped], units=units),
+        "elsewhere": grouped(
+            gone.filter(pl.col("end_use_country") != US), [market, country, shipped], units=units
+        ),
         "left": grouped(stayed, [market, fate, ordered, due, cancelled, Axis("was_due", 2)], units=left),
     }
     return {name: _named(plan, skus) for name, plan in sums.items()}
 
 
 def due_at() -> pl.Expr:
-    """Day by which a line should ship: promised, else requested; never before it was ordered."""
-    return pl.max_horizontal(pl.coalesce("promised_at", "requested_at"), "ordered_at")
+    """Day by which a line should ship: promised, but never before it was requested or ordered."""
+    return pl.max_horizontal("promised_at", "requested_at", "ordered_at")
+
+
+def wanted_at() -> pl.Expr:
+    """Day by which the customer wanted a line, whatever was promised; never before it was ordered.
+
+    The US-first check counts a delay from here: docs/decisions/0011-delay-counts-from-the-request.md.
+    """
+    return pl.max_horizontal("requested_at", "ordered_at")
 
 
 def shipped_units() -> pl.Expr:
@@ -144,7 +154,7 @@ def _places(calendar: Calendar) -> dict[str, pl.Expr]:
     """Where a line stands on the axes that all lines have."""
     days = pl.col("shipped_at").to_physical() - pl.col("requested_at").to_physical()
     return {
-        "market": pl.col("sku").to_physical().cast(pl.Int32) * 2 + (pl.col("end_use_country") != US),
+        "market": pl.col("sku").to_physical().cast(pl.Int32) * 2 + ~is_us_end_use(),
         "country": pl.col("end_use_country").to_physical(),
         "ordered": calendar.period_number(pl.col("ordered_at")),
         "due": calendar.period_number(pl.col("due_at")),
@@ -200,6 +210,8 @@ def partial_from(frames: Mapping[str, pl.DataFrame], calendar: Calendar) -> Part
     fate, us, none = pl.lit("shipped").cast(FATE), pl.lit(US).cast(COUNTRY), pl.lit(0, pl.Int64)
     shipped = dated["shipped"].with_columns(fate=fate, closed_period="shipped", period="shipped")
     left = dated["left"].with_columns(pl.col("units").abs(), closed_period="cancelled")
+    elsewhere = dated["elsewhere"].with_columns(period="shipped")
+    to_territories = pl.col("country").cast(pl.String).is_in(US_TERRITORIES)
     tables = {
         "ageing": [part.with_columns(ordered_period="ordered") for part in (shipped, left)],
         "dues": [
@@ -215,7 +227,8 @@ def partial_from(frames: Mapping[str, pl.DataFrame], calendar: Calendar) -> Part
         "lead_days": [dated["lead_days"].with_columns(period="shipped", days=_lead_days())],
         "shipped_by_country": [
             shipped.filter(pl.col("destination") == "us").with_columns(country=us),
-            dated["exported"].with_columns(period="shipped"),
+            elsewhere.filter(to_territories).with_columns(-pl.col("units"), country=us),  # from the row above
+            elsewhere,
         ],
     }
     plans = [

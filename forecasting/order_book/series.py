@@ -120,6 +120,7 @@ def series(
         pl.col(stocks).cum_sum().over(MARKET), closing_backlog=net.cum_sum().over(MARKET)
     )
     ended = pl.col("period") <= as_of
+    # No request is later than its due day, so that of every line due in the period lies in it, or before.
     decided = pl.col("period") + pl.duration(days=normal_lead_days) <= as_of
     tpp = pl.col("sku").replace_strict(
         {sku: chip.tpp for sku, chip in chips.items()}, return_dtype=pl.Float64

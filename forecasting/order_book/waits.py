@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from forecasting.order_book.countries import US
+from forecasting.order_book.countries import is_us_end_use
 from forecasting.order_book.intake import ROW
-from forecasting.order_book.partial import due_at, shipped_units
+from forecasting.order_book.partial import shipped_units, wanted_at
 
 CODE = "code"  # place of the SKU in the enumeration of the mapping's
 FOREVER = 2**30  # last day of a delay that has not ended
-IS_US = pl.col("end_use_country") == US
+IS_US = is_us_end_use()
 
 
 def overtaking_days(candidates: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -34,12 +34,12 @@ def overtaking_days(candidates: pl.DataFrame) -> dict[str, pl.DataFrame]:
 
 
 def _waits(lines: pl.LazyFrame) -> pl.LazyFrame:
-    due, left = due_at().to_physical(), pl.col("quantity") - shipped_units()
+    wanted, left = wanted_at().to_physical(), pl.col("quantity") - shipped_units()
     parts = [
         lines.select(
             CODE,
             pl.col("requested_at").to_physical().alias("requested"),
-            (due + 1).alias("first"),
+            (wanted + 1).alias("first"),
             (pl.col(closed).to_physical() - 1).fill_null(FOREVER).alias("last"),
             (units > 0).alias("any"),
             ROW,

@@ -220,7 +220,7 @@ def inversions(of: Lineage) -> Plain:
     largest = cases.sort(units, descending=True).head(20).to_dicts()
     why = (
         f"Cases among the accepted order lines: {cases.height:,}. In each an export line, requested the same "
-        "day or later, was shipped while a US line of the same product was late."
+        "day or later, was shipped while a US line of the same product was open after its requested day."
         if cases.height
         else "No case was found among the accepted order lines. Refused lines were not looked at."
     )

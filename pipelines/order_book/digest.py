@@ -37,7 +37,7 @@ CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*
 BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
-LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "updated_at", RULE)
+LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
@@ -61,6 +61,8 @@ class Digest:
     as_of : date
         Day after which rows were refused.
     notes : tuple of str
+    identity : tuple or None
+        What the manifest knew a local file by when it was read, beside its source (`manifest.identity`).
     """
 
     source: SourceFile
@@ -72,6 +74,7 @@ class Digest:
     as_of: dt.date
     notes: tuple[str, ...] = field(default=())
     ignored: tuple[str, ...] = field(default=())
+    identity: tuple[str, int, int] | None = None
 
     def holds_on(self, as_of: dt.date) -> bool:
         """Whether reading the file again with another `as_of` would give the same."""

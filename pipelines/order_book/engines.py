@@ -85,8 +85,7 @@ def read_file(
 def _taken(reading: Reading, recipe: Recipe, manifest: Manifest, folder: Path) -> Digest:
     if reading.digest is None:
         return manifest.add_known(reading.source, reading.proof.content, recipe.intake.as_of)
-    manifest.add(reading.digest, folder)
-    return reading.digest
+    return manifest.add(reading.digest, folder)
 
 
 def _on_ray(

@@ -23,6 +23,7 @@ from pipelines.order_book.derived import Derived
 from pipelines.order_book.digest import Digest
 from pipelines.order_book.engines import read_files
 from pipelines.order_book.manifest import Manifest, opened
+from pipelines.order_book.object_store import is_address
 from pipelines.order_book.overtaking import overtakings
 from pipelines.order_book.recipe import Recipe, check_alike, recipe
 from pipelines.order_book.settings import OrderBookData
@@ -71,7 +72,7 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
     listing = list_sources(_paths(data), made.storage_options)
     with (
         context.step("etl") as (run, folder),
-        opened(data.cache, repr(_paths(data)), made.fingerprint, context.console) as manifest,
+        opened(data.cache, _name(data), made.fingerprint, context.console) as manifest,
     ):
         book = settled(read(listing, made, manifest, data, context), made, manifest, data)
         chips = data.chip_of_sku
@@ -171,6 +172,13 @@ def _paths(data: OrderBookData) -> tuple[str, ...]:
             where="data.path",
         )
     return paths
+
+
+def _name(data: OrderBookData) -> str:
+    """What the cache knows the order book by: its paths, whatever the working folder."""
+    return repr(
+        tuple(path if is_address(path) else str(Path(path).expanduser().absolute()) for path in _paths(data))
+    )
 
 
 def _digest(book: Book) -> str:

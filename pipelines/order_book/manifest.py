@@ -1,4 +1,4 @@
-"""What has been read before: a manifest of (path, size, time of change, content) and its digests.
+"""What has been read before: a manifest of (path, size, times of change, inode, content) and its digests.
 
 The manifest grows by one line whenever a file has been read, so a run that is killed goes on from there. A
 line that was cut short is passed over. Nothing here is a result: all of it can be read again from the files.
@@ -43,12 +43,16 @@ class Manifest:
     folder: Path
     fingerprint: str
     _digests: list[Digest] = field(default_factory=list)
+    _seen: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)  # before they are read
 
     def known(self, sources: Iterable[SourceFile], as_of: dt.date) -> dict[str, Digest]:
         """Digests, by path, of the files that have not changed since they were read."""
         rising = sorted(self._usable(as_of), key=lambda digest: digest.as_of)
-        newest = {digest.source: digest for digest in rising}
-        return {source.path: newest[source] for source in sources if source in newest}
+        newest = {(digest.source, digest.identity): digest for digest in rising}
+        sources = list(sources)
+        self._seen = {source.path: identity(source) for source in sources}
+        now = {source.path: (source, self._seen[source.path]) for source in sources}
+        return {path: newest[each] for path, each in now.items() if each in newest}
 
     def names(self, as_of: dt.date) -> frozenset[str]:
         """Names of the contents that need not be read again."""
@@ -58,9 +62,7 @@ class Manifest:
         """Take up a file whose content is known from another file, or from before it was touched."""
         name = digest_name(source, content)
         same = [each for each in self._usable(as_of) if digest_name(each.source, each.content) == name]
-        digest = replace(max(same, key=lambda each: each.as_of), source=source)
-        self.add(digest)
-        return digest
+        return self.add(replace(max(same, key=lambda each: each.as_of), source=source))
 
     def folder_of(self, digest: Digest) -> Path:
         """Where the tables of a digest lie."""
@@ -73,8 +75,9 @@ class Manifest:
         folder.mkdir()
         return folder
 
-    def add(self, digest: Digest, filled: Path | None = None) -> None:
+    def add(self, digest: Digest, filled: Path | None = None) -> Digest:
         """Take up a digest whose tables lie in `filled` (None: in their place already), and note it."""
+        digest = replace(digest, identity=self._seen.get(digest.source.path))
         if filled is not None:
             place = self.folder_of(digest)
             if place.exists():
@@ -83,6 +86,7 @@ class Manifest:
         self._digests.append(digest)
         with (self.folder / MANIFEST).open("a", encoding="utf-8") as file:
             file.write(_line(digest))
+        return digest
 
     def keep(self, digests: Sequence[Digest]) -> None:
         """Forget all other digests, and remove what they left."""
@@ -98,6 +102,22 @@ class Manifest:
         return (
             digest for digest in self._digests if digest.holds_on(as_of) and self.folder_of(digest).is_dir()
         )
+
+
+def identity(source: SourceFile) -> tuple[str, int, int] | None:
+    """Absolute path, time of the last change of state (ns since 1970) and inode; None in an object store.
+
+    A file can be changed and its time of change be put back; that of its state cannot. And a relative path
+    may mean another file in another working folder.
+    """
+    if source.is_remote:
+        return None
+    path = Path(source.path).absolute()
+    try:
+        stat = path.stat()
+    except OSError:  # gone since it was listed: reading it will say so
+        return None
+    return str(path), stat.st_ctime_ns, stat.st_ino
 
 
 @contextmanager
@@ -163,5 +183,5 @@ def _line(digest: Digest) -> str:
 
 def _digest(told: dict[str, Any]) -> Digest:
     days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
-    lists = {name: tuple(told[name]) for name in ("notes", "ignored")}
+    lists = {name: told[name] and tuple(told[name]) for name in ("notes", "ignored", "identity")}
     return Digest(**{**told, **days, **lists, "source": SourceFile(**told["source"])})

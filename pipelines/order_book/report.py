@@ -150,7 +150,9 @@ def story(content: Mapping[str, Any]) -> str:
         f"{book} {rows['in']:,} rows, {rows['accepted']:,} accepted, {rows['superseded']:,} superseded, "
         f"{rows['quarantined']:,} quarantined."
     )
-    cases = f"{content['priority_inversions']:,} times an export shipped while an earlier US order was late."
+    cases = (
+        f"{content['priority_inversions']:,} times an export shipped while an earlier US order was delayed."
+    )
     lines = [counts, "", cases]
     if broken:
         lines += ["", "| rule | rows | |", "|---|---|---|"]

@@ -129,7 +129,7 @@ def units_by_destination(accepted):
 
 
 def overtaken(accepted):
-    """Pairs of a US line and an export of its SKU, asked for no earlier, that shipped while it was late."""
+    """Pairs of a delayed US line and an export of its SKU, asked for no earlier, that shipped meanwhile."""
     by_sku = defaultdict(list)
     for row in accepted:
         if row["quantity"] > 0:
@@ -138,14 +138,13 @@ def overtaken(accepted):
     for lines in by_sku.values():
         exports = [row for row in lines if row["end_use_country"] != "US" and row["shipped_at"] is not None]
         for us in (row for row in lines if row["end_use_country"] == "US"):
-            due = us["promised_at"] or us["requested_at"]
             whole = us["shipped_quantity"] == us["quantity"]
             waits_until = us["shipped_at"] if whole else us["cancelled_at"]
             pairs += [
                 (us, export)
                 for export in exports
                 if export["requested_at"] >= us["requested_at"]
-                and due < export["shipped_at"]
+                and us["requested_at"] < export["shipped_at"]
                 and (waits_until is None or export["shipped_at"] < waits_until)
             ]
     return pairs

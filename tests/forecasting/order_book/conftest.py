@@ -15,6 +15,7 @@ from forecasting.periods import Frequency
 
 START, AS_OF = dt.date(2024, 1, 1), dt.date(2025, 3, 10)
 NORMAL_LEAD_DAYS = 42
+UNITED_STATES = {"US", "PR", "GU", "VI", "AS", "MP", "UM"}
 SKUS = {"sku-1": "H100", "sku-2": "H200", "sku-3": "H100"}
 RAW = {
     "order_id": pl.String(),
@@ -78,7 +79,7 @@ def random_row(source):
         "sku": source.choice(list(SKUS)),
         "customer_id": source.choice([None, "c1"]),
         "customer_country": source.choice(["US", "DE"]),
-        "end_use_country": source.choice(["US", "US", "DE", "CN"]),
+        "end_use_country": source.choice(["US", "US", "PR", "DE", "CN"]),
         "quantity": quantity,
         "ordered_at": ordered,
         "requested_at": ordered + dt.timedelta(days=source.randrange(-20, 90)),
@@ -129,7 +130,7 @@ def broken_rule(row):
     order = quantity is not None and quantity > 0
     questions = [
         ("unknown_sku", row["sku"] not in SKUS),
-        ("unknown_country", {row["customer_country"], row["end_use_country"]} - {"US", "DE", "CN"}),
+        ("unknown_country", {row["customer_country"], row["end_use_country"]} - {"US", "PR", "DE", "CN"}),
         (
             "bad_quantity",
             not quantity or abs(quantity) > 10**12 or (sent is not None and not 0 <= sent <= 10**12),
@@ -216,7 +217,7 @@ def parts_of(row):
 
 def due_day(row):
     """Day by which a line should ship."""
-    return max(row["promised_at"] or row["requested_at"], row["ordered_at"])
+    return max(row["promised_at"] or row["requested_at"], row["requested_at"], row["ordered_at"])
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class Plain:
         """Market and period ends of the grid."""
         firsts = {}
         for row in self.rows:
-            market = (row["sku"], "us" if row["end_use_country"] == "US" else "export")
+            market = (row["sku"], "us" if row["end_use_country"] in UNITED_STATES else "export")
             firsts[market] = min(firsts.get(market, dt.date.max), row["ordered_at"])
         for market, first in sorted(firsts.items()):
             end = end_of_period(first, self.calendar)
@@ -246,7 +247,7 @@ class Plain:
         return [
             r
             for r in self.rows
-            if r["sku"] == sku and (r["end_use_country"] == "US") == (destination == "us")
+            if r["sku"] == sku and (r["end_use_country"] in UNITED_STATES) == (destination == "us")
         ]
 
     def figures(self, market, start, end):

@@ -105,6 +105,7 @@ def test_a_row_is_refused_under_the_first_rule_in_the_declared_order(book):
         ("quantity", float("inf"), "bad_quantity"),
         ("quantity", "many", "bad_quantity"),
         ("quantity", "1e3", "bad_quantity"),
+        ("quantity", "1.000", "bad_quantity"),
         ("quantity", "3.05", "bad_quantity"),
         ("quantity", 10**12 + 1, "bad_quantity"),
         ("quantity", "1000000000001", "bad_quantity"),

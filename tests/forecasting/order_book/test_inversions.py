@@ -62,7 +62,7 @@ def books(draw):
         lines.append(
             line(
                 f"o{number}",
-                draw(st.sampled_from(["US", "US", "DE", "JP"])),
+                draw(st.sampled_from(["US", "US", "PR", "DE", "JP"])),
                 quantity,
                 ordered=ordered,
                 asked=draw(days),
@@ -77,15 +77,15 @@ def books(draw):
 
 
 def parts(lines):
-    """Delayed parts of US lines: key, SKU, requested, due, closed, units."""
+    """Delayed parts of US lines: key, SKU, requested, wanted, closed, units."""
     for each in lines:
-        if each["end_use_country"] == "US":
-            due = max(each["promised_at"] or each["requested_at"], each["ordered_at"])
+        if each["end_use_country"] in {"US", "PR"}:
+            wanted = max(each["requested_at"], each["ordered_at"])
             sent = sent_of(each)
             rest = each["quantity"] - sent
             for units, closed in ((sent, each["shipped_at"]), (rest, each["cancelled_at"])):
-                if units and (closed or OPEN) > due:
-                    yield (each["order_id"], each["sku"], each["requested_at"], due, closed or OPEN, units)
+                if units and (closed or OPEN) > wanted:
+                    yield (each["order_id"], each["sku"], each["requested_at"], wanted, closed or OPEN, units)
 
 
 def sent_of(each):
@@ -97,14 +97,14 @@ def sent_of(each):
 def exports(lines):
     """Shipped export lines: key, SKU, requested, shipped, units."""
     for each in lines:
-        if each["end_use_country"] != "US" and sent_of(each):
+        if each["end_use_country"] not in {"US", "PR"} and sent_of(each):
             yield (each["order_id"], each["sku"], each["requested_at"], each["shipped_at"], sent_of(each))
 
 
 def overtakes(export, part):
     _, sku, asked, shipped, _ = export
-    _, part_sku, part_asked, due, closed, _ = part
-    return sku == part_sku and asked >= part_asked and due < shipped < closed
+    _, part_sku, part_asked, wanted, closed, _ = part
+    return sku == part_sku and asked >= part_asked and wanted < shipped < closed
 
 
 def greedy(lines):
@@ -217,7 +217,7 @@ def test_an_export_line_shipped_while_an_earlier_us_line_waits_is_a_case():
         "us_line": 1,
         "us_split": 0,
         "us_requested_at": day(5),
-        "us_due_at": day(7),
+        "us_wanted_at": day(5),
         "us_closed_at": day(30),
         "us_units": 10,
         "us_overtaking_units": 4,
@@ -227,7 +227,7 @@ def test_an_export_line_shipped_while_an_earlier_us_line_waits_is_a_case():
         "export_country": "DE",
         "export_requested_at": day(6),
         "export_shipped_at": day(20),
-        "days": 13,
+        "days": 15,
         "quantity": 4,
     }
     assert rows.columns == list(CASE)
@@ -237,7 +237,7 @@ def test_an_export_line_shipped_while_an_earlier_us_line_waits_is_a_case():
     "change",
     [
         pytest.param({"asked": 4}, id="requested before the US line"),
-        pytest.param({"shipped": 7}, id="shipped on the US line's due day"),
+        pytest.param({"asked": 5, "shipped": 5}, id="shipped on the day on which the US line was wanted"),
         pytest.param({"shipped": 30}, id="shipped on the day of the US line"),
         pytest.param({"sku": "B"}, id="another SKU"),
         pytest.param({"sent": 0}, id="nothing shipped"),
@@ -247,6 +247,22 @@ def test_an_export_line_is_no_case_if(change):
     export = {"asked": 6, "shipped": 20} | change
     us = line("us", "US", 10, asked=5, promised=7, shipped=30)
     assert cases([us, line("away", "DE", 4, **export)]).is_empty()
+
+
+def test_a_promise_does_not_erase_a_delay():
+    us = line("us", "US", 1, asked=31, promised=243, shipped=241)
+    rows = cases([us, line("away", "DE", 1, asked=91, shipped=92)])
+    assert rows.select("us_wanted_at", "days", "quantity").row(0) == (day(31), 61, 1)
+    early = line("us", "US", 1, asked=31, promised=5, shipped=31)  # a promise before the request is no debt
+    assert cases([early, line("away", "DE", 1, asked=91, shipped=20)]).is_empty()
+
+
+@pytest.mark.parametrize("territory", ["PR", "GU", "VI", "AS", "MP", "UM"])
+def test_what_goes_to_a_us_territory_is_no_export(territory):
+    us = line("us", "US", 1, asked=5, shipped=30)
+    assert cases([us, line("there", territory, 1, asked=6, shipped=20)]).is_empty()
+    waiting = line("there", territory, 1, asked=5, shipped=30)
+    assert cases([waiting, line("away", "DE", 1, asked=6, shipped=20)])["us_order_id"].to_list() == ["there"]
 
 
 def test_a_us_line_cannot_be_overtaken_before_it_was_ordered():

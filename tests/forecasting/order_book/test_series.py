@@ -139,7 +139,9 @@ def test_tpp_by_country_adds_up_to_tpp_by_destination(book):
     partial, _ = read([book.frame(book.rows(7, 200))], calendar, book)
     chips = {sku: catalogue()[chip] for sku, chip in book.SKUS.items()}
     by_country = shipped_tpp_by_country(partial, chips=chips)
-    destination = pl.when(pl.col("country") == "US").then(pl.lit("us")).otherwise(pl.lit("export"))
+    destination = (
+        pl.when(pl.col("country").is_in(["US", "PR"])).then(pl.lit("us")).otherwise(pl.lit("export"))
+    )
     keys = ["sku", "chip_id", "destination", "period"]
     sums = by_country.group_by(*keys[:2], destination.alias("destination"), "period").agg(
         shipments=pl.col("units").sum(), shipped_tpp=pl.col("tpp").sum()
@@ -147,6 +149,63 @@ def test_tpp_by_country_adds_up_to_tpp_by_destination(book):
     table = series_of(partial, calendar, book).with_columns(pl.col("destination").cast(pl.String))
     assert sums.height > 5
     assert_frame_equal(sums.sort(keys), table.filter(pl.col("shipments") > 0).select(sums.columns).sort(keys))
+
+
+def row_of(book, **fields):
+    us = dict.fromkeys(["customer_country", "end_use_country"], "US")
+    row = {"order_id": "o1", "line": 1, "sku": "sku-1", "quantity": 10}
+    return dict.fromkeys(book.RAW) | us | row | fields
+
+
+def test_what_goes_to_a_us_territory_is_us_end_use_and_stands_under_its_own_country(book):
+    day = dt.date(2024, 1, 2)
+    fields = {"ordered_at": day, "requested_at": day, "shipped_at": day}
+    rows = [
+        row_of(book, **fields, line=number) | {"end_use_country": country, "quantity": number}
+        for number, country in enumerate(["US", "PR", "CN"], start=1)
+    ]
+    calendar = Calendar(frequency=Frequency.QUARTER)
+    partial, _ = read([book.frame(rows)], calendar, book)
+    table = series_of(partial, calendar, book).filter(pl.col("shipments") > 0)
+    assert dict(table.select("destination", "shipments").iter_rows()) == {"us": 3, "export": 3}
+    assert dict(partial.shipped_by_country.select("country", "units").iter_rows()) == {
+        "US": 1,
+        "PR": 2,
+        "CN": 3,
+    }
+
+
+def test_a_promise_before_the_request_makes_no_line_late_or_overdue(book):
+    row = row_of(
+        book,
+        ordered_at=dt.date(2024, 1, 2),
+        requested_at=dt.date(2024, 10, 1),
+        promised_at=dt.date(2024, 1, 15),
+        shipped_at=dt.date(2024, 9, 1),
+    )
+    calendar = Calendar(frequency=Frequency.QUARTER)
+    table = series_of(read([book.frame([row])], calendar, book)[0], calendar, book)
+    assert table["overdue_units"].drop_nulls().to_list() == [0, 0, 0, 0]
+    assert table["on_time_share"].drop_nulls().to_list() == [1.0]
+    assert table["due_units"].to_list() == [0, 0, 0, 10, None]
+    assert table["fill_rate_promise"].to_list() == [None, None, None, 1.0, None]
+
+
+def test_fill_rate_within_the_normal_lead_time_is_told_once_it_is_over_for_the_latest_request(book):
+    day = dt.date(2024, 1, 15)
+    soon = row_of(book, ordered_at=day, requested_at=day, shipped_at=day)
+    later = soon | {"line": 2, "requested_at": dt.date(2024, 12, 1), "promised_at": day, "shipped_at": None}
+    calendar = Calendar(frequency=Frequency.QUARTER)
+    partial, _ = read([book.frame([soon, later])], calendar, book)
+    chips = {sku: catalogue()[chip] for sku, chip in book.SKUS.items()}
+    rates = {}
+    for as_of in (dt.date(2024, 7, 31), book.AS_OF):
+        table = series(partial, calendar=calendar, chips=chips, as_of=as_of, normal_lead_days=42)
+        rates[as_of] = table.select("period", "fill_rate_normal_lead").drop_nulls().rows()
+    assert list(rates.values()) == [
+        [(dt.date(2024, 3, 31), 1.0)],
+        [(dt.date(2024, 3, 31), 1.0), (dt.date(2024, 12, 31), 0.0)],
+    ]
 
 
 def test_a_chip_without_specs_has_no_tpp(book):

@@ -54,6 +54,34 @@ def test_new_changed_and_touched_files_are_told_apart(bench, digested):
     assert same(results(bench), again)
 
 
+def test_file_of_the_same_size_whose_time_of_change_was_put_back_is_read_again(bench, digested):
+    [path] = bench.write(bench.lines(50), suffix="csv")
+    bench.etl()
+    before = path.stat()
+    text = path.read_text()
+    number = text.index(",H200,")
+    path.write_text(text[:number] + ",H100," + text[number + 6 :])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    digested.clear()
+    bench.etl()
+    assert digested == [path.name]
+
+
+def test_relative_path_means_another_book_in_another_folder(bench, digested, monkeypatch):
+    for name, seed in (("one", 1), ("two", 2)):
+        (bench.folder / name).mkdir()
+        bench.write(bench.lines(50, seed=seed), folder=bench.folder / name / "lines")
+    sums = {}
+    for name in ("one", "two", "one"):
+        monkeypatch.chdir(bench.folder / name)
+        digested.clear()
+        bench.etl("data.path=lines")
+        sums.setdefault(name, []).append((bench.read("series")["orders"].sum(), len(digested)))
+    assert sums["one"][0][0] == sums["one"][1][0] != sums["two"][0][0]
+    assert [count for _, count in sums["one"]] == [1, 0]  # neither book forgets what it read
+
+
 def test_file_that_is_taken_away_leaves_no_trace(bench, digested):
     paths = bench.write([*bench.lines(200), bench.lines(1)[0]], 3)  # the last line contests the first
     bench.etl("data.quarantine_max_share=1")
