@@ -33,16 +33,26 @@ def save_checkpoint(folder: Path, network: Network, card: dict[str, Any]) -> Non
         Its settings go into the card.
     card : dict
         Further entries: recipe, seed, steps, device, date, commit, scores.
+
+    Raises
+    ------
+    CheckpointError
+        They cannot be written; what was there before is kept.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     entries = {"architecture": ARCHITECTURE, "network": asdict(network.settings), **card}
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(weights, partial)
-    partial.replace(folder / WEIGHTS)
-    partial = folder / f"{CARD}.partial"
-    partial.write_text(json.dumps(entries, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(folder / CARD)
+    partials = {name: folder / f"{name}.partial" for name in (WEIGHTS, CARD)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights, partials[WEIGHTS])
+        text = json.dumps(entries, indent=2, allow_nan=False) + "\n"
+        partials[CARD].write_text(text, encoding="utf-8")
+        for name, partial in partials.items():
+            partial.replace(folder / name)
+    except (OSError, SafetensorError) as error:
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+        raise CheckpointError(f"{folder}: the checkpoint cannot be written ({error})") from error
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -59,6 +59,25 @@ def _accelerator(name: str) -> torch.device:
     return torch.device("cuda")
 
 
+def check_enough(device: torch.device, processes: int) -> None:
+    """Refuse more processes on this node than GPUs.
+
+    Raises
+    ------
+    DeviceError
+        There are too few.
+    """
+    if device.type != "cuda":
+        return
+    found = torch.cuda.device_count()
+    if found < processes:
+        raise DeviceError(
+            f"too few GPUs: expected one for each of the {processes} processes on this node, found {found}; "
+            "start as many processes per node as it has GPUs (with Slurm --gpus-per-node, so that every "
+            "process sees all of them)"
+        )
+
+
 def describe(device: torch.device) -> str:
     """Name of the device for a model card, such as "NVIDIA H200" or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

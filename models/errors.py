@@ -17,3 +17,7 @@ class CheckpointError(ModelError):
 
 class SeriesError(ModelError, ValueError):
     """Series or settings of a forecast that the network cannot answer."""
+
+
+class ClusterError(ModelError):
+    """The processes of a job do not fit together, or one of them is gone."""

@@ -7,29 +7,22 @@ from __future__ import annotations
 
 import logging
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
+from models.cluster import Ranks
 from models.device import choose_device, describe
 from models.network import Network
 from models.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
 from models.pretrain import recipe_card
+from models.resume import KeepState, check_state
 from models.settings import NetworkSettings, PretrainSettings
-from models.training import Stream, Trainer, lightning_trainer
-from models.validation import (
-    NOT_A_NUMBER,
-    KeepBest,
-    NotANumberError,
-    Progress,
-    Scalars,
-    numbers_alone,
-)
+from models.stopping import STOP
+from models.training import NotANumberError, Stream, Trainer, lightning_trainer, quiet
+from models.validation import NOT_A_NUMBER, KeepBest, Progress, Scalars
 from models.worlds.mixture import Batch, WorldStream
 
 logger = logging.getLogger(__name__)
@@ -117,18 +110,6 @@ class MixedStream:
         return self._windows.batch(number - done, device)
 
 
-class FineTuner(Trainer):
-    """The pretraining's trainer, which stops at a loss that is not finite before it spoils the weights."""
-
-    def training_step(self, number: int, place: int) -> Tensor:
-        """Loss of the batch of the given number."""
-        with numbers_alone():
-            loss = super().training_step(number, place)
-        if not torch.isfinite(loss):
-            raise NotANumberError
-        return loss
-
-
 def finetune(
     observed: Observed,
     settings: FineTuneSettings,
@@ -137,6 +118,8 @@ def finetune(
     recipe: PretrainSettings,
     device: str = "auto",
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
+    state: Path | None = None,
 ) -> FineTuned:
     """Train on observed series mixed with worlds, and keep the best weights of a rolling validation.
 
@@ -156,20 +139,29 @@ def finetune(
         As `models.device.choose_device` takes it.
     progress : callable, optional
         Is told the number of steps done and scalars by name, after every step and every validation.
+    ranks : Ranks, optional
+        The processes that train together, each of which calls this with the same arguments; every batch is
+        shared among them.
+    state : Path, optional
+        File that the state of the training is kept in; where it is there, training goes on from it.
 
     Raises
     ------
     DeviceError, SeriesError
         The device is not there; the series cannot be learned from, or are too short.
+    CheckpointError
+        The state cannot be read.
+    StopRequestedError
+        The process was asked to stop; the state is kept.
     torch.OutOfMemoryError
-        A single window per batch does not fit.
+        A single window per batch does not fit, or several processes train.
     """
-    chosen = choose_device(device)
+    chosen, ranks = choose_device(device), ranks or Ranks()
     while True:
         try:
-            return _run(observed, settings, start, recipe, chosen, progress)
+            return _run(observed, settings, start, recipe, _Place(chosen, ranks, state, progress))
         except torch.OutOfMemoryError:
-            if settings.windows == 1:
+            if settings.windows == 1 or ranks.world_size > 1:
                 raise
         settings = replace(settings, windows=settings.windows // 2)
         worlds = replace(recipe.worlds, series_per_batch=max(1, recipe.worlds.series_per_batch // 2))
@@ -179,20 +171,32 @@ def finetune(
         )
 
 
+class _Place(NamedTuple):
+    """Where a run takes place, and what it tells and leaves there."""
+
+    device: torch.device
+    ranks: Ranks
+    state: Path | None
+    progress: Progress | None
+
+
 def _run(
     observed: Observed,
     settings: FineTuneSettings,
     start: Network | None,
     recipe: PretrainSettings,
-    device: torch.device,
-    progress: Progress | None,
+    place: _Place,
 ) -> FineTuned:
     shape = recipe.network if start is None else start.settings
     check_observed(observed, longest=shape.max_horizon)
     held_out = held_out_steps(observed, origins=settings.origins)
-    windows = Windows(observed, held_out=held_out, size=settings.windows, seed=settings.seed, network=shape)
+    device, ranks = place.device, place.ranks
+    share = {"rank": ranks.rank, "processes": ranks.world_size}
+    windows = Windows(
+        observed, held_out=held_out, size=settings.windows, seed=settings.seed, network=shape, **share
+    )
     validation = rolling_validation(observed, held_out=held_out, origins=settings.origins, network=shape)
-    worlds = WorldStream(recipe.worlds, shape, seed=settings.seed)
+    worlds = WorldStream(recipe.worlds, shape, seed=settings.seed, **share)
     training = replace(
         recipe.training,
         steps=settings.steps,
@@ -200,22 +204,16 @@ def _run(
         learning_rate=settings.learning_rate,
         seed=settings.seed,
     )
-    module = FineTuner(
+    module = Trainer(
         replace(recipe, network=shape, training=training),
         network=_first(start, shape, seed=settings.seed),
         stream=MixedStream(windows, worlds, worlds_share=settings.worlds_share),
+        ranks=ranks,
     )
     keeper = KeepBest(
-        validation, check_every=settings.check_every, patience=settings.patience, progress=progress
+        validation, check_every=settings.check_every, patience=settings.patience, progress=place.progress
     )
-    stopped = NOT_A_NUMBER
-    with _quiet():
-        trainer = lightning_trainer(training, device, [keeper], devices=1, progress_bar=False)
-        try:
-            trainer.fit(module)
-            stopped = keeper.stopped
-        except NotANumberError:
-            logger.warning("the loss at step %d is not a number: training stops", keeper.steps + 1)
+    stopped = _fit(module, keeper, place)
     network = Network(shape)
     network.load_state_dict(keeper.weights)
     card = {**recipe_card(module, keeper.steps), "device": describe(device), "fine_tuning": asdict(settings)}
@@ -230,6 +228,26 @@ def _run(
     )
 
 
+def _fit(module: Trainer, keeper: KeepBest, place: _Place) -> str:
+    """Train to the end, or from where the state is; returns why it ended."""
+    state = KeepState(place.state, ranks=place.ranks)
+    begun = place.state is not None and place.state.exists()
+    if begun and place.state is not None:
+        check_state(place.state)
+    with quiet(), STOP.deferred():
+        trainer = lightning_trainer(
+            module.settings.training, place.device, [keeper, state], ranks=place.ranks
+        )
+        try:
+            trainer.fit(module, ckpt_path=place.state if begun else None, weights_only=True)
+        except NotANumberError as error:
+            logger.warning(
+                "the loss at step %d is not a number (%s): training stops", keeper.steps + 1, error
+            )
+            return NOT_A_NUMBER
+    return keeper.stopped
+
+
 def _first(start: Network | None, shape: NetworkSettings, *, seed: int) -> Network:
     """A copy of the network to start from, or a new one with weights drawn by the seed."""
     with torch.random.fork_rng(devices=[]):
@@ -238,19 +256,3 @@ def _first(start: Network | None, shape: NetworkSettings, *, seed: int) -> Netwo
     if start is not None:
         network.load_state_dict(start.state_dict())
     return network
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's remarks on devices, loaders and its own dependencies from the terminal."""
-    remarks = logging.getLogger("lightning.pytorch")
-    level = remarks.level
-    remarks.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for category in (DeprecationWarning, FutureWarning):
-                warnings.filterwarnings("ignore", category=category)
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            yield
-    finally:
-        remarks.setLevel(level)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from models.checked_inputs import MIN_OBSERVATIONS, Floats, check_values
+from models.cluster import part
 from models.errors import SeriesError
 from models.settings import NetworkSettings
 from models.worlds.mixture import Batch
@@ -89,6 +90,8 @@ class Windows:
         B, windows per batch.
     seed : int
     network : NetworkSettings
+    rank, processes : int
+        Number of this process, and of all that share each batch.
 
     Raises
     ------
@@ -97,10 +100,19 @@ class Windows:
     """
 
     def __init__(
-        self, observed: Observed, *, held_out: int, size: int, seed: int, network: NetworkSettings
+        self,
+        observed: Observed,
+        *,
+        held_out: int,
+        size: int,
+        seed: int,
+        network: NetworkSettings,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self._observed, self._network = observed, network
-        self._size, self._seed = size, seed
+        self._size = max(1, part(size, rank=rank, processes=processes))
+        self._seed, self._rank = seed, rank
         self._end = max(0, observed.values.shape[-1] - held_out)
         need = context_needed(observed.values)
         ahead = _observed_ahead(observed, end=self._end)
@@ -124,6 +136,8 @@ class Windows:
         drawn = math.exp(dice.uniform(math.log(MIN_CONTEXT), math.log(self._longest + 1)))
         context = max(min(int(drawn), self._longest), int(self._need[0]))
         fitting = int(np.searchsorted(self._need, context, side="right"))
+        if self._rank:  # the same context in every process, other windows
+            dice = np.random.default_rng([self._seed, number, self._rank])
         chosen = dice.integers(fitting, size=self._size)
         window = cut(
             self._observed,

@@ -1,59 +1,63 @@
-"""Pretraining on synthetic worlds alone: `python -m models.pretrain --out DIR [--steps N] [--resume]`.
+"""Pretraining on synthetic worlds alone, by one process or many, which goes on from its folder's state.
 
-The run can stop at any time and go on with --resume; `last.ckpt` in DIR holds its state, and DIR itself is a
-checkpoint of the averaged weights that is rewritten every few minutes.
+The folder holds the recipe, the state of the training (`last.ckpt`), and a checkpoint of the averaged weights
+that is written anew with every state.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import logging
 import subprocess
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 
 from models.checkpoint import save_checkpoint
+from models.cluster import Ranks
 from models.device import choose_device, describe
+from models.errors import CheckpointError
 from models.network import count_parameters
+from models.resume import SECONDS_BETWEEN, STATE, KeepState, check_state
 from models.settings import PretrainSettings
-from models.training import Trainer, lightning_trainer
+from models.stopping import STOP
+from models.training import Trainer, lightning_trainer, quiet
+from models.validation import Progress
 from models.worlds.mixture import GENERATORS
 
-STATE = "last.ckpt"
+RECIPE = "recipe.json"
 logger = logging.getLogger(__name__)
 
 
 class KeepAverage(Callback):
-    """Writes the averaged weights as a checkpoint every `every` steps, and at the end."""
+    """Tells every step's scalars, and writes the averaged weights as a checkpoint when it is asked to."""
 
-    def __init__(self, folder: Path, *, every: int) -> None:
-        self._folder, self._every = folder, every
+    def __init__(self, folder: Path, progress: Progress | None) -> None:
+        self._folder, self._progress = folder, progress
+        self._trainer: lightning.Trainer | None = None
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object
-    ) -> None:
-        """Keep the weights and say how training goes."""
-        if trainer.global_step % self._every == 0:
-            self._keep(trainer, pl_module)
+    def on_train_start(self, trainer: lightning.Trainer, *_: object) -> None:
+        """Remember what is kept."""
+        self._trainer = trainer
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Keep the last weights."""
-        self._keep(trainer, pl_module)
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        """Tell the step's scalars."""
+        if self._progress is not None:
+            scalars = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self._progress(trainer.global_step, scalars)
 
-    def _keep(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if not trainer.is_global_zero or not isinstance(module, Trainer):
-            return
-        save_checkpoint(self._folder, module.average, recipe_card(module, trainer.global_step))
-        scalars = {name: round(float(value), 4) for name, value in trainer.callback_metrics.items()}
-        logger.info("step %d of %d: %s", trainer.global_step, module.settings.training.steps, scalars)
+    def keep(self) -> None:
+        """Write the weights."""
+        trainer = self._trainer
+        if trainer is not None and isinstance(trainer.lightning_module, Trainer):
+            module = trainer.lightning_module
+            save_checkpoint(self._folder, module.average, recipe_card(module, trainer.global_step))
 
 
 def recipe_card(module: Trainer, steps: int) -> dict[str, Any]:
@@ -88,55 +92,103 @@ def commit() -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def pretrain(settings: PretrainSettings, folder: Path, *, device: str, resume: bool, progress: bool) -> None:
-    """Train from scratch, or go on with the run in `folder`.
+def pretrain(
+    settings: PretrainSettings,
+    folder: Path,
+    *,
+    device: str = "auto",
+    ranks: Ranks | None = None,
+    progress: Progress | None = None,
+    before: Callable[[], None] | None = None,
+    seconds: float = SECONDS_BETWEEN,
+) -> int:
+    """Train from scratch, or go on with the run in a folder; returns the steps that were done before.
+
+    Every process calls this with the same arguments, and reads the same folder; the first one writes to it.
+
+    Parameters
+    ----------
+    settings : PretrainSettings
+    folder : Path
+        Made where it does not exist.
+    device : str
+        As `models.device.choose_device` takes it.
+    ranks : Ranks, optional
+        The processes that train together; every batch is shared among them.
+    progress, before : callable, optional
+        Is told every step's scalars; is called before each state is written. In the first process.
+    seconds : float
+        Between two states.
 
     Raises
     ------
     DeviceError
-        A GPU is asked for and there is none.
+        A GPU is asked for and there is none, or too few.
+    CheckpointError
+        The folder holds a run of another recipe, or a state that cannot be read or written.
+    NotANumberError
+        The loss is not finite; the last state is kept.
+    StopRequestedError
+        The process was asked to stop; the state is kept.
     """
-    chosen = choose_device(device)
+    chosen, ranks = choose_device(device), ranks or Ranks()
+    done = begun(settings, folder)
+    if ranks.rank == 0:
+        write_recipe(settings, folder)
     torch.manual_seed(settings.training.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    state = ModelCheckpoint(
-        folder, filename="state", save_last=True, save_top_k=0, train_time_interval=timedelta(minutes=3)
-    )
-    callbacks: list[Callback] = [state, KeepAverage(folder, every=250)]
-    bar = [TQDMProgressBar(refresh_rate=10)] if progress else []
-    trainer = lightning_trainer(
-        settings.training, chosen, [*callbacks, *bar], devices="auto", progress_bar=progress
-    )
-    module = Trainer(settings)
+    module = Trainer(settings, ranks=ranks)
     if settings.training.compile_network:
         module.network.compile()
-    previous = folder / STATE
-    trainer.fit(module, ckpt_path=previous if resume and previous.exists() else None, weights_only=True)
-    trainer.save_checkpoint(previous)
+    keeper = KeepAverage(folder, progress if ranks.rank == 0 else None)
+
+    def keep() -> None:
+        keeper.keep()
+        if before is not None:
+            before()
+
+    state = KeepState(folder / STATE, ranks=ranks, seconds=seconds, before=keep)
+    with quiet(), STOP.deferred():
+        trainer = lightning_trainer(settings.training, chosen, [keeper, state], ranks=ranks)
+        trainer.fit(module, ckpt_path=folder / STATE if done else None, weights_only=True)
+    return done
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line of the pretraining run."""
-    parser = argparse.ArgumentParser(prog="python -m models.pretrain", description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the checkpoint and of the run's state"
-    )
-    parser.add_argument("--steps", type=int, help="optimiser steps in all")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--device", default="auto", help="auto, cpu, gpu, cuda or rocm")
-    parser.add_argument("--threads", type=int, help="CPU threads of torch")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    settings = PretrainSettings()
-    if options.steps:
-        settings = replace(settings, training=replace(settings.training, steps=options.steps))
-    pretrain(
-        settings, options.out, device=options.device, resume=options.resume, progress=sys.stderr.isatty()
-    )
-    return 0
+def begun(settings: PretrainSettings, folder: Path) -> int:
+    """Number of steps that a folder's run has done; 0 where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        The run is of another recipe, or its state cannot be read.
+    """
+    state, path = folder / STATE, folder / RECIPE
+    if not state.exists():
+        return 0
+    wanted = json.loads(json.dumps(asdict(settings)))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: the recipe of the run cannot be read ({error})") from error
+    if differing := list(_differing(wanted, found)):
+        key, here, there = differing[0]
+        raise CheckpointError(
+            f"{folder}: the folder holds a run of another recipe: {key} is {there} there and {here} here; "
+            "give another folder, or the same recipe"
+        )
+    return check_state(state)
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def write_recipe(settings: PretrainSettings, folder: Path) -> None:
+    """Put the recipe beside the state that it leads to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{RECIPE}.partial"
+    partial.write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / RECIPE)
+
+
+def _differing(wanted: Any, found: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:  # noqa: ANN401 - JSON
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        for name in sorted({*wanted, *found}):
+            yield from _differing(wanted.get(name), found.get(name), f"{key}.{name}".strip("."))
+    elif wanted != found:
+        yield key, wanted, found

@@ -5,42 +5,70 @@ Shapes: B items, V variates, L context steps, H horizon steps.
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import time
+import warnings
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, IterableDataset
 
-from models.device import describe, peak_flops
+from models.cluster import LaunchedEnvironment, Ranks
+from models.device import check_enough, describe, peak_flops
 from models.features import Inputs
 from models.losses import Losses, losses
 from models.network import Network, count_parameters, flops_per_window
 from models.optimizer import MuonAdamW
+from models.resume import WholeFiles
 from models.settings import PretrainSettings, TrainingSettings
-from models.worlds.mixture import Batch, WorldStream
+from models.worlds.mixture import RANK_SEEDS, Batch, WorldStream
 
 # Parts the seeds of the sampled paths from those of the worlds.
 PATH_SEEDS = 7_000_003
 
 
 class BatchNumbers(IterableDataset[int]):
-    """Numbers of the batches of one process: first + rank, first + rank + world_size, ..."""
+    """Numbers of the batches from a first one on; each process draws its own share of every batch."""
 
-    def __init__(self, *, first: int, rank: int, world_size: int) -> None:
-        self._first, self._rank, self._world_size = first, rank, world_size
+    def __init__(self, *, first: int) -> None:
+        self._first = first
 
     def __iter__(self) -> Iterator[int]:
-        number = self._first * self._world_size + self._rank
-        while True:
-            yield number
-            number += self._world_size
+        return itertools.count(self._first)
+
+
+class NotANumberError(ArithmeticError):
+    """A loss is not finite.
+
+    Attributes
+    ----------
+    batches : sequence of (rank, number)
+        Processes and batches whose loss it was; empty where only the gradient was not finite.
+    """
+
+    def __init__(self, batches: Sequence[tuple[int, int]] = ()) -> None:
+        self.batches = batches
+        told = ", ".join(f"batch {number} of process {rank}" for rank, number in batches)
+        super().__init__(told or "the gradient")
+
+
+@contextmanager
+def numbers_alone() -> Iterator[None]:
+    """Tell weights that are not finite by the factorisation that they break: the copula's comes first."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # its stub lacks the name
+        raise NotANumberError from error
 
 
 class Stream(Protocol):
@@ -54,6 +82,9 @@ class Stream(Protocol):
 class Trainer(lightning.LightningModule):
     """One training step is one batch of a stream, made on the training device.
 
+    A loss that is not finite stops the training before it spoils the weights: every process sees it in the
+    averaged gradient.
+
     Parameters
     ----------
     settings : PretrainSettings
@@ -61,47 +92,82 @@ class Trainer(lightning.LightningModule):
         What is trained; by default a new one of the settings' shape.
     stream : Stream, optional
         What it is trained on; by default the settings' worlds.
+    ranks : Ranks, optional
+        The processes that train together.
     """
 
     def __init__(
-        self, settings: PretrainSettings, *, network: Network | None = None, stream: Stream | None = None
+        self,
+        settings: PretrainSettings,
+        *,
+        network: Network | None = None,
+        stream: Stream | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.network = network or Network(settings.network)
         self.average = Network(settings.network).requires_grad_(requires_grad=False)
         self.average.load_state_dict(self.network.state_dict())
-        self.stream = stream or WorldStream(settings.worlds, settings.network, seed=settings.training.seed)
+        self._ranks = ranks or Ranks()
+        self.stream = stream or WorldStream(
+            settings.worlds,
+            settings.network,
+            seed=settings.training.seed,
+            rank=self._ranks.rank,
+            processes=self._ranks.world_size,
+        )
+        self._spoiled: list[tuple[int, int]] = []
         self._parameters_in_all = count_parameters(self.network)
         self._last_step_at = time.perf_counter()
 
     def train_dataloader(self) -> DataLoader[int]:
         """Batch numbers that go on where the last slice of training ended."""
-        numbers = BatchNumbers(
-            first=self.global_step, rank=self.global_rank, world_size=self.trainer.world_size
-        )
-        return DataLoader(numbers, batch_size=None)
+        return DataLoader(BatchNumbers(first=self.global_step), batch_size=None)
 
     def training_step(self, number: int, _: int) -> Tensor:
         """Loss of the batch of the given number."""
         training = self.settings.training
         batch = self.stream.batch(number, self.device)
-        generator = torch.Generator(self.device).manual_seed(training.seed * PATH_SEEDS + number)
-        parts = batch_losses(
-            self.network,
-            batch,
-            levels=self.network.head.levels,
-            paths=training.paths_per_item,
-            generator=generator,
-        )
+        seed = training.seed * PATH_SEEDS + number + self._ranks.rank * RANK_SEEDS
+        try:
+            with numbers_alone():
+                parts = batch_losses(
+                    self.network,
+                    batch,
+                    levels=self.network.head.levels,
+                    paths=training.paths_per_item,
+                    generator=torch.Generator(self.device).manual_seed(seed),
+                )
+        except NotANumberError:
+            parts = spoiled_losses(self.network)
         loss = total_loss(parts, training)
+        if not torch.isfinite(loss):
+            self._spoiled.append((self._ranks.rank, number))
+            loss = total_loss(spoiled_losses(self.network), training)
         scalars = {f"train/{name}_loss": part.detach() for name, part in parts._asdict().items()}
         self.log_dict({**scalars, "train/loss": loss.detach(), **self._throughput(batch)}, prog_bar=True)
         return loss
 
-    def on_train_batch_end(self, *_: object) -> None:
-        """Move the averaged weights toward the new ones, faster in the first steps."""
-        decay = min(self.settings.training.ema_decay, (1 + self.global_step) / (10 + self.global_step))
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
+        """Clip the averaged gradient, and stop where it is not finite.
+
+        Raises
+        ------
+        NotANumberError
+            In every process.
+        """
+        parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.training.clip_norm)
+        if not torch.isfinite(norm):
+            everywhere = self._ranks.gathered(self._spoiled)
+            raise NotANumberError([batch for batches in everywhere for batch in batches])
+
+    def optimizer_step(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - Lightning's own
+        """Move the weights, and the averaged ones toward them, faster in the first steps."""
+        super().optimizer_step(*arguments, **named)
+        done = self.global_step + 1
+        decay = min(self.settings.training.ema_decay, (1 + done) / (10 + done))
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
@@ -169,24 +235,66 @@ def batch_losses(
         return losses(law, levels, target, observed, paths=paths, generator=generator)
 
 
+def spoiled_losses(network: Network) -> Losses:
+    """Losses that are not numbers and reach every weight: processes that average must all go backward."""
+    touched = torch.stack([parameter.float().sum() for parameter in network.parameters()]).sum()
+    return Losses(*(touched * math.nan for _ in Losses._fields))
+
+
 def lightning_trainer(
     training: TrainingSettings,
     device: torch.device,
     callbacks: Sequence[Callback],
     *,
-    devices: int | Literal["auto"],
-    progress_bar: bool,
+    ranks: Ranks,
+    progress_bar: bool = False,
 ) -> lightning.Trainer:
-    """Lightning's trainer for a recipe on the chosen kind of device, without a logger of its own."""
+    """Lightning's trainer for a recipe on the chosen kind of device, without a logger of its own.
+
+    Raises
+    ------
+    DeviceError
+        There are more processes on this node than GPUs.
+    """
+    launch, strategy = ranks.launch, "auto" if ranks.world_size == 1 else distributed(ranks)
+    check_enough(device, launch.local_size)
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1 if device.type == "cpu" else devices,
+        devices=launch.local_size,
+        num_nodes=launch.nodes,
+        strategy=strategy,
+        plugins=[LaunchedEnvironment(launch), WholeFiles()],
         precision="bf16-mixed" if training.bfloat16 else "32-true",
         max_steps=training.steps,
-        gradient_clip_val=training.clip_norm,
         callbacks=list(callbacks),
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=progress_bar,
         enable_model_summary=False,
         logger=False,
     )
+
+
+def distributed(ranks: Ranks) -> DDPStrategy:
+    """Data parallelism over the processes, which have joined already."""
+    return DDPStrategy(
+        timeout=ranks.collective,
+        gradient_as_bucket_view=True,
+        find_unused_parameters=True,  # a batch of single variates leaves the attention across variates out
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep Lightning's remarks on devices, loaders and its own dependencies from the terminal."""
+    remarks = logging.getLogger("lightning.pytorch")
+    level = remarks.level
+    remarks.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", category=category)
+            for message in (".*does not have many workers.*", ".*srun. command is available.*"):
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        remarks.setLevel(level)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
 
 import lightning
 import torch
@@ -17,7 +17,7 @@ from models.losses import Losses
 from models.network import Network
 from models.observed import on_device
 from models.settings import TrainingSettings
-from models.training import Trainer, batch_losses, total_loss
+from models.training import NotANumberError, Trainer, batch_losses, numbers_alone, total_loss
 from models.worlds.mixture import Batch
 
 Scalars: TypeAlias = Mapping[str, float]
@@ -25,24 +25,15 @@ Progress: TypeAlias = Callable[[int, Scalars], None]
 Weights: TypeAlias = dict[str, Tensor]
 # Sampled paths per item in the path loss of a validation.
 PATHS = 64
+# Attributes of KeepBest that are part of a training's state.
+KEPT = ("weights", "start", "best", "best_step", "steps", "stopped", "_checked", "_misses")
 ALL_STEPS, NO_BETTER, NOT_A_NUMBER = "all steps", "no better", "not a number"
-
-
-class NotANumberError(ArithmeticError):
-    """A loss is not finite."""
-
-
-@contextmanager
-def numbers_alone() -> Iterator[None]:
-    """Tell weights that are not finite by the factorisation that they break: the copula's comes first."""
-    try:
-        yield
-    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # its stub lacks the name
-        raise NotANumberError from error
 
 
 class KeepBest(Callback):
     """Validates the averaged weights every few steps, keeps the best, and stops when none get better.
+
+    Of several processes the first validates. What was kept is part of the training's state.
 
     Attributes
     ----------
@@ -73,9 +64,20 @@ class KeepBest(Callback):
         self.weights: Weights = {}
         self.stopped = ALL_STEPS
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a later process needs to go on."""
+        return {name: getattr(self, name) for name in KEPT}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what an earlier process kept."""
+        for name in KEPT:
+            setattr(self, name, state_dict[name])
+
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Validate the start, which is the best so far."""
-        self._check(trainer, pl_module)
+        """Validate the start, which is the best so far; a training that had ended early ends again."""
+        if not self.weights:
+            self._check(trainer, pl_module)
+        trainer.should_stop = self.stopped == NO_BETTER
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: object
@@ -95,13 +97,15 @@ class KeepBest(Callback):
         if not isinstance(module, Trainer):
             raise TypeError(f"KeepBest belongs to a Trainer, found {type(module).__name__}")
         self._checked = self.steps
-        try:
-            scalars = validate(module.average, self._validation, module.settings.training)
-        except NotANumberError:
-            if not self.weights:
-                sentence = "the network to start from gives a validation loss that is not a number"
-                raise ModelError(sentence) from None
-            raise
+        scalars: Scalars | None = None
+        if trainer.is_global_zero:
+            with suppress(NotANumberError):
+                scalars = validate(module.average, self._validation, module.settings.training)
+        scalars = trainer.strategy.broadcast(scalars)
+        if scalars is None and not self.weights:
+            raise ModelError("the network to start from gives a validation loss that is not a number")
+        if scalars is None:
+            raise NotANumberError
         self._tell(scalars)
         if not self.best or scalars["validation/loss"] < self.best["validation/loss"]:
             self.start = self.start or scalars

@@ -12,11 +12,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.cluster import part
 from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
 from models.worlds.dice import Dice, Series, innovations
 from models.worlds.general import counts, kernels, level_shifts, mean_reverting, trend_season_noise
 from models.worlds.linear import geometric, sarima, seasonal_walks, walks
+
+# Parts the seeds of the processes that share a batch.
+RANK_SEEDS = 1_000_000_000_000_037
 
 GENERATORS: dict[str, Callable[[Dice, int, int, int], Series]] = {
     "sarima": sarima,
@@ -92,14 +96,38 @@ def draw_series(
 class WorldStream:
     """Training batches by number: the same seed and number give the same batch, in any order of asking.
 
-    Batches are generated `batches_per_draw` at a time, all of one shape, and handed out one by one.
+    Batches are generated `batches_per_draw` at a time, all of one shape, and handed out one by one. Of
+    several processes each draws worlds of its own, of the same shapes, as many as make up the whole batch
+    together.
+
+    Parameters
+    ----------
+    worlds : WorldSettings
+    network : NetworkSettings
+    seed : int
+    rank, processes : int
+        Number of this process, and of all that share each batch.
+
+    Raises
+    ------
+    ValueError
+        A generator is unknown.
     """
 
-    def __init__(self, worlds: WorldSettings, network: NetworkSettings, *, seed: int) -> None:
+    def __init__(
+        self,
+        worlds: WorldSettings,
+        network: NetworkSettings,
+        *,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
         unknown = set(worlds.generators) - set(GENERATORS)
         if unknown:
             raise ValueError(f"unknown generators {sorted(unknown)}: expected some of {sorted(GENERATORS)}")
         self._worlds, self._network, self._seed = worlds, network, seed
+        self._rank, self._processes = rank, processes
         self._held: tuple[int, list[Batch]] | None = None
 
     def batch(self, number: int, device: torch.device) -> Batch:
@@ -111,12 +139,13 @@ class WorldStream:
 
     def _draw(self, draw: int, device: torch.device) -> list[Batch]:
         worlds = self._worlds
-        dice = Dice(self._seed * 1_000_003 + draw, device)
+        dice = Dice(self._seed * 1_000_003 + draw + self._rank * RANK_SEEDS, device)
         choice = torch.randint(
             len(worlds.shapes), (), generator=torch.Generator().manual_seed(self._seed + draw)
         )
         context, horizon, variates = worlds.shapes[int(choice)]
-        items = max(8, round(worlds.series_per_batch * 128 / ((context + horizon) * variates)))
+        total = max(8, round(worlds.series_per_batch * 128 / ((context + horizon) * variates)))
+        items = max(1, part(total, rank=self._rank, processes=self._processes))
         whole = draw_batch(
             dice,
             worlds,

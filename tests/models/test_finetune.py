@@ -1,6 +1,7 @@
 """Fine-tuning: it learns, it never ends worse than it began, it is repeatable, and it knows when to stop."""
 
 import logging
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -9,12 +10,13 @@ import torch
 
 import models.finetune
 from models.errors import DeviceError, ModelError, SeriesError
-from models.finetune import FineTuner, FineTuneSettings, MixedStream, finetune
+from models.finetune import FineTuneSettings, MixedStream, finetune
 from models.losses import losses
 from models.network import Network
 from models.observed import Observed, held_out_steps, rolling_validation
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
-from models.training import batch_losses
+from models.stopping import STOP, StopRequestedError
+from models.training import Trainer, batch_losses
 from models.validation import ALL_STEPS, NO_BETTER, NOT_A_NUMBER, validate
 
 RECIPE = PretrainSettings(
@@ -57,8 +59,16 @@ def tuned(observed, small_network):
     return result, told
 
 
-def run(observed, start, **changes):
-    return finetune(observed, replace(SETTINGS, **changes), start=start, recipe=RECIPE, device="cpu")
+def run(observed, start, *, state=None, progress=None, **changes):
+    return finetune(
+        observed,
+        replace(SETTINGS, **changes),
+        start=start,
+        recipe=RECIPE,
+        device="cpu",
+        state=state,
+        progress=progress,
+    )
 
 
 def weights(network):
@@ -140,7 +150,7 @@ def test_it_stops_early_when_validations_do_not_get_better(observed, small_netwo
 def test_a_loss_that_is_not_a_number_stops_it_at_that_step_with_the_last_good_weights(
     observed, small_network, monkeypatch, caplog
 ):
-    real = FineTuner.training_step
+    real = Trainer.training_step
 
     def breaks_at_seven(self, number, place):
         if self.global_step == 6:
@@ -150,7 +160,7 @@ def test_a_loss_that_is_not_a_number_stops_it_at_that_step_with_the_last_good_we
     def broken(*arguments, **options):
         return losses(*arguments, **options)._replace(quantile=torch.tensor(float("nan")))
 
-    monkeypatch.setattr(FineTuner, "training_step", breaks_at_seven)
+    monkeypatch.setattr(Trainer, "training_step", breaks_at_seven)
     with caplog.at_level(logging.WARNING):
         result = run(observed, small_network)
     monkeypatch.undo()
@@ -163,14 +173,14 @@ def test_a_loss_that_is_not_a_number_stops_it_at_that_step_with_the_last_good_we
 
 
 def test_weights_that_break_are_noticed_and_not_kept(observed, small_network, monkeypatch):
-    real = FineTuner.training_step
+    real = Trainer.training_step
 
     def poisoned_at_seven(self, number, place):
         if self.global_step == 6:
             torch.nn.init.constant_(self.network.head.out.weight, float("inf"))
         return real(self, number, place)
 
-    monkeypatch.setattr(FineTuner, "training_step", poisoned_at_seven)
+    monkeypatch.setattr(Trainer, "training_step", poisoned_at_seven)
     result = run(observed, small_network)
     assert (result.steps, result.stopped, result.best_step) == (6, NOT_A_NUMBER, 4)
     assert torch.isfinite(weights(result.network)).all()
@@ -282,3 +292,26 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused(observed, small_network,
 def test_a_horizon_beyond_the_networks_own_is_refused(observed, small_network):
     with pytest.raises(SeriesError, match="1 to 64 steps, found 65"):
         run(observed._replace(horizon=65), small_network)
+
+
+def test_a_run_that_is_stopped_goes_on_to_where_an_unbroken_one_ends(observed, small_network, tmp_path):
+    def stop(step, scalars):
+        if step == 6 and "train/loss" in scalars:
+            signal.raise_signal(signal.SIGTERM)
+
+    whole = run(observed, small_network)
+    state = tmp_path / "state" / "train.ckpt"
+    with STOP.listening(), pytest.raises(StopRequestedError):
+        run(observed, small_network, state=state, progress=stop)
+    told = []
+    broken = run(observed, small_network, state=state, progress=lambda step, _: told.append(step))
+    assert min(told) == 7
+    assert torch.equal(weights(broken.network), weights(whole.network))
+    assert (broken.start, broken.best, broken.best_step) == (whole.start, whole.best, whole.best_step)
+
+
+def test_a_run_that_had_ended_early_ends_at_once_when_it_is_asked_again(observed, small_network, tmp_path):
+    early = {"learning_rate": 1e-9, "check_every": 1, "patience": 2, "state": tmp_path / "train.ckpt"}
+    first, again = (run(observed, small_network, **early) for _ in range(2))
+    assert first.stopped == again.stopped == NO_BETTER
+    assert (again.steps, again.best_step) == (first.steps, first.best_step)

@@ -1,5 +1,7 @@
 import json
-import warnings
+import math
+import resource
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +9,12 @@ import pytest
 import torch
 
 from models.checkpoint import CARD, load_checkpoint
-from models.pretrain import STATE, main, pretrain
+from models.errors import CheckpointError
+from models.pretrain import STATE, pretrain
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
-from models.training import BatchNumbers, Trainer, batch_losses, rate, total_loss
-from models.worlds.mixture import GENERATORS
+from models.stopping import STOP, StopRequestedError
+from models.training import NotANumberError, Trainer, batch_losses, rate, total_loss
+from models.worlds.mixture import GENERATORS, WorldStream
 
 CPU = torch.device("cpu")
 
@@ -24,13 +28,8 @@ def recipe(small_settings):
     )
 
 
-def train(recipe, folder, *, steps=6, resume=False):
-    recipe = replace(recipe, training=replace(recipe.training, steps=steps))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        pretrain(recipe, folder, device="cpu", resume=resume, progress=False)
+def train(recipe, folder, **options):
+    pretrain(recipe, folder, device="cpu", **options)
     return load_checkpoint(folder, CPU)
 
 
@@ -45,26 +44,85 @@ def test_the_same_recipe_gives_the_same_weights(recipe, tmp_path):
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(recipe, tmp_path):
-    train(recipe, tmp_path / "whole")
-    stop_after(recipe, tmp_path / "broken", steps=3)
-    train(recipe, tmp_path / "broken", resume=True)
-    whole, broken = weights_of(tmp_path / "whole"), weights_of(tmp_path / "broken")
-    for name in whole:
-        np.testing.assert_allclose(broken[name], whole[name], rtol=1e-6, atol=1e-7)
+class StopAt:
+    """Asks the process to stop at a step, as a cluster does, and remembers every loss."""
+
+    def __init__(self, step=None, number=signal.SIGTERM):
+        self.losses, self._step, self._number = {}, step, number
+
+    def __call__(self, step, scalars):
+        self.losses[step] = scalars["train/loss"]
+        if step == self._step:
+            signal.raise_signal(self._number)
 
 
-def stop_after(recipe, folder, *, steps):
-    """A run of the whole recipe that is cut off after a number of steps."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_run_that_is_stopped_and_resumed_has_the_losses_of_an_unbroken_one(recipe, tmp_path, number):
+    whole, first, second = StopAt(), StopAt(3, number), StopAt()
+    train(recipe, tmp_path / "whole", progress=whole)
+    with STOP.listening(), pytest.raises(StopRequestedError, match=number.name):
+        train(recipe, tmp_path / "broken", progress=first)
+    train(recipe, tmp_path / "broken", progress=second)
+    assert list(first.losses) == [1, 2, 3]
+    assert first.losses | second.losses == whole.losses
+    everything, resumed = weights_of(tmp_path / "whole"), weights_of(tmp_path / "broken")
+    assert all(np.array_equal(everything[name], resumed[name]) for name in everything)
 
-    class Impatient(Trainer):
-        def on_train_batch_end(self, *arguments):
-            super().on_train_batch_end(*arguments)
-            self.trainer.should_stop = self.global_step >= steps
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.pretrain.Trainer", Impatient)
-        train(recipe, folder)
+def test_a_finished_run_is_left_as_it_is(recipe, tmp_path):
+    train(recipe, tmp_path)
+    again = StopAt()
+    before = weights_of(tmp_path)
+    assert pretrain(recipe, tmp_path, device="cpu", progress=again) == 6
+    assert not again.losses
+    assert all(np.array_equal(before[name], value) for name, value in weights_of(tmp_path).items())
+
+
+def test_a_folder_of_another_recipe_is_refused_with_the_first_difference(recipe, tmp_path):
+    train(recipe, tmp_path)
+    other = replace(recipe, training=replace(recipe.training, learning_rate=0.1))
+    with pytest.raises(CheckpointError, match=r"training.learning_rate is 0.0025 there and 0.1 here"):
+        train(other, tmp_path)
+
+
+def test_a_truncated_state_is_told_in_a_sentence(recipe, tmp_path):
+    train(recipe, tmp_path)
+    state = tmp_path / STATE
+    state.write_bytes(state.read_bytes()[:-5000])
+    with pytest.raises(CheckpointError, match="the state of the training cannot be read"):
+        train(recipe, tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(recipe, tmp_path, monkeypatch):
+    with STOP.listening(), pytest.raises(StopRequestedError):
+        train(recipe, tmp_path, progress=StopAt(3))
+    kept = (tmp_path / STATE).read_bytes()
+    draw = WorldStream.batch
+
+    def spoiled(self, number, device):
+        batch = draw(self, number, device)
+        return batch._replace(values=batch.values * math.nan) if number == 4 else batch
+
+    monkeypatch.setattr(WorldStream, "batch", spoiled)
+    with pytest.raises(NotANumberError, match=r"^batch 4 of process 0$"):
+        train(recipe, tmp_path)
+    assert (tmp_path / STATE).read_bytes() == kept
+
+
+def test_a_full_disk_stops_nothing_on_the_way_but_the_end_says_so(recipe, tmp_path, monkeypatch, caplog):
+    with STOP.listening(), pytest.raises(StopRequestedError):
+        train(recipe, tmp_path, progress=StopAt(2))
+    kept = (tmp_path / STATE).read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot be written .*File too large.* is kept"):
+            train(recipe, tmp_path, seconds=0.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "training goes on" in caplog.text
+    assert (tmp_path / STATE).read_bytes() == kept
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_training_lowers_the_loss(recipe):
@@ -105,10 +163,24 @@ def test_the_kept_weights_are_averaged(recipe, tmp_path):
     assert not np.array_equal(kept["summary.weight"], state["network.summary.weight"].numpy())
 
 
-def test_processes_share_the_batches_between_them():
-    first, second = (iter(BatchNumbers(first=3, rank=rank, world_size=2)) for rank in (0, 1))
-    assert [next(first) for _ in range(3)] == [6, 8, 10]
-    assert [next(second) for _ in range(3)] == [7, 9, 11]
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_however_many_processes_share_a_batch_it_has_the_size_of_the_recipe(recipe, processes):
+    whole = WorldStream(recipe.worlds, recipe.network, seed=5)
+    shares = [
+        WorldStream(recipe.worlds, recipe.network, seed=5, rank=rank, processes=processes)
+        for rank in range(processes)
+    ]
+    for number in (0, 9, 17):
+        batch = whole.batch(number, CPU)
+        parts = [share.batch(number, CPU) for share in shares]
+        assert sum(len(part.values) for part in parts) == len(batch.values)
+        assert {part.values.shape[1:] for part in parts} == {batch.values.shape[1:]}
+
+
+def test_processes_draw_worlds_of_their_own(recipe):
+    shares = [WorldStream(recipe.worlds, recipe.network, seed=5, rank=rank, processes=2) for rank in (0, 1)]
+    first, second = (share.batch(0, CPU).values for share in shares)
+    assert not torch.equal(first[: len(second)], second[: len(first)])
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
@@ -122,5 +194,5 @@ def test_the_rate_warms_up_and_falls_to_zero():
 def test_a_gpu_asked_for_where_there_is_none_stops_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RuntimeError, match="sees no GPU"):
-        main(["--out", str(tmp_path / "run"), "--device", "gpu"])
+        pretrain(PretrainSettings(), tmp_path / "run", device="gpu")
     assert not (tmp_path / "run").exists()

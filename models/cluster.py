@@ -1,0 +1,293 @@
+"""The processes of one job, and how work is shared among them.
+
+The first process drives: it reads, decides, records. The others serve: they wait for a piece of work, do
+their share of it together with the first, and wait again. With one process, everything happens in it.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+
+from models.errors import ClusterError, ModelError
+from models.launch import Launch
+from models.stopping import STOP
+
+A = TypeVar("A")
+R = TypeVar("R")
+# Seconds by which clocks of two nodes may differ before it is told.
+CLOCKS_APART = 2.0
+
+
+class LaunchedEnvironment(ClusterEnvironment):
+    """A launch as Lightning asks for it; Lightning's own guess takes any batch job for one of srun's."""
+
+    def __init__(self, launch: Launch) -> None:
+        super().__init__()
+        self._launch = launch
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Lightning starts no process of its own."""
+        return True
+
+    @property
+    def main_address(self) -> str:
+        """Where the first process listens."""
+        return self._launch.address
+
+    @property
+    def main_port(self) -> int:
+        """Its port."""
+        return self._launch.port
+
+    @staticmethod
+    def detect() -> bool:
+        """Never chosen by Lightning itself."""
+        return False
+
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self._launch.world_size
+
+    def set_world_size(self, size: int) -> None:
+        """The launch has settled it."""
+
+    def global_rank(self) -> int:
+        """Number of this process."""
+        return self._launch.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """The launch has settled it."""
+
+    def local_rank(self) -> int:
+        """Number of this process on its node."""
+        return self._launch.local_rank
+
+    def node_rank(self) -> int:
+        """Number of this node."""
+        return self._launch.rank // self._launch.local_size
+
+
+class Ranks:
+    """The processes of the job as one of them sees them.
+
+    Parameters
+    ----------
+    launch : Launch
+    collective : timedelta
+        How long a process waits for the others within a piece of work.
+    waiting : timedelta
+        How long the others wait for the first between two pieces of work.
+    """
+
+    def __init__(
+        self,
+        launch: Launch | None = None,
+        *,
+        collective: timedelta = timedelta(minutes=10),
+        waiting: timedelta = timedelta(hours=12),
+    ) -> None:
+        self.launch = launch or Launch()
+        self.collective = collective
+        self._waiting: Any = None
+        self._open = False
+        if self.world_size > 1:
+            self._join(waiting)
+            self._open = True
+
+    @property
+    def rank(self) -> int:
+        """Number of this process."""
+        return self.launch.rank
+
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self.launch.world_size
+
+    def _join(self, waiting: timedelta) -> None:
+        launch = self.launch
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # RCCL is called nccl too
+        try:
+            dist.init_process_group(
+                backend,
+                init_method=f"tcp://{launch.address}:{launch.port}",
+                rank=launch.rank,
+                world_size=launch.world_size,
+                timeout=self.collective,
+            )
+            self._waiting = dist.new_group(backend="gloo", timeout=waiting)
+        except (RuntimeError, ValueError) as error:
+            raise ClusterError(self._not_joined(error)) from error
+
+    def _not_joined(self, error: Exception) -> str:
+        reason, launch = str(error).strip().split("\n", maxsplit=1)[0], self.launch
+        place = f"{launch.address}:{launch.port}"
+        if "EADDRINUSE" in reason or "address already in use" in reason.lower():
+            return f"the port for the job's processes is in use: {place}; set MASTER_PORT to a free one"
+        return (
+            f"process {launch.rank} of {launch.world_size} on {socket.gethostname()} did not find the others "
+            f"at {place} within {self.collective.total_seconds():.0f} s: {reason[:200]}"
+        )
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in any process; all processes must ask."""
+        if self.world_size == 1:
+            return list(flags)
+        votes = torch.tensor(flags, dtype=torch.int32)
+        with self.lost_told():
+            dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+        return [bool(vote) for vote in votes]
+
+    def gathered(self, value: R) -> list[R]:
+        """Every process's value, by rank; all processes must ask."""
+        if self.world_size == 1:
+            return [value]
+        found: list[Any] = [None] * self.world_size
+        with self.lost_told():
+            dist.all_gather_object(found, value)
+        return found
+
+    def call(self, work: Callable[[A, Ranks], R], argument: A) -> list[R]:
+        """Do a piece of work in every process; only the first may call. Returns the results by rank.
+
+        Parameters
+        ----------
+        work : callable
+            A function of a module, of the argument and these ranks.
+        argument : object
+            Is sent to the others; both it and the results must be picklable.
+
+        Raises
+        ------
+        ClusterError
+            Another process is gone; it has said why, if it could.
+        """
+        if self.world_size == 1:
+            return [work(argument, self)]
+        with self.lost_told():
+            dist.broadcast_object_list([(work, argument)], src=0, group=self._waiting)
+        own = work(argument, self)
+        results: list[Any] = [None] * self.world_size
+        with self.lost_told():
+            dist.gather_object(own, results, dst=0, group=self._waiting)
+        return results
+
+    def spread(self, work: Callable[[A], R], tasks: Sequence[A]) -> list[R]:
+        """One result per task, in their order; each process takes every n-th. Only the first may call."""
+        if self.world_size == 1:
+            return [work(task) for task in tasks]
+        parts = self.call(_share, (work, tasks))
+        return [parts[place % self.world_size][place // self.world_size] for place in range(len(tasks))]
+
+    def serve(self) -> int:
+        """Do what the first process calls for until it closes; returns the exit status that it gave."""
+        while True:
+            received: list[Any] = [None]
+            with self.lost_told():
+                dist.broadcast_object_list(received, src=0, group=self._waiting)
+            if isinstance(received[0], int):
+                self._leave()
+                return received[0]
+            work, argument = received[0]
+            result = work(argument, self)
+            with self.lost_told():
+                dist.gather_object(result, dst=0, group=self._waiting)
+
+    def close(self, status: int) -> None:
+        """Let the others go, with an exit status; only the first may call. A second call does nothing."""
+        if self.rank == 0 and self._open:
+            self._open = False
+            try:
+                dist.broadcast_object_list([status], src=0, group=self._waiting)
+            except RuntimeError:  # they are gone, which is what is wanted
+                return
+            self._leave()
+
+    def _leave(self) -> None:
+        self._open = False
+        dist.destroy_process_group()
+
+    @contextmanager
+    def lost_told(self) -> Iterator[None]:
+        """Turn the errors of a broken connection into a sentence."""
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_lost(error):
+                raise
+            STOP.raise_received()  # the others may simply have been stopped first
+            reason = str(error).strip().split("\n", maxsplit=1)[0]
+            raise ClusterError(
+                f"process {self.rank} of {self.world_size} has lost another process of the job, which has "
+                f"ended or did not answer in time; its own message says why ({reason[:160]})"
+            ) from error
+
+    def notes(self) -> list[str]:
+        """What is odd about this job, in sentences; all processes must ask.
+
+        Raises
+        ------
+        ClusterError
+            Two processes compute on the same GPU.
+        """
+        found = []
+        if self.launch.idle_tasks:
+            found.append(
+                f"the job has {self.launch.idle_tasks + 1} tasks but was not started with srun: one works"
+            )
+        if self.world_size == 1:
+            return found
+        about = self.gathered((socket.gethostname(), time.time(), _card(self.launch.local_rank)))
+        clocks = [clock for _, clock, _ in about]
+        if max(clocks) - min(clocks) > CLOCKS_APART:
+            late, early = about[clocks.index(min(clocks))][0], about[clocks.index(max(clocks))][0]
+            found.append(
+                f"the clocks differ by {max(clocks) - min(clocks):.0f} s between {early} and {late}: "
+                "times are those of the first process"
+            )
+        cards = [(host, card) for host, _, card in about if card is not None]
+        if len(set(cards)) < len(cards):
+            raise ClusterError(
+                f"more processes than GPUs: expected one GPU for each of {len(cards)} processes, found "
+                f"{len(set(cards))}; start as many processes per node as it has GPUs"
+            )
+        return found
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error of torch says that another process is gone or late."""
+    told = str(error).lower()
+    signs = ("connection closed by peer", "connection reset", "timed out", "timeout", "broken pipe", "nccl")
+    return not isinstance(error, ModelError) and any(sign in told for sign in signs)
+
+
+def part(total: int, *, rank: int, processes: int) -> int:
+    """What one process takes of a number of items, so that all take exactly the number.
+
+    >>> [part(10, rank=rank, processes=3) for rank in range(3)]
+    [4, 3, 3]
+    """
+    return total // processes + (rank < total % processes)
+
+
+def _share(argument: tuple[Callable[[A], R], Sequence[A]], ranks: Ranks) -> list[R]:
+    work, tasks = argument
+    return [work(task) for task in tasks[ranks.rank :: ranks.world_size]]
+
+
+def _card(local_rank: int) -> str | None:
+    """What tells this process's GPU from others on its node; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    place = local_rank if local_rank < torch.cuda.device_count() else 0
+    return str(torch.cuda.get_device_properties(place).uuid)

@@ -1,0 +1,157 @@
+"""The state of a training on disk: written whole or not at all, every few minutes and when asked to stop."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from models.cluster import Ranks
+from models.errors import CheckpointError
+from models.stopping import STOP
+
+STATE = "last.ckpt"
+SECONDS_BETWEEN = 180.0
+logger = logging.getLogger(__name__)
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Lightning's checkpoint files, each put in the place of the last one only once it is complete.
+
+    Attributes
+    ----------
+    failure : CheckpointError, optional
+        Why the last file could not be written. It is not raised at once: all processes meet after a file is
+        written, and the others would wait for the one that writes.
+    """
+
+    failure: CheckpointError | None = None
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], *_: object, **__: object
+    ) -> None:
+        """Write beside the last state, force it to the disk, and rename; what fails is in `failure`."""
+        self.failure = None
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        partial = Path(f"{os.fspath(path)}.partial")
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            self.failure = CheckpointError(
+                f"{os.fspath(path)}: the state of the training cannot be written ({error.strerror}), "
+                f"{len(buffer.getbuffer()) / 1e6:.1f} MB are needed"
+            )
+
+
+class KeepState(Checkpoint):
+    """Writes the state every few minutes, and stops the training where the process is asked to.
+
+    A state that cannot be written on the way is told and tried again later; at a stop it is an error.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Where the state goes; None to stop without one.
+    ranks : Ranks
+        The first process's clock counts.
+    seconds : float
+        Between two states.
+    before : callable, optional
+        Is called before each state, in the first process: what was recorded so far must not be lost.
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether training has ended because a stop was asked for.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        ranks: Ranks,
+        seconds: float = SECONDS_BETWEEN,
+        before: Callable[[], None] | None = None,
+    ) -> None:
+        self._path, self._ranks, self._seconds, self._before = path, ranks, seconds, before
+        self._kept_at = time.monotonic()
+        self.stopped = False
+
+    def on_train_start(self, *_: object) -> None:
+        """Take the signals back: Lightning's own handler waits for other processes inside of a signal."""
+        STOP.listen_again()
+        self._kept_at = time.monotonic()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        """Ask whether it is time, in all processes alike."""
+        late = self._ranks.rank == 0 and time.monotonic() - self._kept_at >= self._seconds
+        asked, due = self._ranks.any(STOP.received is not None, late)
+        if asked:
+            STOP.ask()
+            self.stopped = trainer.should_stop = True
+            self.write(trainer)
+        elif due:
+            self._kept_at = time.monotonic()
+            try:
+                self.write(trainer)
+            except CheckpointError as error:
+                logger.warning("%s; training goes on", error)
+
+    def on_train_end(self, trainer: lightning.Trainer, *_: object) -> None:
+        """Keep the end too: what comes after the training may be interrupted as well."""
+        if not self.stopped:
+            self.write(trainer)
+
+    def write(self, trainer: lightning.Trainer) -> None:
+        """Write the state now.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written.
+        """
+        if self._path is None:
+            return
+        failure: CheckpointError | None = None
+        if self._before is not None and trainer.is_global_zero:
+            try:
+                self._before()
+            except CheckpointError as error:
+                failure = error
+        trainer.save_checkpoint(self._path)  # all processes meet here, so nothing is raised before
+        files = trainer.strategy.checkpoint_io
+        failure = failure or (files.failure if isinstance(files, WholeFiles) else None)
+        if failure is not None:
+            raise CheckpointError(f"{failure}; the state before it is kept") from failure
+
+
+def check_state(path: Path) -> int:
+    """Number of steps done in a state.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be read.
+    """
+    try:
+        return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0][:160]
+        raise CheckpointError(f"{path}: the state of the training cannot be read ({reason})") from error

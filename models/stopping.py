@@ -1,0 +1,103 @@
+"""Requests to stop (SIGTERM, SIGUSR1): at once between steps of work, at the next step's end within training.
+
+Clusters announce the end of a job by a signal: Slurm sends SIGUSR1 before the time limit where the job asks
+for it (`--signal`) and SIGTERM before it takes a job's place; Kubernetes sends SIGTERM to a pod.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopRequestedError(BaseException):
+    """The process was asked to stop; no `Exception`, so that nothing on the way takes it for a failure.
+
+    Attributes
+    ----------
+    signal : signal.Signals
+    """
+
+    def __init__(self, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(f"stopped by {self.signal.name}")
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status by the shell's custom: 128 and the signal's number."""
+        return 128 + self.signal.value
+
+
+class StopRequests:
+    """What was asked of this process so far; `STOP` is the only one, as handlers belong to the process."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        self._deferred = 0
+        self._listening = False
+
+    def handle(self, number: int, _: FrameType | None) -> None:
+        """Signal handler: remember the request, and raise it unless training defers it."""
+        first = self.received is None
+        self.received = self.received or signal.Signals(number)
+        if first and not self._deferred:
+            raise StopRequestedError(number)
+
+    def listen_again(self) -> None:
+        """Put the handlers in place again, over those that a library has set in the meantime."""
+        if self._listening and threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self.handle)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle the signals inside, and forget them afterwards."""
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._listening = True
+        self.listen_again()
+        try:
+            yield
+        finally:
+            self.received, self._listening = None, False
+            if threading.current_thread() is threading.main_thread():
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Leave it to what runs inside to look at `received` and stop where nothing is lost.
+
+        Raises
+        ------
+        StopRequestedError
+            At the end, if a request has come.
+        """
+        self._deferred += 1
+        try:
+            yield
+        finally:
+            self._deferred -= 1
+        self.raise_received()
+
+    def ask(self) -> None:
+        """Another process of the job was asked to stop, which holds for this one too."""
+        self.received = self.received or signal.SIGTERM
+
+    def raise_received(self) -> None:
+        """Raise what was deferred.
+
+        Raises
+        ------
+        StopRequestedError
+            If a request has come.
+        """
+        if self.received is not None:
+            raise StopRequestedError(self.received)
+
+
+STOP = StopRequests()
