@@ -16,6 +16,7 @@ from models.checkpoint import load_checkpoint
 from models.cluster import Ranks, part
 from models.errors import ClusterError
 from models.launch import Launch, launched
+from models.resume import STATE, check_state
 
 SLURM_STEP = {
     "SLURM_JOB_ID": "123456",
@@ -241,13 +242,13 @@ def test_a_process_that_dies_ends_the_job_in_a_sentence_and_keeps_the_state(tmp_
         tmp_path,
         """
         def dies(argument, ranks):
-            if ranks.rank:
-                def told(self, trainer, *rest):
-                    if trainer.global_step == 3:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                from models.resume import KeepState
-                KeepState.on_train_batch_end = told
-                KeepState.on_train_start = lambda *rest: None
+            from models.resume import KeepState
+            vote = KeepState.on_train_batch_end
+            def told(self, trainer, *rest):
+                if ranks.rank and trainer.global_step == 3:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                vote(self, trainer, *rest)
+            KeepState.on_train_batch_end = told
             pretrain(RECIPE, OUT / "run", ranks=ranks, device="cpu", seconds=0.0)
 
         def drive(ranks):
@@ -260,6 +261,7 @@ def test_a_process_that_dies_ends_the_job_in_a_sentence_and_keeps_the_state(tmp_
     )
     assert done.returncode != 0
     assert time.monotonic() - began < 60
+    assert check_state(tmp_path / "run" / STATE) == 2
     assert "has lost another process of the job" in done.stdout, done.stderr[-2000:]
 
 
