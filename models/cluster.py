@@ -1,7 +1,7 @@
-"""The processes of one job, and how work is shared among them.
+"""The processes of one job that work together over torch.distributed.
 
 The first process drives: it reads, decides, records. The others serve: they wait for a piece of work, do
-their share of it together with the first, and wait again. With one process, everything happens in it.
+their share of it together with the first, and wait again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -19,10 +19,9 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 
 from models.errors import ClusterError, ModelError
 from models.launch import Launch
+from models.ranks import A, R, Ranks, Watch
 from models.stopping import STOP
 
-A = TypeVar("A")
-R = TypeVar("R")
 # Seconds by which clocks of two nodes may differ before it is told.
 CLOCKS_APART = 2.0
 
@@ -77,8 +76,8 @@ class LaunchedEnvironment(ClusterEnvironment):
         return self._launch.rank // self._launch.local_size
 
 
-class Ranks:
-    """The processes of the job as one of them sees them.
+class JoinedRanks(Ranks):
+    """Processes that have found each other; the first one's address is in the launch.
 
     Parameters
     ----------
@@ -87,35 +86,16 @@ class Ranks:
         How long a process waits for the others within a piece of work.
     waiting : timedelta
         How long the others wait for the first between two pieces of work.
+
+    Raises
+    ------
+    ClusterError
+        The port is in use, or the others are not there in time.
     """
 
-    def __init__(
-        self,
-        launch: Launch | None = None,
-        *,
-        collective: timedelta = timedelta(minutes=10),
-        waiting: timedelta = timedelta(hours=12),
-    ) -> None:
-        self.launch = launch or Launch()
+    def __init__(self, launch: Launch, *, collective: timedelta, waiting: timedelta) -> None:
+        super().__init__(launch)
         self.collective = collective
-        self._waiting: Any = None
-        self._open = False
-        if self.world_size > 1:
-            self._join(waiting)
-            self._open = True
-
-    @property
-    def rank(self) -> int:
-        """Number of this process."""
-        return self.launch.rank
-
-    @property
-    def world_size(self) -> int:
-        """Number of processes."""
-        return self.launch.world_size
-
-    def _join(self, waiting: timedelta) -> None:
-        launch = self.launch
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # RCCL is called nccl too
         try:
             dist.init_process_group(
@@ -123,11 +103,12 @@ class Ranks:
                 init_method=f"tcp://{launch.address}:{launch.port}",
                 rank=launch.rank,
                 world_size=launch.world_size,
-                timeout=self.collective,
+                timeout=collective,
             )
             self._waiting = dist.new_group(backend="gloo", timeout=waiting)
         except (RuntimeError, ValueError) as error:
             raise ClusterError(self._not_joined(error)) from error
+        self._open = True
 
     def _not_joined(self, error: Exception) -> str:
         reason, launch = str(error).strip().split("\n", maxsplit=1)[0], self.launch
@@ -141,8 +122,6 @@ class Ranks:
 
     def any(self, *flags: bool) -> list[bool]:
         """Whether each flag is set in any process; all processes must ask."""
-        if self.world_size == 1:
-            return list(flags)
         votes = torch.tensor(flags, dtype=torch.int32)
         with self.lost_told():
             dist.all_reduce(votes, op=dist.ReduceOp.MAX)
@@ -150,68 +129,56 @@ class Ranks:
 
     def gathered(self, value: R) -> list[R]:
         """Every process's value, by rank; all processes must ask."""
-        if self.world_size == 1:
-            return [value]
         found: list[Any] = [None] * self.world_size
         with self.lost_told():
             dist.all_gather_object(found, value)
         return found
 
-    def call(self, work: Callable[[A, Ranks], R], argument: A) -> list[R]:
-        """Do a piece of work in every process; only the first may call. Returns the results by rank.
-
-        Parameters
-        ----------
-        work : callable
-            A function of a module, of the argument and these ranks.
-        argument : object
-            Is sent to the others; both it and the results must be picklable.
-
-        Raises
-        ------
-        ClusterError
-            Another process is gone; it has said why, if it could.
-        """
-        if self.world_size == 1:
-            return [work(argument, self)]
+    def call(
+        self,
+        work: Callable[[A, Ranks], R],
+        argument: A,
+        here: Callable[[A, Ranks], R] | None = None,
+    ) -> list[R]:
+        """Do a piece of work in every process; only the first may call. Returns the results by rank."""
         with self.lost_told():
             dist.broadcast_object_list([(work, argument)], src=0, group=self._waiting)
-        own = work(argument, self)
-        results: list[Any] = [None] * self.world_size
-        with self.lost_told():
+            own = (here or work)(argument, self)
+            results: list[Any] = [None] * self.world_size
             dist.gather_object(own, results, dst=0, group=self._waiting)
         return results
 
-    def spread(self, work: Callable[[A], R], tasks: Sequence[A]) -> list[R]:
+    def spread(self, work: Callable[[A], R], tasks: Sequence[A], watch: Watch[A] = iter) -> list[R]:
         """One result per task, in their order; each process takes every n-th. Only the first may call."""
-        if self.world_size == 1:
-            return [work(task) for task in tasks]
-        parts = self.call(_share, (work, tasks))
+
+        def here(argument: tuple[Callable[[A], R], Sequence[A]], ranks: Ranks) -> list[R]:
+            return [work(task) for task in watch(_own(argument[1], ranks))]
+
+        parts: list[Any] = self.call(_share, (work, tasks), here)
         return [parts[place % self.world_size][place // self.world_size] for place in range(len(tasks))]
 
     def serve(self) -> int:
         """Do what the first process calls for until it closes; returns the exit status that it gave."""
-        while True:
-            received: list[Any] = [None]
-            with self.lost_told():
+        with self.lost_told():
+            while True:
+                received: list[Any] = [None]
                 dist.broadcast_object_list(received, src=0, group=self._waiting)
-            if isinstance(received[0], int):
-                self._leave()
-                return received[0]
-            work, argument = received[0]
-            result = work(argument, self)
-            with self.lost_told():
-                dist.gather_object(result, dst=0, group=self._waiting)
+                if isinstance(received[0], int):
+                    self._leave()
+                    return received[0]
+                work, argument = received[0]
+                dist.gather_object(work(argument, self), dst=0, group=self._waiting)
 
     def close(self, status: int) -> None:
         """Let the others go, with an exit status; only the first may call. A second call does nothing."""
-        if self.rank == 0 and self._open:
-            self._open = False
-            try:
-                dist.broadcast_object_list([status], src=0, group=self._waiting)
-            except RuntimeError:  # they are gone, which is what is wanted
-                return
-            self._leave()
+        if self.rank or not self._open:
+            return
+        self._open = False
+        try:
+            dist.broadcast_object_list([status], src=0, group=self._waiting)
+        except RuntimeError:  # they are gone, which is what is wanted
+            return
+        self._leave()
 
     def _leave(self) -> None:
         self._open = False
@@ -241,12 +208,6 @@ class Ranks:
             Two processes compute on the same GPU.
         """
         found = []
-        if self.launch.idle_tasks:
-            found.append(
-                f"the job has {self.launch.idle_tasks + 1} tasks but was not started with srun: one works"
-            )
-        if self.world_size == 1:
-            return found
         about = self.gathered((socket.gethostname(), time.time(), _card(self.launch.local_rank)))
         clocks = [clock for _, clock, _ in about]
         if max(clocks) - min(clocks) > CLOCKS_APART:
@@ -271,18 +232,13 @@ def is_lost(error: BaseException) -> bool:
     return not isinstance(error, ModelError) and any(sign in told for sign in signs)
 
 
-def part(total: int, *, rank: int, processes: int) -> int:
-    """What one process takes of a number of items, so that all take exactly the number.
-
-    >>> [part(10, rank=rank, processes=3) for rank in range(3)]
-    [4, 3, 3]
-    """
-    return total // processes + (rank < total % processes)
-
-
 def _share(argument: tuple[Callable[[A], R], Sequence[A]], ranks: Ranks) -> list[R]:
     work, tasks = argument
-    return [work(task) for task in tasks[ranks.rank :: ranks.world_size]]
+    return [work(task) for task in _own(tasks, ranks)]
+
+
+def _own(tasks: Sequence[A], ranks: Ranks) -> Sequence[A]:
+    return tasks[ranks.rank :: ranks.world_size]
 
 
 def _card(local_rank: int) -> str | None:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from models.cluster import Ranks
 from models.device import choose_device, describe
 from models.network import Network
 from models.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
 from models.pretrain import recipe_card
+from models.ranks import Ranks
 from models.resume import KeepState, check_state
 from models.settings import NetworkSettings, PretrainSettings
 from models.stopping import STOP

@@ -6,9 +6,10 @@ S statics, N items of one pass.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,19 @@ class NetworkForecaster:
     card: dict[str, Any]
     device: torch.device
     budget: int = DEFAULT_BUDGET
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process is sent: the weights on the CPU."""
+        kept = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**kept, "network": copy.deepcopy(self.network).cpu()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Compute on that process's own device of the same kind, or on its CPU where it has none."""
+        kind = state["device"].type if torch.cuda.is_available() else "cpu"
+        device = torch.device(kind)  # the current one of the process
+        state = {**state, "device": device, "network": state["network"].to(device).eval()}
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def load(cls, folder: Path = PRETRAINED, *, device: str = "auto") -> NetworkForecaster:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 
 from models.checked_inputs import MIN_OBSERVATIONS, Floats, check_values
-from models.cluster import part
 from models.errors import SeriesError
+from models.ranks import part
 from models.settings import NetworkSettings
 from models.worlds.mixture import Batch
 

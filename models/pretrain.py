@@ -20,10 +20,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from models.checkpoint import save_checkpoint
-from models.cluster import Ranks
 from models.device import choose_device, describe
 from models.errors import CheckpointError
 from models.network import count_parameters
+from models.ranks import Ranks
 from models.resume import SECONDS_BETWEEN, STATE, KeepState, check_state
 from models.settings import PretrainSettings
 from models.stopping import STOP

@@ -16,8 +16,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from models.cluster import Ranks
 from models.errors import CheckpointError
+from models.ranks import Ranks
 from models.stopping import STOP
 
 STATE = "last.ckpt"

@@ -23,12 +23,13 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, IterableDataset
 
-from models.cluster import LaunchedEnvironment, Ranks
+from models.cluster import LaunchedEnvironment
 from models.device import check_enough, describe, peak_flops
 from models.features import Inputs
 from models.losses import Losses, losses
 from models.network import Network, count_parameters, flops_per_window
 from models.optimizer import MuonAdamW
+from models.ranks import Ranks
 from models.resume import WholeFiles
 from models.settings import PretrainSettings, TrainingSettings
 from models.worlds.mixture import RANK_SEEDS, Batch, WorldStream

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from pipelines.forecasters import contenders
 from pipelines.inputs import read_panel
 from pipelines.registry import chosen_weights
 from pipelines.settings import Settings
+from pipelines.spread import spread
 from pipelines.standpoints import Standpoint, standpoint, standpoints
 from pipelines.weights import Weights, shipped_weights
 
@@ -68,12 +70,15 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
             for stood in stands
             for forecaster in contenders(settings, known_by(stood.as_of, weights, settings))
         ]
-        rows: list[Row] = []
-        events: list[Row] = []
-        for stood, forecaster in context.progress(tasks, "backtest", total=len(tasks)):
-            scored, stated = score_standpoint(stood, forecaster, settings)
-            rows += scored
-            events += stated
+        scored = spread(
+            context,
+            partial(_score_task, settings=settings),
+            tasks,
+            description="backtest",
+            engine=settings.backtest.engine,
+        )
+        rows = [row for own, _ in scored for row in own]
+        events = [event for _, stated in scored for event in stated]
         scores = pl.DataFrame(rows)
         leaderboard = rank(scores, baselines=settings.statistical.candidates)
         case = known_case(panel, settings, weights)
@@ -114,6 +119,12 @@ def _weights(context: Context) -> Weights:
             raise
         context.tell(f"{error}; the package's weights stand in")
         return shipped_weights(forecast.device)
+
+
+def _score_task(
+    task: tuple[Standpoint, PathForecaster], *, settings: Settings
+) -> tuple[list[Row], list[Row]]:
+    return score_standpoint(*task, settings)
 
 
 def score_standpoint(

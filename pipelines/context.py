@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import track
 
+from models.ranks import Ranks
 from pipelines.artifacts import check_writable, write_table
 from pipelines.config import dump, flatten
 from pipelines.publish import complete, publish
@@ -37,6 +38,10 @@ class Context:
         Folder that receives a copy of the step's files.
     console : Console
         Where progress and notes go (standard error).
+    ranks : Ranks
+        The processes that the job was started with; this one is the first of them.
+    state : Path, optional
+        Folder that remembers how far the job is, for a process that goes on after an interruption.
     """
 
     settings: Settings
@@ -44,6 +49,8 @@ class Context:
     console: Console
     parent_run_id: str | None = None
     out: Path | None = None
+    ranks: Ranks = field(default_factory=Ranks)
+    state: Path | None = None
 
     def tell(self, sentence: str) -> None:
         """Print a note."""

@@ -10,9 +10,12 @@ from pydantic import Field, field_serializer, field_validator
 
 from forecasting.policy import Policy
 from forecasting.statistical_settings import StatisticalSettings
+from models.settings import PretrainSettings
 from pipelines.data_settings import Frozen, PublicData
 from pipelines.order_book.settings import OrderBookData
 from pipelines.store import masked
+
+SpreadEngine = Literal["local", "ray"]
 
 
 class ForecastSettings(Frozen):
@@ -66,6 +69,18 @@ class BacktestSettings(Frozen):
     horizon: int = Field(ge=1, le=64)
     paths: int = Field(ge=2)
     case: KnownCase | None = None
+    engine: SpreadEngine = "local"
+
+
+class ClusterSettings(Frozen):
+    """Several processes of one job: how long they wait for each other before the job ends with a sentence.
+
+    `collective_minutes` within a piece of work that all do together, `waiting_hours` while the first process
+    works alone.
+    """
+
+    collective_minutes: float = Field(gt=0)
+    waiting_hours: float = Field(gt=0)
 
 
 class WindowSettings(Frozen):
@@ -105,7 +120,9 @@ class Settings(Frozen):
     statistical: StatisticalSettings = StatisticalSettings()
     backtest: BacktestSettings
     train: TrainSettings
+    pretrain: PretrainSettings = PretrainSettings()
     windows: WindowSettings
+    cluster: ClusterSettings
     tracking: TrackingSettings
 
     @field_validator("policies")

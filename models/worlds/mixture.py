@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.cluster import part
+from models.ranks import part
 from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
 from models.worlds.dice import Dice, Series, innovations

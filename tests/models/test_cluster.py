@@ -7,15 +7,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from datetime import timedelta
 
 import numpy as np
 import pytest
 import torch
 
 from models.checkpoint import load_checkpoint
-from models.cluster import Ranks, part
+from models.cluster import JoinedRanks
 from models.errors import ClusterError
 from models.launch import Launch, launched
+from models.ranks import Ranks, part
 from models.resume import STATE, check_state
 
 SLURM_STEP = {
@@ -41,7 +43,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 import torch
-from models.cluster import Ranks
+from models.cluster import JoinedRanks
 from models.launch import launched
 from models.errors import ModelError
 from models.pretrain import pretrain
@@ -72,7 +74,7 @@ def train(steps_until_stop, ranks, recipe=RECIPE):
 
 def main():
     with STOP.listening():
-        ranks = Ranks(launched(), collective=timedelta(seconds=20))
+        ranks = JoinedRanks(launched(), collective=timedelta(seconds=20), waiting=timedelta(seconds=90))
         if ranks.rank:
             sys.exit(ranks.serve())
         answer = drive(ranks)
@@ -94,6 +96,10 @@ def start(tmp_path, body, *, processes=2, seconds=120):
 
 def quiet():
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+def join(launch):
+    return JoinedRanks(launch, collective=timedelta(seconds=2), waiting=timedelta(seconds=2))
 
 
 def answer(tmp_path, body, **options):
@@ -271,19 +277,14 @@ def test_a_port_that_is_in_use_is_named():
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ClusterError, match=f"port .* is in use: 127.0.0.1:{port}; set MASTER_PORT"):
-            Ranks(Launch(by="torchrun", rank=0, world_size=2, local_size=2, port=port))
+            join(Launch(by="torchrun", rank=0, world_size=2, local_size=2, port=port))
 
 
 def test_a_process_that_finds_nobody_says_so_in_time():
-    from datetime import timedelta
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     began = time.monotonic()
     with pytest.raises(ClusterError, match="process 1 of 2 on .* did not find the others at 127.0.0.1"):
-        Ranks(
-            Launch(by="torchrun", rank=1, world_size=2, local_rank=1, local_size=2, port=port),
-            collective=timedelta(seconds=2),
-        )
+        join(Launch(by="torchrun", rank=1, world_size=2, local_rank=1, local_size=2, port=port))
     assert time.monotonic() - began < 30
