@@ -14,6 +14,7 @@ from pipelines.commands import (
     run,
     scenario,
     sensitivity,
+    sync,
     train,
     ui,
     windows,
@@ -38,6 +39,7 @@ for _command in (
     scenario,
     evidence,
     ui,
+    sync,
     predict,
     config,
 ):

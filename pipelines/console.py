@@ -72,7 +72,7 @@ def step_context(settings: Settings, out: Path | None) -> Iterator[Context]:
         from pipelines.artifacts import check_writable
         from pipelines.context import Context
         from pipelines.store import resolve_uri
-        from pipelines.tracking import Tracker
+        from pipelines.tracking import Spooling, Tracker
 
         if settings.forecast.device == "gpu":
             from pipelines.weights import require_device
@@ -80,8 +80,14 @@ def step_context(settings: Settings, out: Path | None) -> Iterator[Context]:
             require_device("gpu")
         if out is not None:
             check_writable(out)
-        tracker = Tracker(resolve_uri(settings.tracking.uri), settings.tracking.experiment)
-        yield Context(settings=settings, tracker=tracker, console=Console(stderr=True), out=out)
+        tracking, console = settings.tracking, Console(stderr=True)
+
+        def tell(sentence: str) -> None:
+            console.print(sentence, highlight=False, soft_wrap=True)
+
+        spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
+        with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+            yield Context(settings=settings, tracker=tracker, console=console, out=out)
 
 
 def stdout() -> Console:

@@ -40,7 +40,8 @@ def read_input(tracker: Tracker, run_id: str, *, step: str, name: str) -> Input:
         If the run is not a finished run of that step, the table is missing or broken, or its content is not
         what the run recorded.
     """
-    recorded = tracker.finished(run_id, step).data.tags.get(f"overspill.sha256.{name}")
+    run = tracker.finished(run_id, step)
+    run_id, recorded = run.info.run_id, run.data.tags.get(f"overspill.sha256.{name}")
     with tracker.artifact(run_id, f"{name}.parquet") as path:
         return checked_input(path, recorded, run_id=run_id, name=name)
 
@@ -85,5 +86,5 @@ def checked_settings(path: Path, recorded: Mapping[str, str], *, where: str) -> 
 def read_panel(tracker: Tracker, etl_run_id: str, settings: Settings) -> Input:
     """Read and check the panel of an etl run."""
     read = read_input(tracker, etl_run_id, step="etl", name="panel")
-    table = check_panel(read.table, frequency=settings.data.step, where=f"panel of run {etl_run_id}")
-    return Input(run_id=etl_run_id, name="panel", table=table, digest=read.digest)
+    table = check_panel(read.table, frequency=settings.data.step, where=f"panel of run {read.run_id}")
+    return Input(run_id=read.run_id, name="panel", table=table, digest=read.digest)

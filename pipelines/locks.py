@@ -15,9 +15,26 @@ def held(path: Path) -> TextIO:
     OSError
         If it cannot be written, or its file system has no locks.
     """
-    lock = path.open("w", encoding="utf-8")
+    return _locked(path, "w", fcntl.LOCK_EX)
+
+
+def held_at_once(path: Path) -> TextIO:
+    """Lock a file that is there, without waiting; closing it lets go.
+
+    Raises
+    ------
+    BlockingIOError
+        If somebody holds it.
+    OSError
+        If it is not there or cannot be written, or its file system has no locks.
+    """
+    return _locked(path, "r+", fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _locked(path: Path, mode: str, operation: int) -> TextIO:
+    lock: TextIO = path.open(mode, encoding="utf-8")  # type: ignore[assignment]
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, operation)
     except OSError:
         lock.close()
         raise

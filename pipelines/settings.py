@@ -100,10 +100,16 @@ class WindowSettings(Frozen):
 
 
 class TrackingSettings(Frozen):
-    """Where runs are recorded. A password in the URI is used, and never written anywhere."""
+    """Where runs are recorded. A password in the URI is used, and never written anywhere.
+
+    `spool` is the folder where runs wait while an MLflow server is away; `when_away` says whether a command
+    that finds it away at its start fails, or works into that folder.
+    """
 
     uri: str | None
     experiment: str = Field(min_length=1)
+    spool: Path = Path("mlruns/spool")
+    when_away: Literal["fail", "spool"] = "fail"
 
     @field_serializer("uri")
     def _without_password(self, uri: str | None) -> str | None:

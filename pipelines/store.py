@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from forecasting.errors import InputError, StepError
+from pipelines.credentials import known_secrets, read_secret_files
 from pipelines.locks import held
 
 DEFAULT_STORE = Path("mlruns")
@@ -21,6 +22,7 @@ SQLITE = "sqlite:///"
 ANSWER_SECONDS = 10
 MASK = "***"
 QUERY_PASSWORD = re.compile(r"(?i)(?<=password=)[^&]+")  # also sslpassword=, of PostgreSQL
+GATEWAY = frozenset({502, 503, 504})  # who stands before the server answers, or the server lacks its database
 LAYOUT, PROMOTION = ".overspill.lock", ".overspill.promotion.lock"
 
 
@@ -50,8 +52,9 @@ def resolve_uri(configured: str | None) -> str:
     Raises
     ------
     InputError
-        The URI is one that was recorded, without its password.
+        The URI is one that was recorded, without its password; a file that holds the login is not in order.
     """
+    read_secret_files()
     uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_STORE / 'mlflow.db'}"
     if MASK in uri and uri == masked(uri):
         raise InputError(
@@ -77,8 +80,8 @@ def without_password(uri: str) -> str:
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """A text of others, such as an error's, without the password of a URI."""
-    secrets = [login(uri).password, *QUERY_PASSWORD.findall(uri)]
+    """A text of others, such as an error's, without the password of a URI or of the environment."""
+    secrets = [login(uri).password, *QUERY_PASSWORD.findall(uri), *known_secrets()]
     for secret in filter(None, (form for each in secrets for form in (each, unquote(each)))):
         text = text.replace(secret, MASK)
     return text
@@ -130,7 +133,12 @@ def one_at_a_time(uri: str, purpose: str) -> Iterator[None]:
         yield
 
 
-def check_answers(uri: str) -> None:
+def is_server(uri: str) -> bool:
+    """Whether a store is an MLflow server, rather than a database or a file."""
+    return uri.startswith(("http://", "https://"))
+
+
+def check_answers(uri: str, *, seconds: float = ANSWER_SECONDS) -> None:
     """Ask an HTTP store for its health once, so that a server that is down is named within seconds.
 
     Raises
@@ -138,13 +146,18 @@ def check_answers(uri: str) -> None:
     StepError
         It does not answer.
     """
-    if not uri.startswith(("http://", "https://")):
+    if not is_server(uri):
         return
     address = without_password(uri)
     try:
-        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=ANSWER_SECONDS).close()  # noqa: S310
-    except urllib.error.HTTPError:
-        return  # something answers; a login is MLflow's to report
+        urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=seconds).close()  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code not in GATEWAY:
+            return  # something answers; a login is MLflow's to report
+        raise StepError(
+            f"the MLflow server at {address} does not answer ({error.code} {error.reason}): start it, or set "
+            "MLFLOW_TRACKING_URI"
+        ) from error
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise StepError(

@@ -10,3 +10,5 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the U
 UI_MODE = "?workflowType=machine_learning"  # MLflow 3.17 else opens a run among those of language models
 METRICS_PER_CALL, PARAMS_PER_CALL = 1000, 100  # limits of MLflow's log-batch call
 PARAM_LENGTH = 6000  # limit of MLflow
+SPOOLED_TAG = "overspill.spooled_run_id"  # the id that a run had before the server gave it one
+ERROR_TAG = "overspill.error"  # why a run did not finish

@@ -11,19 +11,20 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from pipelines.served import SIGNATURE, served_parts
 from pipelines.tracking.names import METRICS_PER_CALL, MODEL_FOLDER, PARAM_LENGTH, PARAMS_PER_CALL
+from pipelines.tracking.sender import log_inputs
+from pipelines.tracking.spooled_client import SpooledClient
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
     """One step's run while it is open."""
 
-    client: MlflowClient
+    client: MlflowClient | SpooledClient
     run_id: str
     name: str
 
@@ -60,12 +61,7 @@ class StepRun:
         """Record an input dataset with the project's own content digest (its first 36 characters)."""
         dataset = Dataset(name=name, digest=digest[:36], source_type="overspill", source=source)
         tagged = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
-        try:
-            self.client.log_inputs(self.run_id, [tagged])
-        except MlflowException as error:
-            if "dataset_pk" not in str(error) and "UNIQUE constraint" not in str(error):
-                raise
-            self.client.log_inputs(self.run_id, [tagged])  # another writer has just recorded the same dataset
+        log_inputs(self.client, self.run_id, [tagged])
         self.client.set_tag(self.run_id, f"overspill.sha256.{name}", digest)
 
     def log_folder(self, folder: Path) -> None:

@@ -7,14 +7,26 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
-from pipelines.store import LAYOUT, check_answers, one_at_a_time, without_password, without_secrets
+from pipelines.credentials import read_secret_files
+from pipelines.store import (
+    LAYOUT,
+    check_answers,
+    is_server,
+    one_at_a_time,
+    without_password,
+    without_secrets,
+)
+from pipelines.tracking.carrier import Carrier, Spooling
+from pipelines.tracking.outbox import LOCAL_ID
+from pipelines.tracking.spooled_client import SpooledClient
 
 T = TypeVar("T")
 
@@ -22,17 +34,64 @@ T = TypeVar("T")
 class Store:
     """A tracking store: its runs, their artifacts, its registered models.
 
+    Parameters
+    ----------
+    uri : str
+    experiment : str
+        Of the runs that wait while a server is away.
+    spooling : Spooling, optional
+        What becomes of runs while a server is away; without it, that is an error. A SQLite store or another
+        database is written directly.
+
     Raises
     ------
+    InputError
+        If a file that holds the login is not in order.
     StepError
         If the store does not answer or cannot be opened.
     """
 
-    def __init__(self, uri: str) -> None:
+    client: MlflowClient | SpooledClient
+
+    def __init__(self, uri: str, *, experiment: str = "", spooling: Spooling | None = None) -> None:
         self.uri = uri
-        check_answers(uri)
+        read_secret_files()
+        away = self._reason_away(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
-            self.client = MlflowClient(tracking_uri=uri)
+            client = MlflowClient(tracking_uri=uri)
+        self.client = client
+        if spooling is not None and is_server(uri):
+            carrier = Carrier(client, uri=uri, experiment=experiment, spooling=spooling, away=away)
+            self.client = SpooledClient(client, carrier)
+
+    def _reason_away(self, spooling: Spooling | None) -> str | None:
+        try:
+            check_answers(self.uri)
+        except StepError as error:
+            if spooling is None or not spooling.from_start:
+                raise
+            return str(error).partition(": start it")[0]
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # A process that is told to stop has no time to send what waits.
+        self.close(send=error is None or isinstance(error, Exception))
+
+    def close(self, *, send: bool = True) -> None:
+        """Remove the outbox where all of it was sent, else tell what waits.
+
+        Parameters
+        ----------
+        send : bool
+            Try once more to send it, should the server be back.
+        """
+        if isinstance(self.client, SpooledClient):
+            self.client.close(send=send)
 
     @property
     def shown(self) -> str:
@@ -49,9 +108,18 @@ class Store:
             if refused := re.search(r"error code (401|403)\b", reason):
                 raise StepError(
                     f"the MLflow server at {self.shown} refuses the login ({refused[1]}): "
-                    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or each with _FILE)"
                 ) from error
             raise StepError(f"MLflow at {self.shown} failed: {reason}") from error
+
+    def known_as(self, run_id: str) -> str:
+        """The store's id of a run that was made while the server was away; any other id as it is."""
+        if not LOCAL_ID.fullmatch(run_id):
+            return run_id
+        if isinstance(self.client, SpooledClient):
+            with self.translated():
+                return self.client.known_as(run_id)
+        return run_id
 
     def found(self, ask: Callable[[], T]) -> T | None:
         """What the store answers, None where it holds no such thing."""
@@ -74,7 +142,7 @@ class Store:
         """
         with tempfile.TemporaryDirectory(prefix="overspill-") as folder:
             try:
-                path = Path(self.client.download_artifacts(run_id, name, folder))
+                path = Path(self.client.download_artifacts(self.known_as(run_id), name, folder))
             except (MlflowException, OSError) as error:
                 reason = without_secrets(str(error), self.uri)
                 if isinstance(error, MlflowException) and not _is_missing(error):
@@ -90,7 +158,7 @@ class Store:
         with tempfile.TemporaryDirectory(prefix="overspill-") as folder:
             with self.translated():
                 try:
-                    path = Path(self.client.download_artifacts(run_id, "", folder))
+                    path = Path(self.client.download_artifacts(self.known_as(run_id), "", folder))
                 except OSError as error:
                     raise InputError(
                         "the artifacts of the run cannot be read", found=str(error), where=f"run {run_id}"

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
-from typing import Any
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
-from forecasting.errors import InputError
+from forecasting.errors import InputError, StepError
 from pipelines.store import LAYOUT, database, one_at_a_time, without_secrets
-from pipelines.tracking.names import EXPERIMENT_TAGS, NESTED_STEP, STEP_TAG, UPSTREAM_TAG
+from pipelines.tracking.carrier import Spooling
+from pipelines.tracking.monitor import LoadMonitor
+from pipelines.tracking.names import ERROR_TAG, EXPERIMENT_TAGS, NESTED_STEP, STEP_TAG, UPSTREAM_TAG
+from pipelines.tracking.sender import reopen_run
+from pipelines.tracking.spooled_client import SpooledClient
 from pipelines.tracking.step_run import StepRun
 from pipelines.tracking.store import Store
 
 
 class Tracker(Store):
-    """A tracking store and an experiment in it.
+    """A tracking store and an experiment in it; see `Store`.
 
     Raises
     ------
@@ -29,13 +31,15 @@ class Tracker(Store):
         If the store does not answer or cannot be opened.
     """
 
-    def __init__(self, uri: str, experiment: str) -> None:
-        super().__init__(uri)
+    def __init__(self, uri: str, experiment: str, *, spooling: Spooling | None = None) -> None:
+        super().__init__(uri, experiment=experiment, spooling=spooling)
         self.experiment = experiment
         with self.translated(), one_at_a_time(uri, LAYOUT):
             self.experiment_id = self._experiment_id()
 
     def _experiment_id(self) -> str:
+        if isinstance(self.client, SpooledClient) and self.client.away:
+            return self.client.experiment_id()
         found = self.client.get_experiment_by_name(self.experiment)
         if found is not None:
             if found.lifecycle_stage != "active":
@@ -62,55 +66,109 @@ class Tracker(Store):
 
     @contextmanager
     def step(
-        self, name: str, *, parent_run_id: str | None = None, upstream_run_id: str | None = None
+        self,
+        name: str,
+        *,
+        parent_run_id: str | None = None,
+        upstream_run_id: str | None = None,
+        resume: str | None = None,
     ) -> Iterator[StepRun]:
-        """Open one step's run; it ends FINISHED, or FAILED with the reason in the tag `overspill.error`."""
-        tags = {STEP_TAG: name, "overspill.version": version("overspill")}
-        if parent_run_id is not None:
-            tags[MLFLOW_PARENT_RUN_ID] = parent_run_id
-        if upstream_run_id is not None:
-            tags[UPSTREAM_TAG] = upstream_run_id
+        """Open one step's run.
+
+        It ends FINISHED; FAILED with the reason in the tag `overspill.error` where an error ends it; KILLED
+        with the reason where its process is told to stop.
+
+        Parameters
+        ----------
+        name : str
+        parent_run_id, upstream_run_id : str, optional
+            Run under which it is nested, and run that it reads from.
+        resume : str, optional
+            The run of an earlier process that was interrupted: it is opened again. Where the store has no
+            such run, a new one is made.
+
+        Raises
+        ------
+        InputError
+            If the run to resume is of another step, or has finished.
+        """
         with self.translated():
-            run = self.client.create_run(self.experiment_id, tags=tags, run_name=name)
-            opened = StepRun(client=self.client, run_id=run.info.run_id, name=name)
+            run_id = None if resume is None else self._resumed(resume, name)
+            if run_id is None:
+                tags = self._tags(name, parent=parent_run_id, upstream=upstream_run_id)
+                run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
+            opened = StepRun(client=self.client, run_id=run_id, name=name)
             try:
                 yield opened
             except BaseException as error:
-                self._end(opened, "FAILED", f"{type(error).__name__}: {error}")
+                status = "FAILED" if isinstance(error, Exception) else "KILLED"
+                self._end(opened, status, f"{type(error).__name__}: {error}")
                 raise
             self._end(opened, "FINISHED", None)
+
+    def _tags(self, name: str, *, parent: str | None, upstream: str | None) -> dict[str, str]:
+        tags = {STEP_TAG: name, "overspill.version": version("overspill")}
+        if parent is not None:
+            tags[MLFLOW_PARENT_RUN_ID] = self.known_as(parent)
+        if upstream is not None:
+            tags[UPSTREAM_TAG] = self.known_as(upstream)
+        return tags
+
+    def _resumed(self, run_id: str, step: str) -> str | None:
+        """Open an interrupted run again; None where there is none."""
+        run = self.found(lambda: self.client.get_run(self.known_as(run_id)))
+        if run is None:
+            return None
+        self._check_step(run, step)
+        if run.info.status == "FINISHED":
+            raise InputError(
+                "the run has finished: it cannot be resumed",
+                expected="one that was interrupted",
+                found=run.info.status,
+                where=f"run {run_id}",
+            )
+        if isinstance(self.client, SpooledClient):
+            self.client.reopen_run(run, without=ERROR_TAG)
+        else:
+            reopen_run(self.client, run.info.run_id, without=ERROR_TAG)
+        return str(run.info.run_id)
 
     def _end(self, run: StepRun, status: str, reason: str | None) -> None:
         try:
             if reason is not None:
                 told = without_secrets(reason, self.uri)
-                self.client.set_tag(run.run_id, "overspill.error", told[:5000])
+                self.client.set_tag(run.run_id, ERROR_TAG, told[:5000])
             self.client.set_terminated(run.run_id, status)
-        except MlflowException:
+        except (MlflowException, StepError):
             if status == "FINISHED":
                 raise  # a failure's own error matters more than that it could not be recorded
 
     def finished(self, run_id: str, step: str) -> Run:
-        """The run of a finished step.
+        """The run of a finished step, also by the id that it had while the server was away.
 
         Raises
         ------
         InputError
             If there is no such run, it is the run of another step, or it did not finish.
         """
-        run = self.found(lambda: self.client.get_run(run_id))
+        run = self.found(lambda: self.client.get_run(self.known_as(run_id)))
         if run is None:
             raise InputError(
                 "no such run", expected=f"a run id of the step {step}", found=repr(run_id), where=self.shown
             )
-        found = run.data.tags.get(STEP_TAG, "no step of overspill")
-        if found != step:
-            raise InputError("the run is of another step", expected=step, found=found, where=f"run {run_id}")
+        self._check_step(run, step)
         if run.info.status != "FINISHED":
             raise InputError(
                 "the run did not finish", expected="FINISHED", found=run.info.status, where=f"run {run_id}"
             )
         return run
+
+    def _check_step(self, run: Run, step: str) -> None:
+        found = run.data.tags.get(STEP_TAG, "no step of overspill")
+        if found != step:
+            raise InputError(
+                "the run is of another step", expected=step, found=found, where=f"run {run.info.run_id}"
+            )
 
     def newest_or_none(self, step: str) -> str | None:
         """Id of the newest finished run of a step, None if there is none."""
@@ -134,19 +192,17 @@ class Tracker(Store):
                 )
             )
 
-    def system_monitor(self, run_id: str, seconds: float) -> Any:  # noqa: ANN401 - MLflow's is untyped
-        """Sampler of the machine's load (MLflow's SystemMetricsMonitor) that logs to a run; not started."""
-        sampler: Any = SystemMetricsMonitor
-        return sampler(run_id, sampling_interval=seconds, tracking_uri=self.uri)
+    def system_monitor(self, run_id: str, seconds: float) -> LoadMonitor:
+        """Sampler of the machine's load that logs to a run; not started."""
+        return LoadMonitor(self.client, run_id, seconds=seconds, uri=self.uri)
 
-    def finish_monitor(self, monitor: Any) -> None:  # noqa: ANN401
+    def finish_monitor(self, monitor: LoadMonitor) -> None:
         """Stop a sampler and log the samples it still holds; a store that is down is told of by the step."""
         monitor.finish()
         left = monitor.aggregate_metrics()
         if left:
-            with suppress(MlflowException, SQLAlchemyError):
+            with suppress(MlflowException, SQLAlchemyError, StepError):
                 monitor.publish_metrics(left)
-                monitor.mlflow_logger.flush()
 
     def newest(self, step: str) -> str:
         """Id of the newest finished run of a step.
@@ -167,10 +223,11 @@ class Tracker(Store):
 
     def newest_from(self, step: str, upstream_run_id: str) -> str | None:
         """Id of the newest finished run of a step that read from a given run; None if there is none."""
+        upstream = self.known_as(upstream_run_id)
         with self.translated():
             runs = self.client.search_runs(
                 [self.experiment_id],
-                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{UPSTREAM_TAG}` = '{upstream_run_id}' "
+                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{UPSTREAM_TAG}` = '{upstream}' "
                 "and attributes.status = 'FINISHED'",
                 order_by=["attributes.start_time DESC"],
                 max_results=1,

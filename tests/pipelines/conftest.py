@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 
 import pytest
 import torch
@@ -80,3 +87,73 @@ def whole_run(context):
     from pipelines.run import run_all
 
     return run_all(context)
+
+
+class Server:
+    """An `mlflow server` on a loopback port of its own that keeps the artifacts; it may die and come back."""
+
+    def __init__(self, folder):
+        self.folder, self.process = folder, None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def answers(self):
+        try:
+            with urllib.request.urlopen(f"{self.address}/health", timeout=2) as response:  # noqa: S310
+                return response.status == 200
+        except OSError:
+            return False
+
+    def start(self):
+        from pipelines.ui import NO_JOBS
+
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        with (self.folder / "server.log").open("a") as log:
+            self.process = subprocess.Popen(
+                command, env=os.environ | NO_JOBS, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 120
+        while not self.answers():
+            assert self.process.poll() is None, (self.folder / "server.log").read_text()
+            assert time.monotonic() < deadline, "the server did not answer in time"
+            time.sleep(0.2)
+
+    def signal(self, number):
+        """Send a signal to the server's processes."""
+        os.killpg(self.process.pid, number)
+
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def server_class():
+    return Server
+
+
+@pytest.fixture
+def unused_address():
+    """Address on loopback where nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def server(tmp_path, laid_out_store):
+    """A running `mlflow server`."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    shutil.copy(laid_out_store, folder / "server.db")
+    made = Server(folder)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
