@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipelines.backtest import BacktestResult
     from pipelines.context import Context
+    from pipelines.job_state import JobState
     from pipelines.settings import Settings
 
 TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
@@ -29,10 +30,11 @@ TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 def told_in_one_sentence() -> Iterator[None]:
     """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows where they arose."""
     from forecasting.errors import OverspillError
+    from models.errors import ModelError
 
     try:
         yield
-    except OverspillError as error:
+    except (OverspillError, ModelError) as error:
         if os.environ.get("OVERSPILL_TRACEBACK"):
             raise
         fail(str(error), error.exit_code)
@@ -64,30 +66,59 @@ def resolved_settings(config: str | None, overrides: list[str] | None) -> Settin
 
 
 @contextmanager
-def step_context(settings: Settings, out: Path | None) -> Iterator[Context]:
-    """The context of a step on the configured store; errors inside end the command in one sentence."""
+def step_context(
+    settings: Settings,
+    out: Path | None,
+    state: Path | None = None,
+    open_state: Callable[[Path | None, Settings], JobState | None] | None = None,
+) -> Iterator[Context]:
+    """The context of a step on the configured store; errors inside end the command in one sentence.
+
+    Of several processes of a job only the first gets here: the others serve it, and end with its exit status.
+
+    Parameters
+    ----------
+    settings : Settings
+    out : Path, optional
+        Folder that receives a copy of the step's files.
+    state : Path, optional
+        Folder that remembers what is done.
+    open_state : callable, optional
+        Opens the state in that folder; by default that of a job with these settings.
+    """
     with told_in_one_sentence():
         from rich.console import Console
 
-        from pipelines.artifacts import check_writable
         from pipelines.context import Context
+        from pipelines.job import job_state, joined
         from pipelines.store import resolve_uri
         from pipelines.tracking import Spooling, Tracker
 
-        if settings.forecast.device == "gpu":
-            from pipelines.weights import require_device
-
-            require_device("gpu")
-        if out is not None:
-            check_writable(out)
         tracking, console = settings.tracking, Console(stderr=True)
 
         def tell(sentence: str) -> None:
             console.print(sentence, highlight=False, soft_wrap=True)
 
-        spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
-        with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
-            yield Context(settings=settings, tracker=tracker, console=console, out=out)
+        with joined(settings) as ranks:
+            _check(settings, out)
+            kept = (open_state or job_state)(state, settings)
+            spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
+            with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+                yield Context(
+                    settings=settings, tracker=tracker, console=console, out=out, ranks=ranks, state=kept
+                )
+
+
+def _check(settings: Settings, out: Path | None) -> None:
+    """Refuse what could only fail later."""
+    from pipelines.artifacts import check_writable
+
+    if settings.forecast.device == "gpu":
+        from pipelines.weights import require_device
+
+        require_device("gpu")
+    if out is not None:
+        check_writable(out)
 
 
 def stdout() -> Console:

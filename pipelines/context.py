@@ -16,6 +16,7 @@ from rich.progress import track
 from models.ranks import Ranks
 from pipelines.artifacts import check_writable, write_table
 from pipelines.config import dump, flatten
+from pipelines.job_state import JobState
 from pipelines.publish import complete, publish
 from pipelines.settings import Settings
 from pipelines.system_metrics import measured
@@ -40,8 +41,8 @@ class Context:
         Where progress and notes go (standard error).
     ranks : Ranks
         The processes that the job was started with; this one is the first of them.
-    state : Path, optional
-        Folder that remembers how far the job is, for a process that goes on after an interruption.
+    state : JobState, optional
+        What remembers how far the job is, for a process that goes on after an interruption.
     """
 
     settings: Settings
@@ -50,7 +51,7 @@ class Context:
     parent_run_id: str | None = None
     out: Path | None = None
     ranks: Ranks = field(default_factory=Ranks)
-    state: Path | None = None
+    state: JobState | None = None
 
     def tell(self, sentence: str) -> None:
         """Print a note."""
@@ -74,7 +75,7 @@ class Context:
             check_writable(self.out)
             complete(self.out)
         with (
-            self.tracker.step(name, parent_run_id=self.parent_run_id, upstream_run_id=upstream_run_id) as run,
+            self.opened(name, upstream_run_id=upstream_run_id) as run,
             tempfile.TemporaryDirectory(prefix=f"overspill-{name}-") as temporary,
         ):
             folder = Path(temporary)
@@ -86,6 +87,25 @@ class Context:
             run.log_folder(folder)
             if self.out is not None:
                 publish(folder, self.out, name=name)
+
+    @contextmanager
+    def opened(self, name: str, *, upstream_run_id: str | None = None) -> Iterator[StepRun]:
+        """Open the run of a step, or again the one that an interrupted process of this job has left open."""
+        state = self.state
+        resume = None if state is None else state.open_run(name)
+        with self.tracker.step(
+            name, parent_run_id=self.parent_run_id, upstream_run_id=upstream_run_id, resume=resume
+        ) as run:
+            if state is not None:
+                state.opened(name, run.run_id)
+            try:
+                yield run
+            except Exception:  # a failure is kept as it is; only what was interrupted goes on
+                if state is not None:
+                    state.closed(name)
+                raise
+        if state is not None:
+            state.closed(name)
 
     def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write tables with their CSV twins and record each one's digest on the run."""

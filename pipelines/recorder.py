@@ -26,17 +26,29 @@ class Recorder:
     steps : int
         Steps of the whole training.
     bar : Progress
+    first : int
+        Steps that an earlier process has done.
+
+    Attributes
+    ----------
+    last_step : int
+        The newest step that was told of.
+    last_scalars : mapping
+        Its scalars.
     """
 
-    def __init__(self, run: StepRun, *, steps: int, bar: Progress) -> None:
+    def __init__(self, run: StepRun, *, steps: int, bar: Progress, first: int = 0) -> None:
         self._run, self._bar = run, bar
         self._every = -(-steps // CURVE_POINTS)
-        self._task = bar.add_task("training", total=steps)
+        self._task = bar.add_task("training", total=steps, completed=first)
+        self.last_step = first
+        self.last_scalars: Mapping[str, float] = {}
         self._points: dict[tuple[str, int], float] = {}
         self._sent = 0
 
     def __call__(self, step: int, scalars: Mapping[str, float]) -> None:
         """Record what is due and move the bar."""
+        self.last_step, self.last_scalars = step, scalars
         if LOSS in scalars:
             self._bar.update(self._task, description=f"training, validation loss {scalars[LOSS]:.3f}")
         if LOSS in scalars or step % self._every == 0:
@@ -62,10 +74,10 @@ class Recorder:
 
 
 @contextmanager
-def recorded(run: StepRun, *, steps: int, console: Console) -> Iterator[Recorder]:
+def recorded(run: StepRun, *, steps: int, console: Console, first: int = 0) -> Iterator[Recorder]:
     """A recorder, with a bar that vanishes at the end and is not drawn without a terminal."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        recorder = Recorder(run, steps=steps, bar=bar)
+        recorder = Recorder(run, steps=steps, bar=bar, first=first)
         try:
             yield recorder
         finally:

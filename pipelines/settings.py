@@ -79,8 +79,8 @@ class ClusterSettings(Frozen):
     works alone.
     """
 
-    collective_minutes: float = Field(gt=0)
-    waiting_hours: float = Field(gt=0)
+    collective_minutes: float = Field(gt=0, default=10)
+    waiting_hours: float = Field(gt=0, default=12)
 
 
 class WindowSettings(Frozen):
@@ -128,7 +128,7 @@ class Settings(Frozen):
     train: TrainSettings
     pretrain: PretrainSettings = PretrainSettings()
     windows: WindowSettings
-    cluster: ClusterSettings
+    cluster: ClusterSettings = ClusterSettings()
     tracking: TrackingSettings
 
     @field_validator("policies")

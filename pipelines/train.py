@@ -6,12 +6,13 @@ was known on the first of these days.
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import torch
@@ -21,9 +22,11 @@ from models.checkpoint import save_checkpoint
 from models.errors import SeriesError
 from models.finetune import FineTuned, FineTuneSettings, finetune
 from models.forecaster import NetworkForecaster
+from models.network import Network
 from models.observed import Observed
+from models.ranks import Ranks
 from models.settings import PretrainSettings
-from models.validation import NO_BETTER, NOT_A_NUMBER
+from models.validation import NO_BETTER, NOT_A_NUMBER, Progress
 from pipelines.contest import Contest
 from pipelines.context import Context
 from pipelines.inputs import Input, read_panel
@@ -36,7 +39,16 @@ from pipelines.standpoints import standpoints
 from pipelines.tracking import StepRun
 from pipelines.weights import TRAINED_UNTIL, Weights, folder_weights, shipped_weights
 
-RECIPE = PretrainSettings()  # shape of a new network, worlds, weights of the losses
+
+class Job(NamedTuple):
+    """What every process of a training is sent."""
+
+    observed: Observed
+    settings: FineTuneSettings
+    start: Network | None
+    recipe: PretrainSettings
+    device: str
+    state: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +74,10 @@ class TrainResult:
     leaderboard: pl.DataFrame
     validation: Mapping[str, float]
     told: Sequence[str]
+
+    def figures(self) -> dict[str, str | float]:
+        """The outcome for machines."""
+        return {"run": self.run_id, "version": self.version, **self.verdict.figures()}
 
 
 def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
@@ -143,21 +159,47 @@ def _train(
         origins=train.validation_origins,
         seed=context.settings.seed,
     )
+    job = Job(
+        observed=observed,
+        settings=chosen,
+        start=None if start is None else copy.deepcopy(start.network.network).cpu(),
+        recipe=context.settings.pretrain,
+        device=forecast.device,
+        state=None if context.state is None else context.state.training,
+    )
     with recorded(run, steps=chosen.steps, console=context.console) as recorder:
+
+        def here(job: Job, ranks: Ranks) -> FineTuned | None:
+            return _tuned(job, ranks, recorder)
+
         try:
-            tuned = finetune(
-                observed,
-                chosen,
-                start=None if start is None else start.network.network,
-                recipe=RECIPE,
-                device=forecast.device,
-                progress=recorder,
-            )
+            tuned = context.ranks.call(_tuned_elsewhere, job, here)[0]
         except SeriesError as error:
             raise InputError(str(error), where="panel, as known on the first day of the test") from error
         except torch.OutOfMemoryError as error:
             raise StepError("the device runs out of memory with a single window per batch") from error
+    if tuned is None:
+        raise AssertionError
     return tuned, recorder.curves
+
+
+def _tuned(job: Job, ranks: Ranks, progress: Progress | None) -> FineTuned:
+    return finetune(
+        job.observed,
+        job.settings,
+        start=job.start,
+        recipe=job.recipe,
+        device=job.device,
+        progress=progress,
+        ranks=ranks,
+        state=job.state,
+    )
+
+
+def _tuned_elsewhere(job: Job, ranks: Ranks) -> FineTuned | None:
+    """The part of a process other than the first: the weights are the same, and stay there."""
+    _tuned(job, ranks, None)
+    return None
 
 
 def _card(tuned: FineTuned, start: Weights | None, contest: Contest, read: Input) -> dict[str, Any]:

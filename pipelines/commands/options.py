@@ -17,6 +17,10 @@ Override = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
 Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical, network or blend.")]
 Device = Annotated[str | None, typer.Option("--device", help="Where the network computes: auto, cpu or gpu.")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="Folder that remembers what is done: an interrupted job goes on from it."),
+]
 EtlRun = Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from pipelines.commands.options import Config, Device, Json, Model, Out, Override
+from pipelines.commands.options import Config, Device, Json, Model, Out, Override, State
 from pipelines.console import (
     print_backtest,
     print_json,
@@ -24,22 +26,27 @@ def run(
     out: Out = None,
     model: Model = None,
     device: Device = None,
+    state: State = None,
     *,
+    train: Annotated[
+        bool, typer.Option("--train", help="Fine-tune the network too; it forecasts if it is better.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
     options = {"forecast.model": model, "forecast.device": device}
     settings = resolved_settings(config, with_options(override, options))
-    with step_context(settings, out) as context:
+    with step_context(settings, out, state) as context:
         from pipelines.run import run_all
 
-        result = run_all(context)
+        result = run_all(context, train=train)
         if as_json:
             tables = result.windows.tables
             print_json(
                 {
                     "runs": result.run_ids,
                     **({"etl": result.etl.told} if result.etl.told else {}),
+                    **({"train": result.train.figures} if result.train else {}),
                     "now": result.windows.now,
                     "windows": tables["windows"].to_dicts(),
                     "cap_readings": tables["cap_readings"].to_dicts(),
@@ -52,6 +59,8 @@ def run(
             return
         console = stdout()
         print_result(result.etl.told, as_json=False)
+        for sentence in result.train.told if result.train else ():
+            console.print(sentence, highlight=False, soft_wrap=True)
         if result.backtest is not None:
             print_backtest(console, result.backtest)
         if result.weights is not None:

@@ -6,8 +6,15 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import Config, Device, EtlRun, Json, Out, Override
-from pipelines.console import print_json, print_ui, resolved_settings, stdout, step_context, with_options
+from pipelines.commands.options import Config, Device, EtlRun, Json, Out, Override, State
+from pipelines.console import (
+    print_json,
+    print_ui,
+    resolved_settings,
+    stdout,
+    step_context,
+    with_options,
+)
 
 
 def train(
@@ -17,6 +24,7 @@ def train(
     etl_run: EtlRun = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps at most.")] = None,
     device: Device = None,
+    state: State = None,
     *,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Train a new network rather than fine-tune.")
@@ -31,12 +39,14 @@ def train(
         "train.scratch.steps": steps,
     }
     settings = resolved_settings(config, with_options(override, options))
-    with step_context(settings, out) as context:
+    with step_context(settings, out, state) as context:
         from pipelines.report import print_table
         from pipelines.train import run_train
 
         result = run_train(context, etl_run)
-        figures = {"run": result.run_id, "version": result.version, **result.verdict.figures()}
+        if context.state is not None:
+            context.state.clear()
+        figures = result.figures()
         if as_json:
             rows = result.leaderboard.to_dicts()
             print_json({**figures, "validation": result.validation, "leaderboard": rows})

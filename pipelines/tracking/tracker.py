@@ -85,12 +85,12 @@ class Tracker(Store):
             Run under which it is nested, and run that it reads from.
         resume : str, optional
             The run of an earlier process that was interrupted: it is opened again. Where the store has no
-            such run, a new one is made.
+            such run, or it has finished, a new one is made.
 
         Raises
         ------
         InputError
-            If the run to resume is of another step, or has finished.
+            If the run to resume is of another step.
         """
         with self.translated():
             run_id = None if resume is None else self._resumed(resume, name)
@@ -115,18 +115,13 @@ class Tracker(Store):
         return tags
 
     def _resumed(self, run_id: str, step: str) -> str | None:
-        """Open an interrupted run again; None where there is none."""
+        """Open an interrupted run again; None where there is none, or it has finished after all."""
         run = self.found(lambda: self.client.get_run(self.known_as(run_id)))
         if run is None:
             return None
         self._check_step(run, step)
-        if run.info.status == "FINISHED":
-            raise InputError(
-                "the run has finished: it cannot be resumed",
-                expected="one that was interrupted",
-                found=run.info.status,
-                where=f"run {run_id}",
-            )
+        if run.info.status == "FINISHED":  # the process was interrupted before it could take note of that
+            return None
         if isinstance(self.client, SpooledClient):
             self.client.reopen_run(run, without=ERROR_TAG)
         else:

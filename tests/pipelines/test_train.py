@@ -17,7 +17,7 @@ from forecasting.errors import InputError, StepError
 from forecasting.panel import content_digest
 from models.checkpoint import read_card, save_checkpoint
 from models.network import Network
-from models.settings import PretrainSettings, WorldSettings
+from models.settings import PretrainSettings
 from pipelines.artifacts import read_table
 from pipelines.backtest import run_backtest
 from pipelines.cli import app
@@ -30,15 +30,6 @@ from pipelines.registry import MODEL, Registry
 from pipelines.tracking import Tracker
 from pipelines.train import run_train
 from pipelines.weights import TRAINED_UNTIL
-
-WORLDS = WorldSettings(series_per_batch=8, shapes=((16, 8, 2),))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_worlds():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.train.RECIPE", PretrainSettings(worlds=WORLDS))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +56,7 @@ def fresh(etl_store, tiny_checkpoint, tmp_path):
                 "train.fine_tuning.learning_rate=0.003",
             ),
             f"forecast.checkpoint={tiny_checkpoint}",
+            *("pretrain.worlds.series_per_batch=8", "pretrain.worlds.shapes=[[16, 8, 2]]"),
         ]
     )
     tracker = Tracker(f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}", "tests")
@@ -219,10 +211,11 @@ def test_the_same_seed_gives_the_same_weights(fresh):
     assert one["overspill.weights_sha256"] == two["overspill.weights_sha256"]
 
 
-def test_from_scratch_starts_from_random_weights_of_the_recipes_shape(fresh, tiny_network, monkeypatch):
-    recipe = PretrainSettings(worlds=WORLDS, network=tiny_network.settings)
-    monkeypatch.setattr("pipelines.train.RECIPE", recipe)
-    run_train(changed(fresh, "train", from_scratch=True))
+def test_from_scratch_starts_from_random_weights_of_the_recipes_shape(fresh, tiny_network):
+    recipe = PretrainSettings(worlds=fresh.settings.pretrain.worlds, network=tiny_network.settings)
+    scratch = changed(fresh, "train", from_scratch=True)
+    settings = scratch.settings.model_copy(update={"pretrain": recipe})
+    run_train(replace(scratch, settings=settings))
     card = json.loads(fresh.tracker.client.get_model_version(MODEL, "1").tags["overspill.card"])
     assert card["start"] == "random weights"
     assert card["fine_tuning"]["learning_rate"] == fresh.settings.train.scratch.learning_rate

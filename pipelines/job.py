@@ -1,0 +1,83 @@
+"""A command as a job: the processes that it was started with, requests to stop, what it remembers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from models.launch import launched
+from models.ranks import Ranks
+from models.stopping import STOP, StopRequestedError
+from pipelines.config import dump
+from pipelines.job_state import JobState
+from pipelines.preemption import after_stop
+from pipelines.settings import Settings
+
+
+@contextmanager
+def joined(settings: Settings) -> Iterator[Ranks]:
+    """The processes of this job, seen from the first; SIGTERM and SIGUSR1 are requests to stop inside.
+
+    A process other than the first ends here, once the first lets it go.
+    """
+    first, ranks = True, None
+    with STOP.listening():
+        try:
+            ranks = joined_ranks(settings)
+            first = ranks.rank == 0
+            notes = ranks.notes()
+            if not first:
+                _serve(ranks)
+            for note in notes:
+                _tell(f"note: {note}")
+            yield ranks
+            ranks.close(0)
+        except StopRequestedError as error:
+            told = after_stop(error, first=first)
+            if ranks is not None:
+                ranks.close(error.exit_code)
+            if first:
+                _tell(told)
+            raise SystemExit(error.exit_code) from error
+        except BaseException as error:
+            if ranks is not None:
+                ranks.close(int(getattr(error, "exit_code", 1)))
+            raise
+
+
+def _serve(ranks: Ranks) -> NoReturn:
+    raise SystemExit(ranks.serve())
+
+
+def joined_ranks(settings: Settings) -> Ranks:
+    """One process, or as many as srun or torchrun have started; torch is loaded only for these."""
+    launch = launched()
+    if launch.world_size == 1:
+        return Ranks(launch)
+    from models.cluster import JoinedRanks  # noqa: PLC0415 - takes seconds
+
+    cluster = settings.cluster
+    return JoinedRanks(
+        launch,
+        collective=timedelta(minutes=cluster.collective_minutes),
+        waiting=timedelta(hours=cluster.waiting_hours),
+    )
+
+
+def job_state(folder: Path | None, settings: Settings) -> JobState | None:
+    """State in a folder of a job with these settings; None without a folder.
+
+    Raises
+    ------
+    InputError, StepError
+        The folder holds the state of another job; it cannot be written.
+    """
+    return None if folder is None else JobState(folder, about=dump(settings))
+
+
+def _tell(sentence: str) -> None:
+    print(sentence, file=sys.stderr)  # noqa: T201

@@ -1,0 +1,45 @@
+"""What a job does once it was stopped and its state is kept: under Slurm it goes back into the queue."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from models.stopping import StopRequestedError
+
+COMMAND_SECONDS = 60
+
+
+def after_stop(error: StopRequestedError, *, first: bool) -> str:
+    """Put the job back into Slurm's queue where nobody else does; returns what happened, in a sentence.
+
+    Parameters
+    ----------
+    error : StopRequestedError
+    first : bool
+        Whether this is the job's first process; the others leave it to that one.
+    """
+    told = f"stopped by {error.signal.name}"
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or not first:
+        return told
+    code, state = _asked(["squeue", "--noheader", "--jobs", job, "--format", "%T"])
+    if code or state != "RUNNING":  # it is being cancelled, or taken off by Slurm itself
+        return f"{told}; job {job} is {state or 'unknown to Slurm'}"
+    if os.environ.get("OVERSPILL_REQUEUE", "true").lower() in {"false", "0"}:
+        return f"{told}; job {job} is not put back into the queue (OVERSPILL_REQUEUE)"
+    code, answer = _asked(["scontrol", "requeue", job])
+    if code:
+        return f"{told}; job {job} could not be put back into the queue ({answer})"
+    return f"{told}; job {job} is back in the queue and will go on from its state"
+
+
+def _asked(command: list[str]) -> tuple[int, str]:
+    """Exit status of one of Slurm's commands, and what it says."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    return done.returncode, (done.stdout or done.stderr).strip()
