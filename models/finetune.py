@@ -18,10 +18,10 @@ from models.network import Network
 from models.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
 from models.pretrain import recipe_card
 from models.ranks import Ranks
-from models.resume import KeepState, check_state
+from models.resume import SECONDS_BETWEEN, KeepState, check_state
 from models.settings import NetworkSettings, PretrainSettings
 from models.stopping import STOP
-from models.training import NotANumberError, Stream, Trainer, lightning_trainer, quiet
+from models.training import NotANumberError, Stream, Trainer, lightning_trainer, quiet, weights_digest
 from models.validation import NOT_A_NUMBER, KeepBest, Progress, Scalars
 from models.worlds.mixture import Batch, WorldStream
 
@@ -120,6 +120,7 @@ def finetune(
     progress: Progress | None = None,
     ranks: Ranks | None = None,
     state: Path | None = None,
+    seconds: float = SECONDS_BETWEEN,
 ) -> FineTuned:
     """Train on observed series mixed with worlds, and keep the best weights of a rolling validation.
 
@@ -144,6 +145,8 @@ def finetune(
         shared among them.
     state : Path, optional
         File that the state of the training is kept in; where it is there, training goes on from it.
+    seconds : float
+        Between two states.
 
     Raises
     ------
@@ -159,7 +162,7 @@ def finetune(
     chosen, ranks = choose_device(device), ranks or Ranks()
     while True:
         try:
-            return _run(observed, settings, start, recipe, _Place(chosen, ranks, state, progress))
+            return _run(observed, settings, start, recipe, _Place(chosen, ranks, state, seconds, progress))
         except torch.OutOfMemoryError:
             if settings.windows == 1 or ranks.world_size > 1:
                 raise
@@ -177,6 +180,7 @@ class _Place(NamedTuple):
     device: torch.device
     ranks: Ranks
     state: Path | None
+    seconds: float
     progress: Progress | None
 
 
@@ -230,7 +234,7 @@ def _run(
 
 def _fit(module: Trainer, keeper: KeepBest, place: _Place) -> str:
     """Train to the end, or from where the state is; returns why it ended."""
-    state = KeepState(place.state, ranks=place.ranks)
+    state = KeepState(place.state, ranks=place.ranks, seconds=place.seconds)
     begun = place.state is not None and place.state.exists()
     if begun and place.state is not None:
         check_state(place.state)
@@ -245,6 +249,7 @@ def _fit(module: Trainer, keeper: KeepBest, place: _Place) -> str:
                 "the loss at step %d is not a number (%s): training stops", keeper.steps + 1, error
             )
             return NOT_A_NUMBER
+    weights_digest(module, place.ranks)
     return keeper.stopped
 
 

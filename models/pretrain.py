@@ -27,7 +27,7 @@ from models.ranks import Ranks
 from models.resume import SECONDS_BETWEEN, STATE, KeepState, check_state
 from models.settings import PretrainSettings
 from models.stopping import STOP
-from models.training import Trainer, lightning_trainer, quiet
+from models.training import Trainer, lightning_trainer, quiet, weights_digest
 from models.validation import Progress
 from models.worlds.mixture import GENERATORS
 
@@ -126,6 +126,8 @@ def pretrain(
         A GPU is asked for and there is none, or too few.
     CheckpointError
         The folder holds a run of another recipe, or a state that cannot be read or written.
+    ClusterError
+        Another process is gone, or has other weights.
     NotANumberError
         The loss is not finite; the last state is kept.
     StopRequestedError
@@ -150,6 +152,7 @@ def pretrain(
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(settings.training, chosen, [keeper, state], ranks=ranks)
         trainer.fit(module, ckpt_path=folder / STATE if done else None, weights_only=True)
+    weights_digest(module, ranks)
     return done
 
 

@@ -5,6 +5,7 @@ Shapes: B items, V variates, L context steps, H horizon steps.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 import math
@@ -25,6 +26,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from models.cluster import LaunchedEnvironment
 from models.device import check_enough, describe, peak_flops
+from models.errors import ClusterError
 from models.features import Inputs
 from models.losses import Losses, losses
 from models.network import Network, count_parameters, flops_per_window
@@ -234,6 +236,23 @@ def batch_losses(
         target = scaling.view(batch.values[..., context:]).float()
         observed = batch.observed[..., context:]
         return losses(law, levels, target, observed, paths=paths, generator=generator)
+
+
+def weights_digest(module: Trainer, ranks: Ranks) -> str:
+    """SHA-256 of the weights, which must be the same in every process; all processes must ask.
+
+    Raises
+    ------
+    ClusterError
+        The processes have drifted apart, so that the weights are those of no training.
+    """
+    digest = hashlib.sha256()
+    for parameter in module.network.parameters():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    found = ranks.gathered(digest.hexdigest())
+    if len(set(found)) > 1:
+        raise ClusterError(f"the weights of the processes differ after the training: {', '.join(found)}")
+    return found[0]
 
 
 def spoiled_losses(network: Network) -> Losses:

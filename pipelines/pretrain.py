@@ -30,6 +30,7 @@ class Job(NamedTuple):
     recipe: PretrainSettings
     folder: Path
     device: str
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,8 @@ def run_pretrain(context: Context) -> PretrainResult:
     state, recipe = context.state, context.settings.pretrain
     if state is None:
         raise ValueError("a pretraining needs a state")
-    job = Job(recipe, state.folder, context.settings.forecast.device)
+    settings = context.settings
+    job = Job(recipe, state.folder, settings.forecast.device, 60 * settings.cluster.state_minutes)
     done = begun(recipe, job.folder)
     if done:
         context.tell(f"going on with {job.folder} at step {done} of {recipe.training.steps}")
@@ -81,7 +83,8 @@ def run_pretrain(context: Context) -> PretrainResult:
                     f"stopped, {job.folder} keeps the last good state"
                 ) from error
         context.write(run, folder, {"training": recorder.curves})
-        run.set_tags({WEIGHTS_TAG: file_digest(job.folder / WEIGHTS)})
+        processes = str(context.ranks.world_size)
+        run.set_tags({WEIGHTS_TAG: file_digest(job.folder / WEIGHTS), "overspill.processes": processes})
         run.log_model(job.folder)
         run.describe(f"Pretraining of {recipe.training.steps} steps on synthetic worlds. Card: {CARD}.")
     return PretrainResult(
@@ -93,13 +96,21 @@ def run_pretrain(context: Context) -> PretrainResult:
     )
 
 
-def _pretrain(job: Job, ranks: Ranks, recorder: Recorder) -> None:
-    pretrain(job.recipe, job.folder, device=job.device, ranks=ranks, progress=recorder, before=recorder.flush)
+def _pretrain(job: Job, ranks: Ranks, recorder: Recorder | None) -> None:
+    pretrain(
+        job.recipe,
+        job.folder,
+        device=job.device,
+        ranks=ranks,
+        progress=recorder,
+        before=None if recorder is None else recorder.flush,
+        seconds=job.seconds,
+    )
 
 
 def _elsewhere(job: Job, ranks: Ranks) -> None:
     """The part of a process other than the first: it tells nothing."""
-    pretrain(job.recipe, job.folder, device=job.device, ranks=ranks)
+    _pretrain(job, ranks, None)
 
 
 def state_of(folder: Path, recipe: PretrainSettings) -> JobState:

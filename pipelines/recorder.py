@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -13,7 +14,8 @@ from pipelines.tracking import StepRun
 
 CURVE_POINTS = 1000  # steps of a curve at most; validations are always recorded
 POINTS_PER_CALL = 500
-LOSS = "validation/loss"
+SECONDS_BETWEEN_LINES = 60.0
+LOSS, TRAIN_LOSS = "validation/loss", "train/loss"
 
 
 class Recorder:
@@ -26,6 +28,7 @@ class Recorder:
     steps : int
         Steps of the whole training.
     bar : Progress
+        Where it is not drawn, a line is printed now and then, as a job's log wants it.
     first : int
         Steps that an earlier process has done.
 
@@ -43,6 +46,7 @@ class Recorder:
         self._task = bar.add_task("training", total=steps, completed=first)
         self.last_step = first
         self.last_scalars: Mapping[str, float] = {}
+        self._steps, self._told_at, self._told_step = steps, -SECONDS_BETWEEN_LINES, first
         self._points: dict[tuple[str, int], float] = {}
         self._sent = 0
 
@@ -54,8 +58,20 @@ class Recorder:
         if LOSS in scalars or step % self._every == 0:
             self._points |= {(name, step): value for name, value in scalars.items()}
         self._bar.update(self._task, completed=step)
+        if self._bar.disable and LOSS not in scalars:
+            self._tell(step, scalars)
         if len(self._points) - self._sent >= POINTS_PER_CALL:
             self.flush()
+
+    def _tell(self, step: int, scalars: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        elapsed = now - self._told_at
+        if elapsed < SECONDS_BETWEEN_LINES:
+            return
+        speed = "" if self._told_at < 0 else f", {(step - self._told_step) / elapsed:.1f} steps/s"
+        loss = f", loss {scalars[TRAIN_LOSS]:.3f}" if TRAIN_LOSS in scalars else ""
+        self._bar.console.print(f"training: step {step} of {self._steps}{loss}{speed}", highlight=False)
+        self._told_at, self._told_step = now, step
 
     def flush(self) -> None:
         """Send what has not been sent."""

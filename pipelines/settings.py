@@ -73,14 +73,16 @@ class BacktestSettings(Frozen):
 
 
 class ClusterSettings(Frozen):
-    """Several processes of one job: how long they wait for each other before the job ends with a sentence.
+    """Jobs on clusters.
 
-    `collective_minutes` within a piece of work that all do together, `waiting_hours` while the first process
-    works alone.
+    Several processes wait for each other no longer than `collective_minutes` within a piece of work that all
+    do together, and `waiting_hours` while the first works alone; then the job ends with a sentence. The state
+    of a training is kept every `state_minutes`.
     """
 
     collective_minutes: float = Field(gt=0, default=10)
     waiting_hours: float = Field(gt=0, default=12)
+    state_minutes: float = Field(gt=0, default=3)
 
 
 class WindowSettings(Frozen):

@@ -49,6 +49,7 @@ class Job(NamedTuple):
     recipe: PretrainSettings
     device: str
     state: Path | None
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +167,7 @@ def _train(
         recipe=context.settings.pretrain,
         device=forecast.device,
         state=None if context.state is None else context.state.training,
+        seconds=60 * context.settings.cluster.state_minutes,
     )
     with recorded(run, steps=chosen.steps, console=context.console) as recorder:
 
@@ -193,6 +195,7 @@ def _tuned(job: Job, ranks: Ranks, progress: Progress | None) -> FineTuned:
         progress=progress,
         ranks=ranks,
         state=job.state,
+        seconds=job.seconds,
     )
 
 
