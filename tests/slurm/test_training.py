@@ -149,6 +149,18 @@ def test_a_job_killed_while_it_writes_its_state_leaves_the_last_one(slurm, folde
     same_as_unbroken(folder, state, unbroken)
 
 
+def test_a_job_that_is_cancelled_keeps_its_state_and_does_not_come_back(slurm, folder):
+    state = folder / "cancelled"
+    job = slurm.submit(pretraining(folder, state))
+    until(lambda: "training: step 1 of" in slurm.output(job))
+    slurm.run("scancel", job)
+    slurm.wait(job, "CANCELLED")
+    until(lambda: "stopped by SIGTERM" in slurm.output(job))
+    assert slurm.show(job)["Restarts"] == "0"
+    assert slurm.queue() == []
+    assert 0 < check_state(state / STATE) < STEPS
+
+
 def test_one_process_of_a_job_that_dies_ends_it_in_a_sentence(slurm, folder):
     state = folder / "orphaned"
     job = slurm.submit(pretraining(folder, state))
