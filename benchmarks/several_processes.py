@@ -3,10 +3,10 @@
     python benchmarks/several_processes.py [--repeats 3] [--steps 48] [--only training|cycle|resume]
 
 training: the pretraining's own step (recipe of the shipped weights, worlds and optimiser included) by two
-processes of one thread each, and by one process of as many threads as the two have together, at the same global
-batch, by turns. The same steps have the same shapes in both. `vote` is the message by which processes agree on a
-stop after each step.
-cycle: `overspill run --train` on the embedded data by one process; the peer is `overspill run`, without training.
+processes of one thread each, and by one process of as many threads as the two have together, at the same
+global batch, by turns. The same steps have the same shapes in both. `vote` is the message by which processes
+agree on a stop after each step.
+cycle: `overspill run --train` on the embedded data by one process; the peer is `overspill run`.
 resume: from the start of `overspill pretrain` to its first step, fresh and from a state, by turns.
 """
 
@@ -23,6 +23,7 @@ import tempfile
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def train(folder: Path, *, steps: int) -> None:
         ranks.any(*NOTHING)
     vote = (time.perf_counter() - began) / VOTES
     if ranks.rank == 0:
-        seconds = [after - before for before, after in zip(ends[:-1], ends[1:], strict=True)]
+        seconds = [after - before for before, after in pairwise(ends)]
         (folder / "seconds.json").write_text(json.dumps({"steps": seconds[SKIPPED:], "vote": vote}))
 
 
