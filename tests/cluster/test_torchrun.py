@@ -76,7 +76,11 @@ def test_shellcheck_finds_a_broken_script(tmp_path):
 @pytest.mark.parametrize(
     ("script", "settings", "command"),
     [
-        ("single_node.sh", {"OVERSPILL_STATE": "kept"}, "overspill run --train --state kept --out out"),
+        (
+            "single_node.sh",
+            {"OVERSPILL_STATE": "kept"},
+            "overspill run --train --state kept --out out --set tracking.when_away=spool",
+        ),
         ("multi_node.sh", {"NODES": "2", "RDZV_ENDPOINT": "a:1"}, "overspill pretrain --state state"),
     ],
 )

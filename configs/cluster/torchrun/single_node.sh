@@ -17,7 +17,8 @@
 set -euo pipefail
 
 if (($# == 0)); then
-    set -- overspill run --train --state "${OVERSPILL_STATE:-state}" --out "${OVERSPILL_OUT:-out}"
+    set -- overspill run --train --state "${OVERSPILL_STATE:-state}" --out "${OVERSPILL_OUT:-out}" \
+        --set tracking.when_away=spool
 fi
 
 # torch 2.13 keeps one store for all attempts: the second finds the first's addresses in it and waits for the dead.
