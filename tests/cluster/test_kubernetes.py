@@ -12,6 +12,10 @@ import pytest
 import yaml
 from kubeflow_trainer_api import models
 from pydantic import ValidationError
+from typer.main import get_command
+
+from pipelines.cli import app
+from pipelines.config import resolve
 
 FOLDER = Path(__file__).parents[2] / "configs" / "cluster" / "kubernetes"
 VENDORS = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
@@ -221,6 +225,19 @@ def test_trainjobs_ask_for_the_gpus_of_their_vendor_and_limit_what_they_request(
         assert asked["requests"][resource] == asked["limits"][resource]
         others = set(VENDORS.values()) - {resource}
         assert not others & (asked["requests"].keys() | asked["limits"].keys())
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_trainjobs_give_overspill_commands_and_options_that_it_knows(vendor):
+    jobs = named(of_vendor(vendor), "TrainJob")
+    assert jobs.keys() == {"overspill-cycle", "overspill-pretrain"}
+    for job in jobs.values():
+        name, *options = job["spec"]["trainer"]["args"]
+        command = get_command(app).commands[name]
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert {each.partition("=")[0] for each in options} <= known
+        overrides = [each.removeprefix("--set=") for each in options if each.startswith("--set=")]
+        resolve(None, overrides)
 
 
 def test_pretraining_spans_several_nodes():

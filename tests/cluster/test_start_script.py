@@ -246,6 +246,7 @@ def ended(process: subprocess.Popen, *, code: int) -> str:
 def test_the_pod_stays_until_its_trainjob_has_ended_and_ends_as_it_did(cluster, start, condition, code):
     pod = start("night-1")
     eventually(lambda: owner(cluster) == "night-1")
+    assert "--state=/state/cycles/night-1" in cluster.jobs[NAME]["spec"]["trainer"]["args"]
     time.sleep(1)
     assert pod.poll() is None
     cluster.end(condition)

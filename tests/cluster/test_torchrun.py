@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "configs" / "cluster" / "torchrun"
@@ -34,7 +36,7 @@ def launch(tmp_path):
             [FOLDER / script, *command],
             cwd=tmp_path,
             env=environment(**settings),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -158,3 +160,37 @@ def test_two_machines_meet_at_the_endpoint_and_start_again_together(launch, tmp_
         "done-0": "from=3 size=2",
         "done-1": "from=3 size=2",
     }
+
+
+@pytest.mark.slow
+def test_when_a_process_of_the_pretraining_is_killed_all_start_again_and_it_stays_one_run(launch, tmp_path):
+    small = ("pretrain.network.width=32", "pretrain.worlds.series_per_batch=16")
+    options = [word for each in small for word in ("--set", each)]
+    command = (
+        "overspill",
+        "pretrain",
+        "--state",
+        "state",
+        "--steps",
+        "60",
+        "--device",
+        "cpu",
+        "--json",
+        *options,
+    )
+    process = launch("single_node.sh", *command, PROCESSES="2", MAX_RESTARTS="1")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "state" / "recipe.json").exists():  # written where the training begins
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    begun = json.loads((tmp_path / "state" / "job.json").read_text())["open"]["pretrain"]
+    time.sleep(3)
+    (second,) = [each for each in psutil.Process(process.pid).children() if each.environ()["RANK"] == "1"]
+    second.kill()
+    answered, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert "exitcode: -9" in said
+    result = json.loads(answered)
+    assert (result["run"], result["steps"]) == (begun, 60)
+    assert (tmp_path / "state" / "weights.safetensors").exists()
