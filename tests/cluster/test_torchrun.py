@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 FOLDER = Path(__file__).parents[2] / "configs" / "cluster" / "torchrun"
 SCRIPTS = sorted(FOLDER.glob("*.sh"))
@@ -31,9 +32,9 @@ def launch(tmp_path):
     """A function that starts a script in a process group of its own; what still runs at the end is killed."""
     running = []
 
-    def start(script: str, *command: str, **settings: str) -> subprocess.Popen:
+    def start(program: Path | str, *command: str, **settings: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [FOLDER / script, *command],
+            [FOLDER / program, *command],  # a script of the folder, or an absolute path
             cwd=tmp_path,
             env=environment(**settings),
             stdout=subprocess.PIPE,
@@ -55,6 +56,12 @@ def ended(process: subprocess.Popen, *, code: int) -> str:
     _, said = process.communicate(timeout=120)
     assert process.returncode == code, said
     return said
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def files(state: Path) -> dict[str, str]:
@@ -137,9 +144,7 @@ def test_a_signal_reaches_every_process_which_saves_and_leaves(launch, tmp_path,
 
 @pytest.mark.slow
 def test_two_machines_meet_at_the_endpoint_and_start_again_together(launch, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        endpoint = f"127.0.0.1:{probe.getsockname()[1]}"
+    endpoint = f"127.0.0.1:{free_port()}"
     machines = [
         launch(
             "multi_node.sh",
@@ -194,3 +199,21 @@ def test_when_a_process_of_the_pretraining_is_killed_all_start_again_and_it_stay
     result = json.loads(answered)
     assert (result["run"], result["steps"]) == (begun, 60)
     assert (tmp_path / "state" / "weights.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_the_command_of_the_kubernetes_pods_joins_nodes_by_what_the_controller_tells_them(launch, tmp_path):
+    runtime, _ = yaml.safe_load_all((FOLDER.parent / "kubernetes" / "nvidia.yaml").read_text())
+    (job,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    (container,) = job["template"]["spec"]["template"]["spec"]["containers"]
+    init, dashes, torchrun, *options, overspill = container["command"]
+    assert (init, dashes, torchrun, overspill) == ("/usr/bin/tini", "--", "torchrun", "overspill")
+    told = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1"}
+    told |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
+    nodes = [
+        launch(BIN / torchrun, *options, *TRAINING, ".", **told, PET_NODE_RANK=str(rank)) for rank in range(2)
+    ]
+    for each in nodes:
+        ended(each, code=0)
+    expected = "attempt=0 from=0 size=2"
+    assert files(tmp_path) == {"done-0": expected, "done-1": expected, "step": "6"}
