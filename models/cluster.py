@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from models.errors import ClusterError, ModelError
 from models.launch import Launch
@@ -100,7 +101,7 @@ class JoinedRanks(Ranks):
         try:
             dist.init_process_group(
                 backend,
-                init_method=f"tcp://{launch.address}:{launch.port}",
+                store=_meeting_place(launch, collective),
                 rank=launch.rank,
                 world_size=launch.world_size,
                 timeout=collective,
@@ -223,6 +224,18 @@ class JoinedRanks(Ranks):
                 f"{len(set(cards))}; start as many processes per node as it has GPUs"
             )
         return found
+
+
+def _meeting_place(launch: Launch, timeout: timedelta) -> Store:
+    """Where the processes leave their addresses, apart for each attempt: those of the last one are dead."""
+    store = TCPStore(
+        launch.address,
+        launch.port,
+        launch.world_size,
+        is_master=launch.rank == 0 and not launch.served,
+        timeout=timeout,
+    )
+    return PrefixStore(f"attempt/{launch.attempt}", store)
 
 
 def is_lost(error: BaseException) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from models.network import Network
 from models.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
 from models.pretrain import recipe_card
 from models.ranks import Ranks
-from models.resume import SECONDS_BETWEEN, KeepState, check_state
+from models.resume import KeepState, Kept, check_state
 from models.settings import NetworkSettings, PretrainSettings
 from models.stopping import STOP
 from models.training import NotANumberError, Stream, Trainer, lightning_trainer, quiet, weights_digest
@@ -119,8 +118,7 @@ def finetune(
     device: str = "auto",
     progress: Progress | None = None,
     ranks: Ranks | None = None,
-    state: Path | None = None,
-    seconds: float = SECONDS_BETWEEN,
+    kept: Kept | None = None,
 ) -> FineTuned:
     """Train on observed series mixed with worlds, and keep the best weights of a rolling validation.
 
@@ -143,10 +141,8 @@ def finetune(
     ranks : Ranks, optional
         The processes that train together, each of which calls this with the same arguments; every batch is
         shared among them.
-    state : Path, optional
-        File that the state of the training is kept in; where it is there, training goes on from it.
-    seconds : float
-        Between two states.
+    kept : Kept, optional
+        Where the state of the training is kept; where it is there, training goes on from it.
 
     Raises
     ------
@@ -162,7 +158,7 @@ def finetune(
     chosen, ranks = choose_device(device), ranks or Ranks()
     while True:
         try:
-            return _run(observed, settings, start, recipe, _Place(chosen, ranks, state, seconds, progress))
+            return _run(observed, settings, start, recipe, _Place(chosen, ranks, kept or Kept(), progress))
         except torch.OutOfMemoryError:
             if settings.windows == 1 or ranks.world_size > 1:
                 raise
@@ -179,8 +175,7 @@ class _Place(NamedTuple):
 
     device: torch.device
     ranks: Ranks
-    state: Path | None
-    seconds: float
+    kept: Kept
     progress: Progress | None
 
 
@@ -234,16 +229,17 @@ def _run(
 
 def _fit(module: Trainer, keeper: KeepBest, place: _Place) -> str:
     """Train to the end, or from where the state is; returns why it ended."""
-    state = KeepState(place.state, ranks=place.ranks, seconds=place.seconds)
-    begun = place.state is not None and place.state.exists()
-    if begun and place.state is not None:
-        check_state(place.state)
+    path = place.kept.path
+    state = KeepState(place.kept, ranks=place.ranks)
+    begun = path is not None and path.exists()
+    if begun and path is not None:
+        check_state(path)
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(
             module.settings.training, place.device, [keeper, state], ranks=place.ranks
         )
         try:
-            trainer.fit(module, ckpt_path=place.state if begun else None, weights_only=True)
+            trainer.fit(module, ckpt_path=path if begun else None, weights_only=True)
         except NotANumberError as error:
             logger.warning(
                 "the loss at step %d is not a number (%s): training stops", keeper.steps + 1, error

@@ -26,6 +26,10 @@ class Launch:
         The same on this node.
     address, port : str, int
         Where the first process listens.
+    attempt : int
+        How often torchrun has started the processes again.
+    served : bool
+        Whether torchrun itself listens at the address, for all its attempts.
     idle_tasks : int
         Tasks that Slurm has set aside but nothing was started in, because `srun` was not used.
     """
@@ -37,6 +41,8 @@ class Launch:
     local_size: int = 1
     address: str = "127.0.0.1"
     port: int = 0
+    attempt: int = 0
+    served: bool = False
     idle_tasks: int = 0
 
     @property
@@ -62,6 +68,8 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
             local_size=int(environment["LOCAL_WORLD_SIZE"]),
             address=environment["MASTER_ADDR"],
             port=int(environment["MASTER_PORT"]),
+            attempt=int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")),
+            served=environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         )
     if "SLURM_STEP_NUM_TASKS" not in environment:  # not in a step of srun
         tasks = int(environment.get("SLURM_NTASKS", "1")) if "SLURM_JOB_ID" in environment else 1

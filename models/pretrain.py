@@ -24,7 +24,7 @@ from models.device import choose_device, describe
 from models.errors import CheckpointError
 from models.network import count_parameters
 from models.ranks import Ranks
-from models.resume import SECONDS_BETWEEN, STATE, KeepState, check_state
+from models.resume import SECONDS_BETWEEN, STATE, KeepState, Kept, check_state
 from models.settings import PretrainSettings
 from models.stopping import STOP
 from models.training import Trainer, lightning_trainer, quiet, weights_digest
@@ -148,7 +148,7 @@ def pretrain(
         if before is not None:
             before()
 
-    state = KeepState(folder / STATE, ranks=ranks, seconds=seconds, before=keep)
+    state = KeepState(Kept(folder / STATE, seconds), ranks=ranks, before=keep)
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(settings.training, chosen, [keeper, state], ranks=ranks)
         trainer.fit(module, ckpt_path=folder / STATE if done else None, weights_only=True)

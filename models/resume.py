@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -60,6 +60,21 @@ class WholeFiles(TorchCheckpointIO):
             )
 
 
+class Kept(NamedTuple):
+    """Where the state of a training is kept, and how often.
+
+    Attributes
+    ----------
+    path : Path, optional
+        None to stop without one.
+    seconds : float
+        Between two states.
+    """
+
+    path: Path | None = None
+    seconds: float = SECONDS_BETWEEN
+
+
 class KeepState(Checkpoint):
     """Writes the state every few minutes, and stops the training where the process is asked to.
 
@@ -67,12 +82,9 @@ class KeepState(Checkpoint):
 
     Parameters
     ----------
-    path : Path, optional
-        Where the state goes; None to stop without one.
+    kept : Kept
     ranks : Ranks
         The first process's clock counts.
-    seconds : float
-        Between two states.
     before : callable, optional
         Is called before each state, in the first process: what was recorded so far must not be lost.
 
@@ -82,15 +94,9 @@ class KeepState(Checkpoint):
         Whether training has ended because a stop was asked for.
     """
 
-    def __init__(
-        self,
-        path: Path | None,
-        *,
-        ranks: Ranks,
-        seconds: float = SECONDS_BETWEEN,
-        before: Callable[[], None] | None = None,
-    ) -> None:
-        self._path, self._ranks, self._seconds, self._before = path, ranks, seconds, before
+    def __init__(self, kept: Kept, *, ranks: Ranks, before: Callable[[], None] | None = None) -> None:
+        self._path, self._seconds = kept
+        self._ranks, self._before = ranks, before
         self._kept_at = time.monotonic()
         self.stopped = False
 

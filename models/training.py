@@ -36,6 +36,12 @@ from models.resume import WholeFiles
 from models.settings import PretrainSettings, TrainingSettings
 from models.worlds.mixture import RANK_SEEDS, Batch, WorldStream
 
+# Remarks of Lightning and torch that do not hold here.
+REMARKS = (
+    ".*does not have many workers.*",
+    ".*srun. command is available.*",
+    ".*find_unused_parameters=True was specified.*",
+)
 # Parts the seeds of the sampled paths from those of the worlds.
 PATH_SEEDS = 7_000_003
 
@@ -299,7 +305,7 @@ def distributed(ranks: Ranks) -> DDPStrategy:
     return DDPStrategy(
         timeout=ranks.collective,
         gradient_as_bucket_view=True,
-        find_unused_parameters=True,  # a batch of single variates leaves the attention across variates out
+        find_unused_parameters=True,  # items of one variate leave the weights between variates without gradient
     )
 
 
@@ -313,7 +319,7 @@ def quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             for category in (DeprecationWarning, FutureWarning):
                 warnings.filterwarnings("ignore", category=category)
-            for message in (".*does not have many workers.*", ".*srun. command is available.*"):
+            for message in REMARKS:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:

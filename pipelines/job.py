@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ def joined_ranks(settings: Settings) -> Ranks:
     launch = launched()
     if launch.world_size == 1:
         return Ranks(launch)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's remarks come once per process
     from models.cluster import JoinedRanks  # noqa: PLC0415 - takes seconds
 
     cluster = settings.cluster

@@ -25,6 +25,7 @@ from models.forecaster import NetworkForecaster
 from models.network import Network
 from models.observed import Observed
 from models.ranks import Ranks
+from models.resume import Kept
 from models.settings import PretrainSettings
 from models.validation import NO_BETTER, NOT_A_NUMBER, Progress
 from pipelines.contest import Contest
@@ -48,8 +49,7 @@ class Job(NamedTuple):
     start: Network | None
     recipe: PretrainSettings
     device: str
-    state: Path | None
-    seconds: float
+    kept: Kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +166,10 @@ def _train(
         start=None if start is None else copy.deepcopy(start.network.network).cpu(),
         recipe=context.settings.pretrain,
         device=forecast.device,
-        state=None if context.state is None else context.state.training,
-        seconds=60 * context.settings.cluster.state_minutes,
+        kept=Kept(
+            path=None if context.state is None else context.state.training,
+            seconds=60 * context.settings.cluster.state_minutes,
+        ),
     )
     with recorded(run, steps=chosen.steps, console=context.console) as recorder:
 
@@ -194,8 +196,7 @@ def _tuned(job: Job, ranks: Ranks, progress: Progress | None) -> FineTuned:
         device=job.device,
         progress=progress,
         ranks=ranks,
-        state=job.state,
-        seconds=job.seconds,
+        kept=job.kept,
     )
 
 

@@ -14,6 +14,7 @@ from models.finetune import FineTuneSettings, MixedStream, finetune
 from models.losses import losses
 from models.network import Network
 from models.observed import Observed, held_out_steps, rolling_validation
+from models.resume import Kept
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
 from models.stopping import STOP, StopRequestedError
 from models.training import Trainer, batch_losses
@@ -66,7 +67,7 @@ def run(observed, start, *, state=None, progress=None, **changes):
         start=start,
         recipe=RECIPE,
         device="cpu",
-        state=state,
+        kept=Kept(state),
         progress=progress,
     )
 
