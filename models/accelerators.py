@@ -132,7 +132,7 @@ PLATFORMS: Mapping[Backend, Platform] = MappingProxyType(
                         value="3",
                         reason="as on CUDA: torch gives RCCL the same variables. PYTORCH_HIP_ALLOC_CONF is "
                         "left alone, as wheels for ROCm do not know expandable segments and say so at each "
-                        "start; so is HSA_NO_SCRATCH_RECLAIM, which long runs were seen to run out of queues with",
+                        "start; so is HSA_NO_SCRATCH_RECLAIM, with which long runs ran out of queues",
                     ),
                 }
             ),
@@ -225,7 +225,7 @@ FAMILIES: tuple[Family, ...] = (
         bfloat16=_MATRIX_UNITS,
         flash_attention=Choice(
             value=True,
-            reason="AOTriton is built for it; a release that still calls it experimental falls back, and says so",
+            reason="AOTriton is built for it; a release that calls it experimental falls back and says so",
         ),
         compile_mode=_ROCM_COMPILE,
     ),
