@@ -28,16 +28,14 @@ def doctor(
         from rich.console import Console
 
         from pipelines.doctor import findings as doctors
-        from pipelines.doctor.examination import examine
-        from pipelines.doctor.launch import launch
+        from pipelines.doctor.examination import examine, own_launch
         from pipelines.doctor.report import Waiting, print_findings
 
         waiting = Waiting(Console(stderr=True))
         with waiting.shown():
             found = examine(settings, ended=waiting.ended)
         summary = doctors.summary(found)
-        launched = launch()
-        if launched is None or launched.rank == 0:
+        if own_launch().rank == 0:
             if as_json:
                 print_json(doctors.as_json(found))
             else:

@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 
 from models.device import choose_device, describe, settings_for
-from models.errors import DeviceError
+from models.errors import ClusterError, DeviceError
+from models.launch import Launch, launched
 from pipelines.doctor.findings import Finding, fail, ok, warn
-from pipelines.doctor.launch import Launch, launch
 from pipelines.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -42,28 +42,31 @@ class Facts:
 
 def check_collectives(settings: Settings, _: Path) -> Iterator[Finding]:
     """A process group on the device, one sum over its ranks, and what several ranks have in common."""
-    launched = launch()
     check = "collectives"
     try:
-        device = _own_device(choose_device(settings.forecast.device), launched)
+        launch = launched()
+        device = _own_device(choose_device(settings.forecast.device), launch)
     except DeviceError as error:
         yield warn(check, f"not tried: {error}", "see the device")
+        return
+    except ClusterError as error:
+        yield fail(check, str(error), TOGETHER)
         return
     backend = settings_for(device).platform.collectives.value
     if not dist.is_backend_available(backend):
         yield warn(check, f"torch {torch.__version__} was built without {backend}", ALONE)
         return
     try:
-        yield from _tried(backend, device, launched)
+        yield from _tried(backend, device, launch)
     except (RuntimeError, OSError) as error:  # torch's own errors of the store and of collectives
         reason = str(error).split("\n", maxsplit=1)[0][:200]
-        if launched is None:
+        if launch.world_size == 1:
             yield warn(check, f"{backend}: {reason}", ALONE)
         else:
-            yield fail(check, f"{backend}, {launched.world_size} ranks: {reason}", TOGETHER)
+            yield fail(check, f"{backend}, {launch.world_size} ranks: {reason}", TOGETHER)
 
 
-def _own_device(device: torch.device, launched: Launch | None) -> torch.device:
+def _own_device(device: torch.device, launch: Launch) -> torch.device:
     """The GPU of this rank; the CPU as it is.
 
     Raises
@@ -73,7 +76,7 @@ def _own_device(device: torch.device, launched: Launch | None) -> torch.device:
     """
     if device.type == "cpu":
         return device
-    index, count = 0 if launched is None else launched.local_rank, torch.cuda.device_count()
+    index, count = launch.local_rank, torch.cuda.device_count()
     if index >= count:
         raise DeviceError(
             f"local rank {index} finds no GPU of its own among {count}: start at most {count} ranks per node"
@@ -82,9 +85,9 @@ def _own_device(device: torch.device, launched: Launch | None) -> torch.device:
     return torch.device("cuda", index)
 
 
-def _tried(backend: str, device: torch.device, launched: Launch | None) -> Iterator[Finding]:
-    rank, size = (0, 1) if launched is None else (launched.rank, launched.world_size)
-    _join(backend if device.type == "cpu" else f"cpu:gloo,cuda:{backend}", launched)
+def _tried(backend: str, device: torch.device, launch: Launch) -> Iterator[Finding]:
+    rank, size = launch.rank, launch.world_size
+    _join(backend if device.type == "cpu" else f"cpu:gloo,cuda:{backend}", launch)
     try:
         total = torch.full((1024,), float(rank + 1), device=device)
         dist.all_reduce(total)
@@ -92,7 +95,13 @@ def _tried(backend: str, device: torch.device, launched: Launch | None) -> Itera
         text = (
             f"{backend}, {size} rank{'s' * (size > 1)}: a sum over all {'is right' if right else 'is WRONG'}"
         )
-        yield ok("collectives", text) if right else fail("collectives", text, "do not train on these nodes")
+        if not right:
+            yield fail("collectives", text, "do not train on these nodes")
+        elif launch.idle_tasks:
+            found = f"{text}; the job has {launch.idle_tasks + 1} tasks but was not started with srun"
+            yield warn("collectives", found, "start it with srun, or ask for one task")
+        else:
+            yield ok("collectives", text)
         if size > 1:
             spread = _clock_spread(device, size)
             facts: list[Any] = [None] * size
@@ -104,9 +113,9 @@ def _tried(backend: str, device: torch.device, launched: Launch | None) -> Itera
         dist.destroy_process_group()
 
 
-def _join(backends: str, launched: Launch | None) -> None:
+def _join(backends: str, launch: Launch) -> None:
     """Make the process group: on a free port of loopback, or where the launcher says."""
-    if launched is None:
+    if launch.world_size == 1:
         store = dist.TCPStore(  # type: ignore[attr-defined]
             LOOPBACK, 0, 1, is_master=True, timeout=WAIT
         )
@@ -114,9 +123,9 @@ def _join(backends: str, launched: Launch | None) -> None:
         return
     dist.init_process_group(
         backends,
-        init_method=f"tcp://{launched.address}:{launched.port}",
-        rank=launched.rank,
-        world_size=launched.world_size,
+        init_method=f"tcp://{launch.address}:{launch.port}",
+        rank=launch.rank,
+        world_size=launch.world_size,
         timeout=RENDEZVOUS,
     )
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from models.errors import ClusterError
+from models.launch import Launch, launched
 from pipelines.doctor.findings import Finding, shown
-from pipelines.doctor.launch import launch
 from pipelines.doctor.machine import DISK, check_machine
 from pipelines.doctor.probes import Probe, run_probes
 from pipelines.settings import Settings
@@ -31,14 +32,21 @@ def examine(settings: Settings, *, ended: Callable[[Probe], None] = lambda _: No
     Under several ranks all but rank 0 take part in the check of the job alone.
     """
     uri = resolve_uri(settings.tracking.uri)
-    launched = launch()
-    if launched is not None and launched.rank > 0:
+    if own_launch().rank > 0:
         return [shown(each, uri) for each in run_probes([job_probe(settings)], settings, ended=ended)]
     found = list(check_machine())
     for together in stages(settings):
         found += run_probes(together, settings, ended=ended)
     places = {name: place for place, name in enumerate(ORDER)}
     return [shown(each, uri) for each in sorted(found, key=lambda each: places[each.check])]
+
+
+def own_launch() -> Launch:
+    """How this process was started; as by hand where that makes no sense: the check of the job tells."""
+    try:
+        return launched()
+    except ClusterError:
+        return Launch()
 
 
 def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
@@ -69,7 +77,7 @@ def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
 
 def job_probe(settings: Settings) -> Probe:
     """The check of torch.distributed; a job of several ranks cannot run without it."""
-    together = launch() is not None
+    together = own_launch().world_size > 1
     checks = ("collectives", "ranks", "clocks") if together else ("collectives",)
     alone = "a job of several processes will not run here: look at the network of this machine"
     return Probe(

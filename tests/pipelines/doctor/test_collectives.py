@@ -1,5 +1,6 @@
-"""Ranks are known by their launcher's variables, and tell what they have in common."""
+"""A process alone tries itself; the ranks of a job try each other and tell what they have in common."""
 
+import datetime as dt
 import json
 import os
 import socket
@@ -7,11 +8,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import pytest
-
+from pipelines.doctor import collectives
 from pipelines.doctor.collectives import Facts, agreement, check_collectives, clocks
+from pipelines.doctor.examination import own_launch
 from pipelines.doctor.findings import ok, warn
-from pipelines.doctor.launch import first_node, launch
 
 RANK = """
 import json, sys
@@ -27,9 +27,10 @@ print(json.dumps([(each.check, each.status, each.found) for each in found]))
 
 def start(rank, port, size=2):
     """One rank as torchrun would start it."""
-    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size}
     environment = os.environ | {name: str(value) for name, value in variables.items()}
-    environment |= {"MASTER_ADDR": "127.0.0.1", "PYTHONPATH": ":".join(filter(None, sys.path))}
+    environment |= {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    environment |= {"PYTHONPATH": ":".join(filter(None, sys.path))}
     command = [sys.executable, "-c", RANK]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -52,7 +53,7 @@ def test_two_ranks_sum_and_compare_their_clocks():
 
 
 def test_a_process_alone_makes_a_group_on_loopback(settings_on, tmp_path, monkeypatch):
-    for name in ("RANK", "SLURM_PROCID"):
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     assert list(check_collectives(settings_on(), tmp_path)) == [
         ok("collectives", "gloo, 1 rank: a sum over all is right")
@@ -77,35 +78,30 @@ def test_nodes_of_different_kinds_warn():
     assert "one kind" in agreement([one, replace(one, device="NVIDIA H100 PCIe")]).advice
 
 
-def test_a_rank_of_torchrun_is_known_by_its_variables():
-    variables = {
-        "RANK": "3",
-        "LOCAL_RANK": "1",
-        "WORLD_SIZE": "4",
-        "MASTER_ADDR": "n1",
-        "MASTER_PORT": "29500",
-    }
-    found = launch(variables)
-    assert (found.rank, found.local_rank, found.world_size, found.address, found.port) == (
-        3,
-        1,
-        4,
-        "n1",
-        29500,
-    )
-    assert launch(variables | {"RANK": "0", "WORLD_SIZE": "1"}) is None
+def test_processes_that_are_spread_unevenly_are_told(settings_on, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "3")
+    monkeypatch.setenv("SLURM_STEP_NUM_NODES", "2")
+    found = list(check_collectives(settings_on(), tmp_path))
+    assert [each.status for each in found] == ["fail"]
+    assert "spread unevenly" in found[0].found
+    assert own_launch().rank == 0
 
 
-def test_a_rank_of_srun_is_known_by_its_variables_and_a_batch_script_is_none():
-    variables = {"SLURM_JOB_ID": "123456", "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
-    assert launch(variables) is None  # sbatch sets these without srun
-    step = {"SLURM_STEP_ID": "0", "SLURM_STEP_NODELIST": "gpu[07-09,12]", "SLURM_PROCID": "1"}
-    found = launch(variables | step)
-    assert (found.rank, found.world_size, found.address) == (1, 2, "gpu07")
+def test_a_job_of_several_tasks_that_was_not_started_by_srun_is_told(settings_on, tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    found = next(check_collectives(settings_on(), tmp_path))
+    assert found.status == "warn"
+    assert "4 tasks" in found.found
 
 
-@pytest.mark.parametrize(
-    ("nodes", "first"), [("gpu1", "gpu1"), ("gpu[07-09,12],cpu1", "gpu07"), ("a3,b4", "a3"), ("n[5]", "n5")]
-)
-def test_the_first_node_of_a_list_is_where_ranks_meet(nodes, first):
-    assert first_node(nodes) == first
+def test_a_rank_that_never_comes_is_a_failure_and_no_hang(settings_on, tmp_path, monkeypatch):
+    monkeypatch.setattr(collectives, "RENDEZVOUS", dt.timedelta(seconds=2))
+    variables = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    variables |= {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = list(check_collectives(settings_on(), tmp_path))
+    assert [(each.check, each.status) for each in found] == [("collectives", "fail")]
+    assert "every rank was started" in found[0].advice
