@@ -22,7 +22,17 @@ TRY_CPU = "run `overspill doctor --device cpu`; if that is well, mend the driver
 SEE_RANKS = "look whether every rank was started, and whether a firewall stands between the nodes"
 ORDER = (
     *("python", "packages", "device", "matrix product", "bfloat16", "copy", "torch.compile"),
-    *("collectives", "ranks", "clocks", *DISK, "tracking store", "weights", "data", "schedulers"),
+    *(
+        "collectives",
+        "ranks",
+        "clocks",
+        *DISK,
+        "tracking store",
+        "waiting runs",
+        "weights",
+        "data",
+        "schedulers",
+    ),
 )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipelines.doctor.findings import Finding, fail, ok, warn
 from pipelines.settings import Settings
-from pipelines.store import DEFAULT_STORE, database, resolve_uri
+from pipelines.store import DEFAULT_STORE, database, is_server, resolve_uri
 
 PACKAGES = ("overspill", "torch", "lightning", "polars", "mlflow")
 # Releases of Lightning on PyPI that carried malicious code.
@@ -56,9 +56,11 @@ def check_packages() -> Finding:
 
 
 def check_disk(settings: Settings, _: Path) -> Iterator[Finding]:
-    """Free space where runs are recorded, and for temporary files."""
-    file = database(resolve_uri(settings.tracking.uri))
-    places = (DEFAULT_STORE if file is None else file.parent, Path(tempfile.gettempdir()))
+    """Free space where runs are recorded, or wait for their server, and for temporary files."""
+    uri = resolve_uri(settings.tracking.uri)
+    file = database(uri)
+    kept = settings.tracking.spool if is_server(uri) else DEFAULT_STORE if file is None else file.parent
+    places = (kept, Path(tempfile.gettempdir()))
     for (check, advice), place in zip(DISK.items(), places, strict=True):
         yield check_space(check, place, advice)
 

@@ -15,8 +15,9 @@ from pipelines.order_book.settings import OrderBookData
 from pipelines.order_book.sources import list_sources
 from pipelines.registry import Registry
 from pipelines.settings import Settings
-from pipelines.store import database, is_laid_out, resolve_uri, without_password
+from pipelines.store import database, is_laid_out, is_server, resolve_uri, without_password
 from pipelines.tracking import Store
+from pipelines.tracking.outbox import outboxes
 from pipelines.tracking.probe import check_writes, newest_etl
 from pipelines.weights import Weights, folder_weights, shipped_weights
 
@@ -34,7 +35,9 @@ def check_stored(settings: Settings, _: Path) -> Iterator[Finding]:
         opened = _open(settings)
         yield _writable(settings, opened)
     except OverspillError as error:
-        yield fail("tracking store", str(error), SERVER)
+        yield _away(settings, str(error))
+    if is_server(resolve_uri(settings.tracking.uri)):
+        yield check_waiting(settings.tracking.spool)
     yield check_weights(settings, opened)
     yield check_data(settings, opened)
 
@@ -44,6 +47,24 @@ def _open(settings: Settings) -> Store | None:
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a check says what is, it does not wait
     uri = resolve_uri(settings.tracking.uri)
     return Store(uri) if is_laid_out(uri) else None
+
+
+def _away(settings: Settings, reason: str) -> Finding:
+    """A store that cannot be used; a job may work into the spool while its server is away."""
+    tracking = settings.tracking
+    if tracking.when_away == "spool" and is_server(resolve_uri(tracking.uri)):
+        advice = f"start it; until then runs wait in {tracking.spool}, and `overspill sync` sends them"
+        return warn("tracking store", reason, advice)
+    return fail("tracking store", reason, SERVER)
+
+
+def check_waiting(spool: Path) -> Finding:
+    """Whether runs of earlier jobs wait for their server."""
+    waiting = len(outboxes(spool))
+    if not waiting:
+        return ok("waiting runs", f"none in {spool}")
+    text = f"those of {waiting} job{'s' * (waiting > 1)} in {spool}"
+    return warn("waiting runs", text, "`overspill sync` sends them; the next job does so too")
 
 
 def _writable(settings: Settings, store: Store | None) -> Finding:

@@ -9,6 +9,7 @@ from pipelines.doctor.findings import ok
 from pipelines.promotion import Verdict
 from pipelines.registry import Registry
 from pipelines.tracking import KNOWN_UNTIL_TAG, probe
+from pipelines.tracking.outbox import Outbox
 from pipelines.weights import TRAINED_UNTIL
 
 VERDICT = Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0)
@@ -110,3 +111,22 @@ def test_order_lines_that_are_not_there_fail(settings_on, tmp_path):
     found = stored.check_data(settings, None)
     assert found.status == "fail"
     assert "orders.csv: the file cannot be read" in found.found
+
+
+def test_a_server_that_is_away_is_a_warning_where_jobs_may_work_without_it(settings_on, tmp_path):
+    settings = settings_on("http://127.0.0.1:9", "tracking.when_away=spool")
+    found = by_check(stored.check_stored(settings, tmp_path))
+    assert found["tracking store"].status == "warn"
+    assert "`overspill sync` sends them" in found["tracking store"].advice
+    assert found["waiting runs"].status == found["weights"].status == "ok"
+    refused = by_check(stored.check_stored(settings_on("http://127.0.0.1:9"), tmp_path))
+    assert refused["tracking store"].status == "fail"
+
+
+def test_runs_that_wait_for_their_server_are_told(tmp_path):
+    assert stored.check_waiting(tmp_path).status == "ok"
+    outbox = Outbox.begin(tmp_path, {"uri": "http://127.0.0.1:9"})
+    found = stored.check_waiting(tmp_path)
+    outbox.close()
+    assert found.status == "warn"
+    assert found.found == f"those of 1 job in {tmp_path}"
