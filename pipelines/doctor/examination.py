@@ -66,7 +66,7 @@ def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
         name="compiler",
         target="pipelines.doctor.compute:check_compiler",
         checks={"torch.compile": "leave it off, as it is by default; nothing but speed is lost"},
-        seconds=18 * patience,
+        seconds=30 * patience,
     )
     disk = Probe(
         name="disk",
