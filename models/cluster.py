@@ -18,6 +18,7 @@ import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
+from models.device import prepare
 from models.errors import ClusterError, ModelError
 from models.launch import Launch
 from models.ranks import A, R, Ranks, Watch
@@ -97,6 +98,7 @@ class JoinedRanks(Ranks):
     def __init__(self, launch: Launch, *, collective: timedelta, waiting: timedelta) -> None:
         super().__init__(launch)
         self.collective = collective
+        prepare()  # drivers read their variables at the first look at a GPU, which is the next line
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # RCCL is called nccl too
         try:
             dist.init_process_group(

@@ -20,7 +20,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from models.checkpoint import save_checkpoint
-from models.device import choose_device, describe
+from models.device import choose_device, compile_in_place, describe
 from models.errors import CheckpointError
 from models.network import count_parameters
 from models.ranks import Ranks
@@ -140,7 +140,7 @@ def pretrain(
     torch.manual_seed(settings.training.seed)
     module = Trainer(settings, ranks=ranks)
     if settings.training.compile_network:
-        module.network.compile()
+        compile_in_place(module.network, chosen)
     keeper = KeepAverage(folder, progress if ranks.rank == 0 else None)
 
     def keep() -> None:

@@ -7,6 +7,7 @@ import typer
 from pipelines.commands import (
     backtest,
     config,
+    doctor,
     etl,
     evidence,
     forecast,
@@ -43,6 +44,7 @@ for _command in (
     ui,
     sync,
     predict,
+    doctor,
     config,
 ):
     _command.register(app)
