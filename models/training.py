@@ -305,7 +305,7 @@ def distributed(ranks: Ranks) -> DDPStrategy:
     return DDPStrategy(
         timeout=ranks.collective,
         gradient_as_bucket_view=True,
-        find_unused_parameters=True,  # items of one variate leave the weights between variates without gradient
+        find_unused_parameters=True,  # items of one variate use no weights between variates
     )
 
 
