@@ -65,8 +65,8 @@ SlurmctldTimeout=60
 SlurmdTimeout=60
 InactiveLimit=0
 NodeName={host} NodeHostname={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}
-PartitionName=normal Nodes={host} Default=YES MaxTime=60 PriorityTier=1 GraceTime=10 State=UP
-PartitionName=urgent Nodes={host} MaxTime=60 PriorityTier=10 PreemptMode=OFF State=UP
+PartitionName=normal Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 GraceTime=10 State=UP
+PartitionName=urgent Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=OFF State=UP
 """
 
 
