@@ -20,7 +20,6 @@ from pipelines.schedule.script import STARTER, Request, render
 
 VIA = ("auto", "sbatch", "scrontab")
 CANCEL_SECONDS = 60
-NEVER = ("PartitionTimeLimit", "PartitionNodeLimit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +107,8 @@ def _crontab_times(begin: dt.datetime, every: slots.Every, *, required: bool) ->
 def carry_out(plan: Plan, *, replace: bool) -> str | None:
     """Submit what was planned: the first job's id, None where the crontab starts it.
 
-    An older schedule of the name is ended after Slurm has taken the new one. Those of its jobs that run are left
-    to finish; the new ones wait for them.
+    An older schedule of the name is ended after Slurm has taken the new one. Those of its jobs that run are
+    left to finish; the new ones wait for them.
 
     Raises
     ------
@@ -139,14 +138,17 @@ def carry_out(plan: Plan, *, replace: bool) -> str | None:
 
 
 def _refuse_if_never_started(number: str) -> None:
-    """Take a job back that Slurm has queued although its partition's limits do not allow it, now or ever."""
+    """Take a job back that Slurm has queued although its partition does not allow its time limit."""
     for job in slurm.jobs():
-        if job.id == number and job.reason in NEVER:
+        if job.id == number and slurm.seconds_of(job.time_limit) > slurm.seconds_of(
+            slurm.longest(job.partition)
+        ):
             slurm.cancel([number])
             raise InputError(
-                "Slurm would never start the job",
-                expected="one within the partition's limits (`scontrol show partition`)",
-                found=job.reason,
+                f"Slurm would never start the job: partition {job.partition} allows less time",
+                expected=f"at most {slurm.longest(job.partition)}",
+                found=job.time_limit,
+                where="--time",
             )
 
 

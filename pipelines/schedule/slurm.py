@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -20,13 +22,15 @@ CHAIN = ("OVERSPILL_EVERY", "OVERSPILL_ANCHOR", "OVERSPILL_SLOT")  # a script sa
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job that waits or runs; `begin` is ISO wall-clock time, or N/A, `comment` as it was submitted."""
+    """A job that waits or runs; `begin` is ISO wall-clock time or N/A, `time_limit` as Slurm writes it."""
 
     id: str
     name: str
     state: str
     begin: str
     reason: str
+    partition: str
+    time_limit: str
     comment: str
 
     @property
@@ -48,22 +52,29 @@ def require_slurm() -> None:
             raise _absent(command)
 
 
-def jobs(name: str | None = None) -> list[Job]:
-    """The user's jobs that wait or run, oldest first; only those of a name where one is given.
+def jobs() -> list[Job]:
+    """The user's jobs that wait or run, oldest first.
 
     Raises
     ------
     StepError
         If Slurm does not answer.
     """
-    told = _call("squeue", "--me", "--noheader", "--sort=i", "--format=%A|%T|%S|%r|%j|%k")
+    told = _call("squeue", "--me", "--noheader", "--sort=i", "--format=%A|%T|%S|%r|%P|%l|%j|%k")
     found = []
     for line in told.splitlines():
-        number, state, begin, reason, job_name, comment = line.split("|", 5)
-        if name is None or job_name == name:
-            found.append(
-                Job(id=number, name=job_name, state=state, begin=begin, reason=reason, comment=comment)
-            )
+        number, state, begin, reason, partition, limit, job_name, comment = line.split("|", 7)
+        job = Job(
+            id=number,
+            name=job_name,
+            state=state,
+            begin=begin,
+            reason=reason,
+            partition=partition,
+            time_limit=limit,
+            comment=comment,
+        )
+        found.append(job)
     return found
 
 
@@ -89,6 +100,22 @@ def cancel(numbers: Sequence[str]) -> None:
     """Cancel jobs; one that has ended in the meantime is no error."""
     if numbers:
         _call("scancel", *numbers)
+
+
+def longest(partition: str) -> str:
+    """The longest time limit that a partition allows, as Slurm writes it."""
+    return _call("sinfo", "--noheader", f"--partition={partition}", "--format=%l").split("\n")[0].strip()
+
+
+def seconds_of(limit: str) -> float:
+    """A time limit as Slurm writes it, `[days-][[hours:]minutes:]seconds`; infinite where it names none."""
+    days, _, clock = limit.rpartition("-")
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", limit):
+        return math.inf
+    total = 0
+    for part in clock.split(":"):
+        total = 60 * total + int(part)
+    return total + 86_400 * int(days or 0)
 
 
 def has_scrontab() -> bool:
