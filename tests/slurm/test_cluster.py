@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 pytestmark = pytest.mark.slurm
@@ -26,9 +28,12 @@ if [ -z "$SLURM_RESTART_COUNT" ]; then scontrol requeue $SLURM_JOB_ID; sleep 60;
 
 def test_a_preempted_job_must_ask_for_its_requeue_within_the_grace_time(slurm):
     """Slurm calls a job that ends between the first SIGTERM and the end of the grace time failed."""
-    script = "#!/bin/bash\nsrun sleep 60 || scontrol requeue $SLURM_JOB_ID; sleep 60\n"
+    script = """#!/bin/bash
+srun sh -c 'echo begun; exec sleep 60' || scontrol requeue $SLURM_JOB_ID; sleep 60
+"""
     low = slurm.submit(script, "--ntasks=4", "--requeue", "--open-mode=append")
-    slurm.wait(low, "RUNNING")
+    while "begun" not in slurm.output(low):
+        time.sleep(0.1)
     high = slurm.submit("#!/bin/bash\ntrue\n", "--ntasks=4", "--partition=urgent")
     assert slurm.wait(high) == "COMPLETED"
     slurm.wait(low, "RUNNING")
