@@ -38,7 +38,9 @@ def run(
     settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out, state) as context:
         from pipelines.run import run_all
+        from pipelines.sync import begin_job
 
+        begin_job(context)
         result = run_all(context, train=train)
         if as_json:
             tables = result.windows.tables

@@ -245,5 +245,5 @@ def _copy(files: Path, to: Path) -> None:
 def _reason(error: Exception) -> str:
     """The system's reason; a copied folder's error lists one per file."""
     if isinstance(error, shutil.Error) and error.args and error.args[0]:
-        return str(error.args[0][0][2]).rpartition("] ")[2]
+        return re.sub(r"^\[Errno \d+\] |: '.*$", "", str(error.args[0][0][2]))
     return getattr(error, "strerror", None) or str(error)
