@@ -8,8 +8,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from pipelines.context import Context
-from pipelines.registry import hold_champion
 from pipelines.settings import Settings
 from pipelines.store import resolve_uri
 from pipelines.tracking import OutboxReport, send_all
@@ -37,14 +35,6 @@ def sync(settings: Settings, console: Console) -> list[OutboxReport]:
 
     tracking = settings.tracking
     return list(send_all(resolve_uri(tracking.uri), tracking.spool, progress=progress))
-
-
-def begin_job(context: Context) -> None:
-    """Send what earlier jobs left, and read the champion now: the server may be away when it is needed."""
-    if context.tracker.is_away:
-        return
-    sync_quietly(context.settings, context.console)
-    hold_champion(context.tracker)
 
 
 def sync_quietly(settings: Settings, console: Console) -> None:

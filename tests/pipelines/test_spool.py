@@ -27,9 +27,10 @@ from models.checkpoint import WEIGHTS
 from pipelines.artifacts import file_digest
 from pipelines.cli import app
 from pipelines.config import resolve
+from pipelines.job_start import begin_job
 from pipelines.promotion import Verdict
 from pipelines.registry import MODEL, Registry, chosen_weights
-from pipelines.sync import begin_job, sync, sync_quietly
+from pipelines.sync import sync, sync_quietly
 from pipelines.tracking import STEP_TAG, UPSTREAM_TAG, Spooling, Tracker
 from pipelines.tracking.away import AwayError
 from pipelines.tracking.names import ERROR_TAG, SPOOLED_TAG
