@@ -252,6 +252,29 @@ def test_what_a_stalled_server_does_late_is_not_done_twice(shared, job):
     assert [point.value for point in history] == [0.5]
 
 
+def test_a_job_that_is_stopped_and_goes_on_while_the_server_is_away_leaves_one_run(shared, job, tmp_path):
+    again = Job(job.address, job.spool, job.experiment)
+    (tmp_path / "panel.csv").write_text("a,b")
+    with stalled(shared):
+        with pytest.raises(KeyboardInterrupt), job.tracker, job.tracker.step("train") as first:
+            first.log_points([("loss", 1, 0.9)])
+            first.log_file(tmp_path / "panel.csv")
+            raise KeyboardInterrupt
+        with again.tracker as tracker:
+            with tracker.step("train", resume=first.run_id) as second:
+                assert second.run_id == first.run_id
+                second.log_points([("loss", 2, 0.8)])
+            with tracker.artifact(first.run_id, "panel.csv") as path:
+                assert path.read_text() == "a,b"
+    assert len(outboxes(job.spool)) == 2
+    job.sync()
+    run = job.runs()["train"]
+    assert run.info.status == "FINISHED"
+    assert ERROR_TAG not in run.data.tags
+    history = mlflow.MlflowClient(job.address).get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.9), (2, 0.8)]
+
+
 @pytest.fixture
 def champion(shared, job, tiny_checkpoint):
     """A champion that the job has read before the server goes away."""
