@@ -167,8 +167,6 @@ class Outbox:
             self.folder.rename(done)
             shutil.rmtree(done, ignore_errors=True)
         self.close()
-        with suppress(OSError):  # others wait there
-            done.parent.rmdir()
 
     def _write(self, line: Entry) -> None:
         # The line break comes first: what a killed write left behind ends there.

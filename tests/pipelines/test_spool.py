@@ -37,7 +37,8 @@ from pipelines.tracking.names import ERROR_TAG, SPOOLED_TAG
 from pipelines.tracking.outbox import LOCAL_ID, outboxes, read_journal
 from pipelines.tracking.waiting import Waiting
 
-SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-03-31"]
+SMALL = ["forecast.paths=20", "forecast.horizon=4", "backtest.paths=20", "backtest.first_origin=2025-06-30"]
+SMALL += ["policies=[bis_2026_01]", "backtest.case=null"]
 IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
@@ -226,7 +227,7 @@ def test_a_server_that_is_briefly_away_is_waited_for(shared, job, monkeypatch):
     assert job.runs()["etl"].info.status == "FINISHED"
     client = mlflow.MlflowClient(job.address)
     assert len(client.get_metric_history(run.run_id, "loss")) == 3
-    assert not job.spool.exists()
+    assert list(job.spool.iterdir()) == []
 
 
 def test_what_a_stalled_server_does_late_is_not_done_twice(shared, job):
@@ -256,7 +257,7 @@ def test_a_job_that_is_stopped_and_goes_on_while_the_server_is_away_leaves_one_r
     again = Job(job.address, job.spool, job.experiment)
     (tmp_path / "panel.csv").write_text("a,b")
     with stalled(shared):
-        with pytest.raises(KeyboardInterrupt), job.tracker, job.tracker.step("train") as first:
+        with pytest.raises(KeyboardInterrupt), job.tracker, job.tracker.step("train") as first:  # noqa: PT012
             first.log_points([("loss", 1, 0.9)])
             first.log_file(tmp_path / "panel.csv")
             raise KeyboardInterrupt
@@ -416,7 +417,7 @@ def test_a_sync_that_is_killed_in_the_middle_is_completed_by_the_next(shared, jo
     for name in ("backtest", "forecast"):
         history = client.get_metric_history(runs[name].info.run_id, "curve19")
         assert [point.step for point in history] == [0, 1, 2]
-    assert not job.spool.exists()
+    assert list(job.spool.iterdir()) == []
 
 
 @pytest.mark.filterwarnings(
@@ -499,4 +500,4 @@ def test_a_disk_that_is_full_does_not_stop_a_job_whose_server_is_there(job, tmp_
     assert run.info.status == "FINISHED"
     (file,) = mlflow.MlflowClient(job.address).list_artifacts(run.info.run_id)
     assert file.file_size == 200_000
-    assert not job.spool.exists()
+    assert list(job.spool.iterdir()) == []
