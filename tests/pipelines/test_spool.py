@@ -18,6 +18,7 @@ from pathlib import Path
 import mlflow
 import polars as pl
 import pytest
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -274,6 +275,16 @@ def test_a_job_that_is_stopped_and_goes_on_while_the_server_is_away_leaves_one_r
     assert ERROR_TAG not in run.data.tags
     history = mlflow.MlflowClient(job.address).get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.9), (2, 0.8)]
+
+
+def test_what_the_server_refuses_is_an_error_and_not_sent_again(job):
+    with job.tracker as tracker, tracker.step("etl") as run:
+        run.log_params({"a": "1"})
+        with pytest.raises(MlflowException, match="Changing param values is not allowed"):
+            run.log_params({"a": "2"})
+    assert job.told == []
+    assert list(job.spool.iterdir()) == []
+    assert job.runs()["etl"].data.params == {"a": "1"}
 
 
 @pytest.fixture
