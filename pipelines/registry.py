@@ -6,7 +6,7 @@ A version is a checkpoint of the network, recorded as a model by the run that tr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,18 @@ class Registry:
 
 def _number(version: Version | None) -> str | None:
     return None if version is None else version.number
+
+
+def hold_champion(store: Store) -> None:
+    """Read the champion's checkpoint, so that it is at hand should the server go away later.
+
+    A store that is no server is always at hand. A champion that cannot be used is told of where it is used.
+    """
+    registry = Registry(store)
+    champion = registry.champion() if store.spools else None
+    if champion is not None:
+        with suppress(InputError), registry.checkpoint(champion):
+            pass
 
 
 def chosen_weights(store: Store | None, *, checkpoint: Path | None, device: str) -> Weights:

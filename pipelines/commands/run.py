@@ -37,8 +37,10 @@ def run(
     options = {"forecast.model": model, "forecast.device": device}
     settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out, state) as context:
+        from pipelines.job_start import begin_job
         from pipelines.run import run_all
 
+        begin_job(context)
         result = run_all(context, train=train)
         if as_json:
             tables = result.windows.tables

@@ -36,7 +36,7 @@ def sync(config: Config = None, override: Override = None, *, as_json: Json = Fa
             for sentence in report.told:
                 typer.echo(sentence)
             if report.left is not None:
-                typer.echo(f"{report.folder} waits: {report.left}")
+                typer.echo(f"{report.folder} for {report.store} waits: {report.left}")
         if not reports and not as_json:
             typer.echo(f"nothing waits in {settings.tracking.spool}")
         if waiting:

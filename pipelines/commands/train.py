@@ -40,9 +40,11 @@ def train(
     }
     settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out, state) as context:
+        from pipelines.job_start import begin_job
         from pipelines.report import print_table
         from pipelines.train import run_train
 
+        begin_job(context)
         result = run_train(context, etl_run)
         if context.state is not None:
             context.state.clear()

@@ -122,7 +122,7 @@ def lineage(tracker: Tracker, windows_run_id: str) -> Iterator[Lineage]:
         def fetched(run_id: str, step: str) -> PastRun:
             run: Any = tracker.finished(run_id, step)
             return PastRun(
-                run_id=run_id,
+                run_id=run.info.run_id,
                 tags=dict(run.data.tags),
                 params=dict(run.data.params),
                 started=dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC),

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from forecasting.errors import StepError
-from pipelines.store import check_answers, without_password
+from pipelines.store import check_answers, without_password, without_secrets
 from pipelines.tracking.away import AwayError, is_away
 from pipelines.tracking.outbox import Entry, Outbox, journals_of, new_local_id
 from pipelines.tracking.replay import replay
@@ -99,7 +99,7 @@ class Carrier:
                 if outbox is None:
                     raise
                 if not self._is_away(error):
-                    outbox.refuse(put_down, str(error)[:500])
+                    outbox.refuse(put_down, without_secrets(str(error), self._uri)[:500])
                     raise
                 self._leave(f"the MLflow server at {without_password(self._uri)} does not answer any more")
                 return {}

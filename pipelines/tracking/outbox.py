@@ -167,8 +167,6 @@ class Outbox:
             self.folder.rename(done)
             shutil.rmtree(done, ignore_errors=True)
         self.close()
-        with suppress(OSError):  # others wait there
-            done.parent.rmdir()
 
     def _write(self, line: Entry) -> None:
         # The line break comes first: what a killed write left behind ends there.
@@ -245,5 +243,5 @@ def _copy(files: Path, to: Path) -> None:
 def _reason(error: Exception) -> str:
     """The system's reason; a copied folder's error lists one per file."""
     if isinstance(error, shutil.Error) and error.args and error.args[0]:
-        return str(error.args[0][0][2]).rpartition("] ")[2]
+        return re.sub(r"^\[Errno \d+\] |: '.*$", "", str(error.args[0][0][2]))
     return getattr(error, "strerror", None) or str(error)

@@ -139,9 +139,10 @@ class Sender:
         }
 
     def only_once(self, local: str) -> None:
-        """Delete what a run's creation left twice: MLflow's client tries again what the server may have heard.
+        """Delete what a run's creation left twice.
 
-        A server that was stalled does what it was asked for after everybody has given up.
+        MLflow's client tries again what the server may have heard, and a server that was stalled does what it
+        was asked for after everybody has given up.
         """
         kept = self._ids.get(local)
         self._delete([run_id for run_id in self._runs_of(local) if run_id != kept])

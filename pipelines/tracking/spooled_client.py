@@ -63,8 +63,9 @@ class SpooledClient:
 
     def known_as(self, known: str) -> str:
         """The server's id of a run or version that was made while the server was away."""
-        ids = self._carrier
-        return known if ids.away or not LOCAL_ID.fullmatch(known) else ids.sender.known_as(known)
+        if not LOCAL_ID.fullmatch(known):
+            return known
+        return self._carrier.read(lambda: self._carrier.sender.known_as(known), lambda _: known)
 
     def create_run(
         self,

@@ -26,6 +26,7 @@ from pipelines.store import (
 )
 from pipelines.tracking.carrier import Carrier, Spooling
 from pipelines.tracking.outbox import LOCAL_ID
+from pipelines.tracking.sender import Sender
 from pipelines.tracking.spooled_client import SpooledClient
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class Store:
     ----------
     uri : str
     experiment : str
-        Of the runs that wait while a server is away.
+        Of the runs.
     spooling : Spooling, optional
         What becomes of runs while a server is away; without it, that is an error. A SQLite store or another
         database is written directly.
@@ -54,7 +55,7 @@ class Store:
     client: MlflowClient | SpooledClient
 
     def __init__(self, uri: str, *, experiment: str = "", spooling: Spooling | None = None) -> None:
-        self.uri = uri
+        self.uri, self.experiment = uri, experiment
         read_secret_files()
         away = self._reason_away(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
@@ -72,6 +73,16 @@ class Store:
                 raise
             return str(error).partition(": start it")[0]
         return None
+
+    @property
+    def spools(self) -> bool:
+        """Whether runs are kept while the store is away."""
+        return isinstance(self.client, SpooledClient)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether this process works without the store for the rest of its life."""
+        return isinstance(self.client, SpooledClient) and self.client.away
 
     def __enter__(self) -> Self:
         return self
@@ -116,10 +127,10 @@ class Store:
         """The store's id of a run that was made while the server was away; any other id as it is."""
         if not LOCAL_ID.fullmatch(run_id):
             return run_id
-        if isinstance(self.client, SpooledClient):
-            with self.translated():
+        with self.translated():
+            if isinstance(self.client, SpooledClient):
                 return self.client.known_as(run_id)
-        return run_id
+            return Sender(self.client, self.experiment).known_as(run_id)
 
     def found(self, ask: Callable[[], T]) -> T | None:
         """What the store answers, None where it holds no such thing."""

@@ -33,7 +33,6 @@ class Tracker(Store):
 
     def __init__(self, uri: str, experiment: str, *, spooling: Spooling | None = None) -> None:
         super().__init__(uri, experiment=experiment, spooling=spooling)
-        self.experiment = experiment
         with self.translated(), one_at_a_time(uri, LAYOUT):
             self.experiment_id = self._experiment_id()
 

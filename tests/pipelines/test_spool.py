@@ -12,11 +12,13 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import polars as pl
 import pytest
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -26,15 +28,18 @@ from models.checkpoint import WEIGHTS
 from pipelines.artifacts import file_digest
 from pipelines.cli import app
 from pipelines.config import resolve
+from pipelines.job_start import begin_job
 from pipelines.promotion import Verdict
-from pipelines.registry import MODEL, Registry
+from pipelines.registry import MODEL, Registry, chosen_weights
 from pipelines.sync import sync, sync_quietly
 from pipelines.tracking import STEP_TAG, UPSTREAM_TAG, Spooling, Tracker
+from pipelines.tracking.away import AwayError
 from pipelines.tracking.names import ERROR_TAG, SPOOLED_TAG
 from pipelines.tracking.outbox import LOCAL_ID, outboxes, read_journal
 from pipelines.tracking.waiting import Waiting
 
-SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-03-31"]
+SMALL = ["forecast.paths=20", "forecast.horizon=4", "backtest.paths=20", "backtest.first_origin=2025-06-30"]
+SMALL += ["policies=[bis_2026_01]", "backtest.case=null"]
 IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
@@ -146,21 +151,20 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     assert "`overspill sync` sends them" in told
     assert "Traceback" not in told
     answer = json.loads(printed)
-    waiting = Waiting(read_journal(folder) for folder in outboxes(spool))
     before = shutil.copytree(spool, tmp_path / "before")
     waiting = Waiting(read_journal(folder) for folder in outboxes(before))
 
-    failed = overspill("sync", "--set", store, cwd=tmp_path)
-    assert "error: 1 outbox could not be sent" in failed.communicate(timeout=60)[1]
-    assert failed.returncode == 1
+    command = ["sync", "--set", store, "--set", f"tracking.spool={spool}"]
+    failed = CliRunner().invoke(app, command)
+    assert failed.exit_code == 1
+    assert failed.stderr == f"error: 1 outbox could not be sent from {spool}\n"
     server.start()
-    done = overspill("sync", "--set", store, cwd=tmp_path)
-    lines, told = done.communicate(timeout=60)
-    assert done.returncode == 0, told
-    assert {line.split()[2:][0] for line in lines.splitlines()} == {"run", "forecast", "windows"}
-    assert all(line.endswith("FINISHED") for line in lines.splitlines())
-    assert outboxes(spool) == []
-    again = CliRunner().invoke(app, ["sync", "--set", store, "--set", f"tracking.spool={spool}"])
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {line.split()[2] for line in lines} == {"run", "forecast", "windows"}
+    assert all(line.endswith("FINISHED") for line in lines)
+    again = CliRunner().invoke(app, command)
     assert (again.exit_code, again.stdout) == (0, f"nothing waits in {spool}\n")
 
     client = mlflow.MlflowClient(server.address)
@@ -169,7 +173,6 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     by_step = {run.data.tags[STEP_TAG]: run for run in runs}
     assert len(runs) == 5
     assert set(by_step) == set(answer["runs"]) == {"run", "etl", "backtest", "forecast", "windows"}
-    ids = {run.info.run_id for run in runs}
     links = {"forecast": "etl", "backtest": "etl", "windows": "forecast"}
     for step, run in by_step.items():
         if step in links:
@@ -179,7 +182,7 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
         assert not LOCAL_ID.search(run.data.tags["mlflow.note.content"])
         known = waiting.run(run.data.tags[SPOOLED_TAG])
         assert answer["runs"][step] in {known.local, known.run_id}
-        assert_same(client, run, known, tmp_path / "read" / step, names=ids)
+        assert_same(client, run, known, tmp_path / "read" / step)
     tracker = Tracker(server.address, "overspill")
     local = answer["runs"]["windows"]
     assert LOCAL_ID.fullmatch(local)
@@ -189,7 +192,7 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     assert digest == by_step["windows"].data.tags["overspill.sha256.windows"]
 
 
-def assert_same(client, run, known, folder, *, names):
+def assert_same(client, run, known, folder):
     """What the server has of a run is what its outbox had: each parameter, point, tag and file, and once."""
     assert (run.info.status, run.info.start_time, run.info.end_time) == (
         "FINISHED",
@@ -225,7 +228,7 @@ def test_a_server_that_is_briefly_away_is_waited_for(shared, job, monkeypatch):
     assert job.runs()["etl"].info.status == "FINISHED"
     client = mlflow.MlflowClient(job.address)
     assert len(client.get_metric_history(run.run_id, "loss")) == 3
-    assert not job.spool.exists()
+    assert list(job.spool.iterdir()) == []
 
 
 def test_what_a_stalled_server_does_late_is_not_done_twice(shared, job):
@@ -251,6 +254,39 @@ def test_what_a_stalled_server_does_late_is_not_done_twice(shared, job):
     assert [point.value for point in history] == [0.5]
 
 
+def test_a_job_that_is_stopped_and_goes_on_while_the_server_is_away_leaves_one_run(shared, job, tmp_path):
+    again = Job(job.address, job.spool, job.experiment)
+    (tmp_path / "panel.csv").write_text("a,b")
+    with stalled(shared):
+        with pytest.raises(KeyboardInterrupt), job.tracker, job.tracker.step("train") as first:  # noqa: PT012
+            first.log_points([("loss", 1, 0.9)])
+            first.log_file(tmp_path / "panel.csv")
+            raise KeyboardInterrupt
+        with again.tracker as tracker:
+            with tracker.step("train", resume=first.run_id) as second:
+                assert second.run_id == first.run_id
+                second.log_points([("loss", 2, 0.8)])
+            with tracker.artifact(first.run_id, "panel.csv") as path:
+                assert path.read_text() == "a,b"
+    assert len(outboxes(job.spool)) == 2
+    job.sync()
+    run = job.runs()["train"]
+    assert run.info.status == "FINISHED"
+    assert ERROR_TAG not in run.data.tags
+    history = mlflow.MlflowClient(job.address).get_metric_history(run.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.9), (2, 0.8)]
+
+
+def test_what_the_server_refuses_is_an_error_and_not_sent_again(job):
+    with job.tracker as tracker, tracker.step("etl") as run:
+        run.log_params({"a": "1"})
+        with pytest.raises(MlflowException, match="Changing param values is not allowed"):
+            run.log_params({"a": "2"})
+    assert job.told == []
+    assert list(job.spool.iterdir()) == []
+    assert job.runs()["etl"].data.params == {"a": "1"}
+
+
 @pytest.fixture
 def champion(shared, job, tiny_checkpoint):
     """A champion that the job has read before the server goes away."""
@@ -264,11 +300,21 @@ def champion(shared, job, tiny_checkpoint):
 WON = Verdict(incumbent="the champion", candidate_score=0.5, incumbent_score=1.0)
 
 
+def test_what_a_job_has_at_hand_from_its_start_is_there_without_the_server(shared, job, champion, context):
+    begin_job(replace(context, tracker=job.tracker))
+    with stalled(shared), job.tracker:
+        weights = chosen_weights(job.tracker, checkpoint=None, device="cpu")
+        assert weights.label == champion.label
+        with pytest.raises(AwayError, match="is away, and run abc is not among what waits"):
+            job.tracker.finished("abc", "etl")
+    assert "does not answer any more" in job.told[0]
+
+
 def candidate_while_away(server, job, checkpoint):
     """Train, register and settle while the server is stalled; then forecast with the new champion."""
     registry = Registry(job.tracker)
     judged = []
-    with job.tracker, stalled(server):
+    with stalled(server), job.tracker:
         with job.tracker.step("second") as run:
             version = registry.register(run, checkpoint, {})
             verdict = registry.settle(version, lambda against: judged.append(against) or WON)
@@ -291,7 +337,11 @@ def test_a_candidate_of_a_job_without_a_server_becomes_champion_where_its_rival_
     assert present.run_id == run.info.run_id
     assert run.data.tags["overspill.model_version"] == str(present.version)
     assert run.data.tags["overspill.decision"] == present.tags["overspill.decision"] == "champion"
-    assert Registry(job.reached()).weights(Registry(job.reached()).champion(), "cpu").label.startswith(MODEL)
+    with job.reached() as tracker:
+        assert (
+            Registry(tracker).weights(Registry(tracker).champion(), "cpu").label
+            == f"{MODEL} version {present.version}"
+        )
 
 
 def test_a_candidate_whose_rival_was_replaced_meanwhile_becomes_challenger_and_that_is_told(
@@ -378,9 +428,12 @@ def test_a_sync_that_is_killed_in_the_middle_is_completed_by_the_next(shared, jo
     for name in ("backtest", "forecast"):
         history = client.get_metric_history(runs[name].info.run_id, "curve19")
         assert [point.step for point in history] == [0, 1, 2]
-    assert not job.spool.exists()
+    assert list(job.spool.iterdir()) == []
 
 
+@pytest.mark.filterwarnings(
+    "ignore:The `srun` command is available"
+)  # of Lightning, where Slurm is installed
 def test_a_server_that_is_down_from_the_start_fails_a_command_or_lets_it_work_into_the_spool(
     shared, tmp_path, unused_address
 ):
@@ -413,7 +466,7 @@ def test_a_server_that_is_down_from_the_start_fails_a_command_or_lets_it_work_in
 
 
 def test_a_spool_folder_that_cannot_be_written_is_told_and_fails_only_where_the_server_is_away(
-    shared, job, tmp_path
+    shared, job, tmp_path, unused_address
 ):
     (tmp_path / "file").touch()
     job.spool = tmp_path / "file" / "spool"
@@ -425,8 +478,7 @@ def test_a_spool_folder_that_cannot_be_written_is_told_and_fails_only_where_the_
     assert job.runs()["etl"].info.status == "FINISHED"
     spooling = Spooling(folder=job.spool, from_start=True, tell=told.append)
     with (
-        stalled(shared),
-        Tracker(job.address, job.experiment, spooling=spooling) as tracker,
+        Tracker(unused_address, job.experiment, spooling=spooling) as tracker,
         pytest.raises(StepError, match="cannot be kept here: Not a directory"),
         tracker.step("etl"),
     ):
@@ -438,7 +490,8 @@ import resource, sys
 from pathlib import Path
 from pipelines.tracking import Spooling, Tracker
 address, spool, experiment, folder = sys.argv[1:]
-with Tracker(address, experiment, spooling=Spooling(folder=Path(spool))) as tracker, tracker.step("etl") as run:
+spooling = Spooling(folder=Path(spool))
+with Tracker(address, experiment, spooling=spooling) as tracker, tracker.step("etl") as run:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     run.log_folder(Path(folder))
 """
@@ -449,7 +502,7 @@ def test_a_disk_that_is_full_does_not_stop_a_job_whose_server_is_there(job, tmp_
     (tmp_path / "files" / "large.bin").write_bytes(b"x" * 200_000)
     arguments = [job.address, str(job.spool), job.experiment, str(tmp_path / "files")]
     ended = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", FULL_DISK, *arguments], check=False, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("\n") == 1
@@ -458,4 +511,4 @@ def test_a_disk_that_is_full_does_not_stop_a_job_whose_server_is_there(job, tmp_
     assert run.info.status == "FINISHED"
     (file,) = mlflow.MlflowClient(job.address).list_artifacts(run.info.run_id)
     assert file.file_size == 200_000
-    assert not job.spool.exists()
+    assert list(job.spool.iterdir()) == []

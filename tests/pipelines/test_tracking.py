@@ -42,6 +42,35 @@ def test_failing_step_is_recorded_as_failed_with_its_reason(tracker):
         tracker.finished(run.run_id, "etl")
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt("told to"), SystemExit(143)])
+def test_a_step_whose_process_is_told_to_stop_is_killed_not_failed_and_can_be_resumed(tracker, stop):
+    with pytest.raises(type(stop)), tracker.step("train") as run:
+        raise stop
+    recorded = tracker.client.get_run(run.run_id)
+    assert recorded.info.status == "KILLED"
+    assert recorded.data.tags["overspill.error"] == f"{type(stop).__name__}: {stop}"
+    with tracker.step("train", resume=run.run_id) as again:
+        assert again.run_id == run.run_id
+        opened = tracker.client.get_run(run.run_id)
+        assert opened.info.status == "RUNNING"
+        assert "overspill.error" not in opened.data.tags
+    assert tracker.finished(run.run_id, "train").info.start_time == recorded.info.start_time
+
+
+def test_a_run_of_another_step_is_not_resumed_and_for_a_finished_or_unknown_one_another_begins(tracker):
+    with tracker.step("train") as run:
+        pass
+    with tracker.step("train", resume=run.run_id) as another:
+        assert another.run_id != run.run_id
+    with pytest.raises(InputError, match="another step: expected etl, found train"):
+        tracker.step("etl", resume=run.run_id).__enter__()
+    with tracker.step("train", resume="0" * 32) as begun:
+        assert begun.run_id != "0" * 32
+    with tracker.step("train", resume="0" * 25 + "spooled") as begun:
+        pass
+    assert tracker.finished(begun.run_id, "train")
+
+
 def test_run_of_another_step_and_unknown_runs_are_refused(tracker):
     with tracker.step("etl") as run:
         pass
