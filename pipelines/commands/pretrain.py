@@ -40,7 +40,10 @@ def pretrain(
 
     with step_context(settings, None, state, opened) as context:
         from pipelines.pretrain import run_pretrain
+        from pipelines.sync import sync_quietly
 
+        if not context.tracker.is_away:
+            sync_quietly(settings, context.console)
         result = run_pretrain(context)
         if as_json:
             print_json(
