@@ -17,7 +17,15 @@ ANSWER_SECONDS = 20
 COMMENT = "overspill:"  # the jobs of a schedule carry a comment that begins so
 AWAY = ("Unable to contact slurm controller", "Connection refused", "timed out")
 SILENT = "slurmctld, the controller of Slurm, does not answer"
-CHAIN = ("OVERSPILL_EVERY", "OVERSPILL_ANCHOR", "OVERSPILL_SLOT")  # a script says these itself
+# Said by the script, or would change what Slurm's commands print or how a schedule's jobs are found again.
+DROPPED = (
+    "OVERSPILL_EVERY",
+    "OVERSPILL_ANCHOR",
+    "OVERSPILL_SLOT",
+    "SBATCH_JOB_NAME",
+    "SBATCH_COMMENT",
+    "SQUEUE",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +201,8 @@ def _call(*command: str) -> str:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key not in CHAIN}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+    environment["SLURM_TIME_FORMAT"] = "standard"
     try:
         return subprocess.run(  # noqa: S603 - Slurm's own commands
             command,

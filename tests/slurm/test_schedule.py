@@ -238,3 +238,11 @@ def test_what_was_submitted_holds_no_word_of_the_tracking_login(slurm, desk):
     job = submitted(desk.say(*DAILY, "--json", env={"MLFLOW_TRACKING_PASSWORD": "s3cret"}))["job"]
     text = slurm.run("scontrol", "write", "batch_script", job, "-")
     assert "s3cret" not in text + slurm.run("scontrol", "show", "job", job)
+
+
+def test_variables_of_the_users_shell_change_neither_the_jobs_name_nor_how_it_is_found(slurm, desk):
+    shell = {"SBATCH_JOB_NAME": "mine", "SQUEUE_STATES": "RUNNING", "SLURM_TIME_FORMAT": "relative"}
+    first = submitted(desk.say(*DAILY, "--json", env=shell))
+    assert slurm.show(first["job"])["JobName"] == "overspill"
+    shown = submitted(desk.say("status", "--json", env=shell))["schedules"]
+    assert [(row["job"], row["begin"]) for row in shown] == [(first["job"], first["begin"])]
