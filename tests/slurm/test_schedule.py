@@ -89,7 +89,8 @@ def test_a_chain_runs_in_order_and_never_two_at_once_with_one_successor_each(slu
     assert [line[1] for line in lines[:6]] == [one for one in ids[:3] for _ in range(2)]
     assert ids[0] == first["job"]
     assert ids == sorted(set(ids), key=int)
-    assert lines[0][3:] == f"run --train --state {desk.state}/job-{ids[0]} --set tracking.when_away=spool --config quick".split()
+    given = f"--state {desk.state}/job-{ids[0]} --set tracking.when_away=spool --config quick"
+    assert lines[0][3:] == f"run --train {given}".split()
     assert not (desk.state / f"job-{ids[0]}").exists()  # finished work is taken away
 
 
