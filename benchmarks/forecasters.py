@@ -14,10 +14,11 @@ import polars as pl
 from forecasting.forecaster import PathForecaster
 from forecasting.history import Floats, History
 from forecasting.statistical import StatisticalForecaster
-from pipelines.backtest import rank, score_standpoint
+from pipelines.backtest import rank
 from pipelines.config import resolve
 from pipelines.etl import public_panel
 from pipelines.forecasters import contenders
+from pipelines.standpoint_scores import score_standpoint
 from pipelines.standpoints import standpoints
 
 WALK_SHARES = (0.0, 0.5, 1.0)

@@ -29,9 +29,10 @@ import torch
 from neural_peers import long_table, quiet
 from torch import Tensor
 
+from models.engine import lightning_trainer
 from models.network import count_parameters
 from models.settings import PretrainSettings
-from models.training import Stream, Trainer, lightning_trainer
+from models.training import Stream, Trainer
 from models.worlds.mixture import Batch, WorldStream
 
 CONTEXT, HORIZON = 96, 24

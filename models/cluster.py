@@ -99,6 +99,8 @@ class JoinedRanks(Ranks):
         super().__init__(launch)
         self.collective = collective
         prepare()  # drivers read their variables at the first look at a GPU, which is the next line
+        if launch.local_rank < torch.cuda.device_count():
+            torch.cuda.set_device(launch.local_rank)  # "cuda" is this process's own card from here on
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # RCCL is called nccl too
         try:
             dist.init_process_group(

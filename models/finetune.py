@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from models.device import choose_device, describe
+from models.engine import lightning_trainer, quiet
 from models.network import Network
 from models.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
 from models.pretrain import recipe_card
@@ -20,7 +21,7 @@ from models.ranks import Ranks
 from models.resume import KeepState, Kept, check_state
 from models.settings import NetworkSettings, PretrainSettings
 from models.stopping import STOP
-from models.training import NotANumberError, Stream, Trainer, lightning_trainer, quiet, weights_digest
+from models.training import NotANumberError, Stream, Trainer, weights_digest
 from models.validation import NOT_A_NUMBER, KeepBest, Progress, Scalars
 from models.worlds.mixture import Batch, WorldStream
 

@@ -21,13 +21,14 @@ from lightning.pytorch.callbacks import Callback
 
 from models.checkpoint import save_checkpoint
 from models.device import choose_device, compile_in_place, describe
+from models.engine import lightning_trainer, quiet
 from models.errors import CheckpointError
 from models.network import count_parameters
 from models.ranks import Ranks
 from models.resume import SECONDS_BETWEEN, STATE, KeepState, Kept, check_state
 from models.settings import PretrainSettings
 from models.stopping import STOP
-from models.training import Trainer, lightning_trainer, quiet, weights_digest
+from models.training import Trainer, weights_digest
 from models.validation import Progress
 from models.worlds.mixture import GENERATORS
 

@@ -7,41 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import logging
 import math
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, IterableDataset
 
-from models.cluster import LaunchedEnvironment
-from models.device import check_enough, describe, peak_flops
+from models.device import describe, peak_flops
 from models.errors import ClusterError
 from models.features import Inputs
 from models.losses import Losses, losses
 from models.network import Network, count_parameters, flops_per_window
 from models.optimizer import MuonAdamW
 from models.ranks import Ranks
-from models.resume import WholeFiles
 from models.settings import PretrainSettings, TrainingSettings
 from models.worlds.mixture import RANK_SEEDS, Batch, WorldStream
 
-# Remarks of Lightning and torch that do not hold here.
-REMARKS = (
-    ".*does not have many workers.*",
-    ".*srun. command is available.*",
-    ".*find_unused_parameters=True was specified.*",
-)
 # Parts the seeds of the sampled paths from those of the worlds.
 PATH_SEEDS = 7_000_003
 
@@ -265,62 +253,3 @@ def spoiled_losses(network: Network) -> Losses:
     """Losses that are not numbers and reach every weight: processes that average must all go backward."""
     touched = torch.stack([parameter.float().sum() for parameter in network.parameters()]).sum()
     return Losses(*(touched * math.nan for _ in Losses._fields))
-
-
-def lightning_trainer(
-    training: TrainingSettings,
-    device: torch.device,
-    callbacks: Sequence[Callback],
-    *,
-    ranks: Ranks,
-    progress_bar: bool = False,
-) -> lightning.Trainer:
-    """Lightning's trainer for a recipe on the chosen kind of device, without a logger of its own.
-
-    Raises
-    ------
-    DeviceError
-        There are more processes on this node than GPUs.
-    """
-    launch, strategy = ranks.launch, "auto" if ranks.world_size == 1 else distributed(ranks)
-    check_enough(device, launch.local_size)
-    return lightning.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=launch.local_size,
-        num_nodes=launch.nodes,
-        strategy=strategy,
-        plugins=[LaunchedEnvironment(launch), WholeFiles()],
-        precision="bf16-mixed" if training.bfloat16 else "32-true",
-        max_steps=training.steps,
-        callbacks=list(callbacks),
-        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-        enable_progress_bar=progress_bar,
-        enable_model_summary=False,
-        logger=False,
-    )
-
-
-def distributed(ranks: Ranks) -> DDPStrategy:
-    """Data parallelism over the processes, which have joined already."""
-    return DDPStrategy(
-        timeout=ranks.collective,
-        gradient_as_bucket_view=True,
-        find_unused_parameters=True,  # items of one variate use no weights between variates
-    )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep Lightning's remarks on devices, loaders and its own dependencies from the terminal."""
-    remarks = logging.getLogger("lightning.pytorch")
-    level = remarks.level
-    remarks.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for category in (DeprecationWarning, FutureWarning):
-                warnings.filterwarnings("ignore", category=category)
-            for message in REMARKS:
-                warnings.filterwarnings("ignore", message=message)
-            yield
-    finally:
-        remarks.setLevel(level)

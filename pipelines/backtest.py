@@ -10,33 +10,28 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from forecasting.backtest import score_item, skill
+from forecasting.backtest import skill
 from forecasting.errors import InputError
-from forecasting.forecaster import PathForecaster, PathSet
-from forecasting.history import Floats
+from forecasting.forecaster import PathForecaster
 from forecasting.market import Market, market
-from forecasting.model_scale import FLOWS
 from forecasting.periods import Frequency, label
-from forecasting.policy_terms import SupplyRule
 from forecasting.saturation import first_passage, never, probability_by_step, quantile_steps
-from forecasting.scores import censored_crps, reliability
+from forecasting.scores import reliability
 from pipelines.context import Context
 from pipelines.figures import backtest_charts, write_figures
-from pipelines.forecast import sample_paths
 from pipelines.forecasters import contenders
 from pipelines.inputs import read_panel
 from pipelines.registry import chosen_weights
 from pipelines.settings import Settings
 from pipelines.spread import spread
+from pipelines.standpoint_scores import Row, forecast_from, observed_step, score_standpoint
 from pipelines.standpoints import Standpoint, standpoint, standpoints
 from pipelines.weights import Weights, shipped_weights
 
-Row = dict[str, Any]
 SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
 CASE_LEVELS = (0.1, 0.5, 0.9)
 
@@ -127,77 +122,6 @@ def _score_task(
     return score_standpoint(*task, settings)
 
 
-def score_standpoint(
-    stood: Standpoint, forecaster: PathForecaster, settings: Settings
-) -> tuple[list[Row], list[Row]]:
-    """Scores of one forecaster for each item at one standpoint, and what it stated of the dates."""
-    paths = _forecast(stood, forecaster, settings, horizon=settings.backtest.horizon)
-    rows, events = [], []
-    for item_id in paths.item_ids:
-        row, stated = _scores(stood, paths, item_id, settings)
-        rows.append({"forecaster": forecaster.name, **row})
-        events += [{"forecaster": forecaster.name, **event} for event in stated]
-    return rows, events
-
-
-def _forecast(stood: Standpoint, forecaster: PathForecaster, settings: Settings, *, horizon: int) -> PathSet:
-    sized = settings.forecast.model_copy(update={"horizon": horizon, "paths": settings.backtest.paths})
-    return sample_paths(stood.history, settings.model_copy(update={"forecast": sized}), forecaster)
-
-
-def _scores(stood: Standpoint, paths: PathSet, item_id: str, settings: Settings) -> tuple[Row, list[Row]]:
-    """Scores of one forecast of one item, and its stated probabilities of the date with what came."""
-    item = paths.item_ids.index(item_id)
-    came = stood.outcomes[item_id]
-    steps = min(came.horizon, paths.horizon)
-    outcome = np.stack([came.orders[0], came.capacity[0]], axis=-1)  # [T, V]
-    scored = score_item(
-        paths.future[item, ..., : len(FLOWS)],
-        outcome[came.origin_column + 1 :][:steps],
-        stood.history.values[item, : len(FLOWS)].T,
-        variates=FLOWS,
-        season_length=stood.history.frequency.season_length,
-    )
-    rule = settings.policies[0].supply
-    stated = reached(market(paths, item_id), rule)[: steps + 1]
-    observed = _observed_step(came, rule, steps)
-    date = censored_crps(stated, observed, steps)
-    row = {
-        "as_of": stood.as_of,
-        "origin": stood.history.origins[item],
-        "item_id": item_id,
-        "steps": steps,
-        "crps": _mean(scored, "scaled_crps"),
-        "mase": _mean(scored, "mase"),
-        "coverage_80": _mean(scored, "coverage_80"),
-        "energy": scored["energy_score"],
-        "variogram": scored["variogram_score"],
-        "date_crps": date,
-        "date_brier": date / (steps + 1),
-    }
-    events = [
-        {"probability": float(p), "outcome": float(observed is not None and observed <= step)}
-        for step, p in enumerate(stated)
-    ]
-    return row, events
-
-
-def _mean(scored: dict[str, float], name: str) -> float:
-    """Mean of one score over the variates."""
-    return float(np.mean([scored[f"{name}/{variate}"] for variate in FLOWS]))
-
-
-def reached(of: Market, rule: SupplyRule) -> Floats:
-    """P(demand met by t) for the steps 0 (the origin) to H."""
-    passage = first_passage(of.demand_met(rule), of.origin_column)
-    return np.asarray(probability_by_step(passage, of.horizon + 1))
-
-
-def _observed_step(came: Market, rule: SupplyRule, steps: int) -> int | None:
-    passage = int(first_passage(came.demand_met(rule), came.origin_column)[0])
-    return passage if passage <= min(steps, came.horizon) else None
-
-
 def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
     """Mean scores per forecaster, best first, with the skill in CRPS against the best single model."""
     means = scores.group_by("forecaster").agg(pl.col(*SCORES).mean(), forecasts=pl.len())
@@ -251,12 +175,14 @@ def known_case(panel: pl.DataFrame, settings: Settings, weights: Weights) -> pl.
     frequency, rule = settings.data.step, settings.policies[0].supply
     rows = []
     for forecaster in contenders(settings, known_by(case.as_of, weights, settings)):
-        paths = _forecast(stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon))
+        paths = forecast_from(
+            stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon)
+        )
         of = market(paths, case.item_id)
         passage = first_passage(of.demand_met(rule), of.origin_column)
         steps = of.horizon + 1
         dates = quantile_steps(passage, CASE_LEVELS, steps)
-        observed = _observed_step(stood.outcomes[case.item_id], rule, stood.steps)
+        observed = observed_step(stood.outcomes[case.item_id], rule, stood.steps)
         stated = probability_by_step(passage, steps)
         rows.append(
             {

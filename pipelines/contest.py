@@ -9,11 +9,12 @@ import polars as pl
 
 from forecasting.errors import InputError
 from models.forecaster import NetworkForecaster
-from pipelines.backtest import SCORES, score_standpoint
+from pipelines.backtest import SCORES
 from pipelines.network import NetworkPathForecaster
 from pipelines.promotion import Verdict, promotion_score
 from pipelines.registry import Registry, Version
 from pipelines.settings import Settings
+from pipelines.standpoint_scores import score_standpoint
 from pipelines.standpoints import Standpoint
 from pipelines.weights import Weights, shipped_weights
 
