@@ -13,6 +13,7 @@ import polars as pl
 from rich.console import Console
 from rich.progress import track
 
+from models.errors import ClusterError
 from models.ranks import Ranks
 from pipelines.artifacts import check_writable, write_table
 from pipelines.config import dump, flatten
@@ -100,6 +101,8 @@ class Context:
                 state.opened(name, run.run_id)
             try:
                 yield run
+            except ClusterError:  # another process is gone: the next attempt goes on with this run
+                raise
             except Exception:  # a failure is kept as it is; only what was interrupted goes on
                 if state is not None:
                     state.closed(name)
