@@ -57,6 +57,7 @@ def train(folder: Path, *, steps: int) -> None:
     if ranks.rank == 0:
         seconds = [after - before for before, after in pairwise(ends)]
         (folder / "seconds.json").write_text(json.dumps({"steps": seconds[SKIPPED:], "vote": vote}))
+    ranks.leave()
 
 
 def measured_training(processes: int, *, threads: int, steps: int) -> dict[str, Any]:

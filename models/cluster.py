@@ -9,13 +9,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from models.device import prepare
@@ -139,6 +140,19 @@ class JoinedRanks(Ranks):
             dist.all_gather_object(found, value)
         return found
 
+    def dealt(self, hand: list[Tensor]) -> list[Tensor]:  # type: ignore[override]  # the base knows no torch
+        """Arrays of which each process has worked out every n-th, whole again; all processes must ask."""
+        with self.lost_told():
+            for owner in range(min(self.world_size, len(hand))):
+                own = hand[owner :: self.world_size]
+                packed = torch.cat([each.flatten() for each in own])
+                dist.broadcast(packed, src=owner)
+                if owner != self.rank:
+                    parts = torch.split(packed, [each.numel() for each in own])
+                    for each, values in zip(own, parts, strict=True):
+                        each.copy_(values.view_as(each))
+        return hand
+
     def call(
         self,
         work: Callable[[A, Ranks], R],
@@ -169,7 +183,6 @@ class JoinedRanks(Ranks):
                 received: list[Any] = [None]
                 dist.broadcast_object_list(received, src=0, group=self._waiting)
                 if isinstance(received[0], int):
-                    self._leave()
                     return received[0]
                 work, argument = received[0]
                 dist.gather_object(work(argument, self), dst=0, group=self._waiting)
@@ -179,15 +192,15 @@ class JoinedRanks(Ranks):
         if self.rank or not self._open:
             return
         self._open = False
-        try:
+        with suppress(RuntimeError):  # they are gone, which is what is wanted
             dist.broadcast_object_list([status], src=0, group=self._waiting)
-        except RuntimeError:  # they are gone, which is what is wanted
-            return
-        self._leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Take the connections down; threads that still hold them would abort the process at its end."""
         self._open = False
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            with suppress(RuntimeError):
+                dist.destroy_process_group()
 
     @contextmanager
     def lost_told(self) -> Iterator[None]:

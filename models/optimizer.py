@@ -8,11 +8,13 @@ arXiv 2502.16982, equation 4), so that both parts share one learning rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
+
+from models.ranks import Ranks
 
 MOMENTUM = 0.95
 BETAS = (0.9, 0.98)
@@ -44,9 +46,15 @@ class MuonAdamW(torch.optim.Optimizer):
         Two-dimensional parameters whose name starts with "blocks." go to Muon.
     learning_rate, weight_decay : float
         Of both groups; parameters with fewer than two axes are not decayed.
+    ranks : Ranks, optional
+        The processes that train together, all with the same gradients: each orthogonalises its share of the
+        matrices and hands the factors on. Every process keeps all of the state.
     """
 
-    def __init__(self, network: nn.Module, *, learning_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, network: nn.Module, *, learning_rate: float, weight_decay: float, ranks: Ranks | None = None
+    ) -> None:
+        self._ranks = ranks or Ranks()
         named = list(network.named_parameters())
         muon = [parameter for name, parameter in named if name.startswith("blocks.") and parameter.ndim == 2]
         taken = {id(parameter) for parameter in muon}
@@ -72,22 +80,28 @@ class MuonAdamW(torch.optim.Optimizer):
                 loss = closure()
         with torch.no_grad():
             for group in self.param_groups:
-                update = self._muon if group["kind"] == "muon" else self._adamw
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                        parameter.sub_(group["lr"] * update(parameter.grad, self.state[parameter]))
+                moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+                updates = self._muon(moved) if group["kind"] == "muon" else map(self._adamw, moved)
+                for parameter, update in zip(moved, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.sub_(group["lr"] * update)
         return loss
 
-    @staticmethod
-    def _muon(gradient: Tensor, state: dict[str, Any]) -> Tensor:
-        momentum = state.setdefault("momentum", torch.zeros_like(gradient))
-        momentum.lerp_(gradient, 1 - MOMENTUM)
-        ahead = torch.lerp(gradient, momentum, MOMENTUM)
-        return UPDATE_SIZE * math.sqrt(max(gradient.shape)) * orthogonalise(ahead)
+    def _muon(self, matrices: Sequence[Tensor]) -> list[Tensor]:
+        """Updates of the matrices, each worked out in one process."""
+        factors = []
+        for place, matrix in enumerate(matrices):
+            gradient = self._gradient(matrix)
+            momentum = self.state[matrix].setdefault("momentum", torch.zeros_like(gradient))
+            momentum.lerp_(gradient, 1 - MOMENTUM)
+            own = place % self._ranks.world_size == self._ranks.rank
+            factors.append(
+                orthogonalise(torch.lerp(gradient, momentum, MOMENTUM)) if own else torch.empty_like(gradient)
+            )
+        return [UPDATE_SIZE * math.sqrt(max(each.shape)) * each for each in self._ranks.dealt(factors)]
 
-    @staticmethod
-    def _adamw(gradient: Tensor, state: dict[str, Any]) -> Tensor:
+    def _adamw(self, parameter: Tensor) -> Tensor:
+        gradient, state = self._gradient(parameter), self.state[parameter]
         count = state["count"] = state.get("count", 0) + 1
         mean = state.setdefault("mean", torch.zeros_like(gradient)).lerp_(gradient, 1 - BETAS[0])
         square = state.setdefault("square", torch.zeros_like(gradient))
@@ -95,3 +109,9 @@ class MuonAdamW(torch.optim.Optimizer):
         size = (square / (1 - BETAS[1] ** count)).sqrt() + EPSILON
         update: Tensor = mean / (1 - BETAS[0] ** count) / size
         return update
+
+    @staticmethod
+    def _gradient(parameter: Tensor) -> Tensor:
+        if parameter.grad is None:
+            raise ValueError("a parameter without a gradient is not moved")
+        return parameter.grad

@@ -10,6 +10,7 @@ from models.launch import Launch
 
 A = TypeVar("A")
 R = TypeVar("R")
+T = TypeVar("T")
 Watch: TypeAlias = Callable[[Sequence[A]], Iterable[A]]
 
 
@@ -45,6 +46,16 @@ class Ranks:
     def gathered(self, value: R) -> list[R]:
         """Every process's value, by rank; all processes must ask."""
         return [value]
+
+    def dealt(self, hand: list[T]) -> list[T]:
+        """Arrays of which each process has worked out every n-th, whole again; all processes must ask.
+
+        Parameters
+        ----------
+        hand : list of Tensor
+            The same shapes in every process; the k-th counts in process k modulo the number of processes.
+        """
+        return hand
 
     def call(
         self,
@@ -88,6 +99,9 @@ class Ranks:
 
     def close(self, status: int) -> None:
         """Let the others go, with an exit status; only the first may call. A second call does nothing."""
+
+    def leave(self) -> None:
+        """Take the connections to the others down; the last thing that each process does."""
 
     def notes(self) -> list[str]:
         """What is odd about this job, in sentences; all processes must ask.

@@ -173,7 +173,10 @@ class Trainer(lightning.LightningModule):
         """Muon and AdamW with linear warm-up and a cosine to zero."""
         training = self.settings.training
         optimizer = MuonAdamW(
-            self.network, learning_rate=training.learning_rate, weight_decay=training.weight_decay
+            self.network,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            ranks=self._ranks,
         )
         schedule = LambdaLR(
             optimizer, lambda step: rate(step, warmup=training.warmup_steps, steps=training.steps)

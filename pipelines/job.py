@@ -48,6 +48,9 @@ def joined(settings: Settings) -> Iterator[Ranks]:
             if ranks is not None:
                 ranks.close(int(getattr(error, "exit_code", 1)))
             raise
+        finally:
+            if ranks is not None:
+                ranks.leave()
 
 
 def _serve(ranks: Ranks) -> NoReturn:

@@ -75,11 +75,14 @@ def train(steps_until_stop, ranks, recipe=RECIPE):
 def main():
     with STOP.listening():
         ranks = JoinedRanks(launched(), collective=timedelta(seconds=20), waiting=timedelta(seconds=90))
-        if ranks.rank:
-            sys.exit(ranks.serve())
-        answer = drive(ranks)
-        (OUT / "answer.json").write_text(json.dumps(answer))
-        ranks.close(0)
+        try:
+            if ranks.rank:
+                sys.exit(ranks.serve())
+            answer = drive(ranks)
+            (OUT / "answer.json").write_text(json.dumps(answer))
+            ranks.close(0)
+        finally:
+            ranks.leave()
 """
 
 
