@@ -87,6 +87,7 @@ def training(*, repeats: int, steps: int) -> dict[str, Any]:
         "one process, two threads: seconds per step": round(min(alone) / counted, 4),
         "two processes, one thread each: seconds per step": round(min(both) / counted, 4),
         "ratio of the fastest": round(min(both) / min(alone), 3),
+        "median ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
         "vote: milliseconds": round(1000 * min(votes), 3),
     }
