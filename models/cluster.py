@@ -26,7 +26,7 @@ from models.ranks import A, R, Ranks, Watch
 from models.stopping import STOP
 
 # Seconds by which clocks of two nodes may differ before it is told.
-CLOCKS_APART = 2.0
+CLOCKS_APART = 1.0
 
 
 class LaunchedEnvironment(ClusterEnvironment):
@@ -89,6 +89,8 @@ class JoinedRanks(Ranks):
         How long a process waits for the others within a piece of work.
     waiting : timedelta
         How long the others wait for the first between two pieces of work.
+    accelerated : bool
+        Whether each process computes on an accelerator of its own where there are any.
 
     Raises
     ------
@@ -96,13 +98,16 @@ class JoinedRanks(Ranks):
         The port is in use, or the others are not there in time.
     """
 
-    def __init__(self, launch: Launch, *, collective: timedelta, waiting: timedelta) -> None:
+    def __init__(
+        self, launch: Launch, *, collective: timedelta, waiting: timedelta, accelerated: bool = False
+    ) -> None:
         super().__init__(launch)
         self.collective = collective
         prepare()  # drivers read their variables at the first look at a GPU, which is the next line
-        if launch.local_rank < torch.cuda.device_count():
+        self._accelerated = accelerated and torch.cuda.is_available()
+        if self._accelerated and launch.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(launch.local_rank)  # "cuda" is this process's own card from here on
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"  # RCCL is called nccl too
+        backend = "cpu:gloo,cuda:nccl" if self._accelerated else "gloo"  # RCCL is called nccl too
         try:
             dist.init_process_group(
                 backend,
@@ -162,7 +167,11 @@ class JoinedRanks(Ranks):
         """Do a piece of work in every process; only the first may call. Returns the results by rank."""
         with self.lost_told():
             dist.broadcast_object_list([(work, argument)], src=0, group=self._waiting)
-            own = (here or work)(argument, self)
+            try:
+                own = (here or work)(argument, self)
+            except BaseException:
+                self._open = False  # the others are in the middle of their part: they see the connection go
+                raise
             results: list[Any] = [None] * self.world_size
             dist.gather_object(own, results, dst=0, group=self._waiting)
         return results
@@ -202,6 +211,13 @@ class JoinedRanks(Ranks):
             with suppress(RuntimeError):
                 dist.destroy_process_group()
 
+    def _card(self) -> str | None:
+        """What tells this process's accelerator from others on its node; None without one."""
+        if not self._accelerated:
+            return None
+        place = self.launch.local_rank if self.launch.local_rank < torch.cuda.device_count() else 0
+        return str(torch.cuda.get_device_properties(place).uuid)
+
     @contextmanager
     def lost_told(self) -> Iterator[None]:
         """Turn the errors of a broken connection into a sentence."""
@@ -226,7 +242,7 @@ class JoinedRanks(Ranks):
             Two processes compute on the same GPU.
         """
         found = []
-        about = self.gathered((socket.gethostname(), time.time(), _card(self.launch.local_rank)))
+        about = self.gathered((socket.gethostname(), time.time(), self._card()))
         clocks = [clock for _, clock, _ in about]
         if max(clocks) - min(clocks) > CLOCKS_APART:
             late, early = about[clocks.index(min(clocks))][0], about[clocks.index(max(clocks))][0]
@@ -269,11 +285,3 @@ def _share(argument: tuple[Callable[[A], R], Sequence[A]], ranks: Ranks) -> list
 
 def _own(tasks: Sequence[A], ranks: Ranks) -> Sequence[A]:
     return tasks[ranks.rank :: ranks.world_size]
-
-
-def _card(local_rank: int) -> str | None:
-    """What tells this process's GPU from others on its node; None without one."""
-    if not torch.cuda.is_available():
-        return None
-    place = local_rank if local_rank < torch.cuda.device_count() else 0
-    return str(torch.cuda.get_device_properties(place).uuid)

@@ -43,7 +43,7 @@ def lightning_trainer(
     """
     launch, strategy = ranks.launch, "auto" if ranks.world_size == 1 else distributed(ranks)
     check_enough(device, launch.local_size)
-    return lightning.Trainer(
+    trainer = lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=launch.local_size,
         num_nodes=launch.nodes,
@@ -57,6 +57,11 @@ def lightning_trainer(
         enable_model_summary=False,
         logger=False,
     )
+    # Lightning's handlers wait for other processes inside of a signal (docs/decisions/0013): ours stay.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
+    # Its message per step that no process has seen SIGTERM would hold an accelerator up.
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
+    return trainer
 
 
 def distributed(ranks: Ranks) -> DDPStrategy:

@@ -18,7 +18,7 @@ from models.network import Network
 from models.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
 from models.pretrain import recipe_card
 from models.ranks import Ranks
-from models.resume import KeepState, Kept, check_state
+from models.resume import KeepState, Kept, begun_at, stop_together
 from models.settings import NetworkSettings, PretrainSettings
 from models.stopping import STOP
 from models.training import NotANumberError, Stream, Trainer, weights_digest
@@ -163,6 +163,8 @@ def finetune(
         except torch.OutOfMemoryError:
             if settings.windows == 1 or ranks.world_size > 1:
                 raise
+        if kept is not None and kept.path is not None:
+            kept.path.unlink(missing_ok=True)  # of the windows that did not fit
         settings = replace(settings, windows=settings.windows // 2)
         worlds = replace(recipe.worlds, series_per_batch=max(1, recipe.worlds.series_per_batch // 2))
         recipe = replace(recipe, worlds=worlds)
@@ -230,22 +232,19 @@ def _run(
 
 def _fit(module: Trainer, keeper: KeepBest, place: _Place) -> str:
     """Train to the end, or from where the state is; returns why it ended."""
-    path = place.kept.path
     state = KeepState(place.kept, ranks=place.ranks)
-    begun = path is not None and path.exists()
-    if begun and path is not None:
-        check_state(path)
+    begun = begun_at(place.kept.path, place.ranks) > 0
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(
             module.settings.training, place.device, [keeper, state], ranks=place.ranks
         )
         try:
-            trainer.fit(module, ckpt_path=path if begun else None, weights_only=True)
+            trainer.fit(module, ckpt_path=place.kept.path if begun else None, weights_only=True)
         except NotANumberError as error:
-            logger.warning(
-                "the loss at step %d is not a number (%s): training stops", keeper.steps + 1, error
-            )
+            step = keeper.steps + 1
+            logger.warning("the loss at step %d is not a number (%s): training stops", step, error)
             return NOT_A_NUMBER
+        stop_together(place.ranks)
     weights_digest(module, place.ranks)
     return keeper.stopped
 

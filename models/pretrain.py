@@ -25,7 +25,7 @@ from models.engine import lightning_trainer, quiet
 from models.errors import CheckpointError
 from models.network import count_parameters
 from models.ranks import Ranks
-from models.resume import SECONDS_BETWEEN, STATE, KeepState, Kept, check_state
+from models.resume import SECONDS_BETWEEN, STATE, KeepState, Kept, begun_at, check_state, stop_together
 from models.settings import PretrainSettings
 from models.stopping import STOP
 from models.training import Trainer, weights_digest
@@ -135,7 +135,8 @@ def pretrain(
         The process was asked to stop; the state is kept.
     """
     chosen, ranks = choose_device(device), ranks or Ranks()
-    done = begun(settings, folder)
+    check_recipe(settings, folder)
+    done = begun_at(folder / STATE, ranks)
     if ranks.rank == 0:
         write_recipe(settings, folder)
     torch.manual_seed(settings.training.seed)
@@ -149,10 +150,11 @@ def pretrain(
         if before is not None:
             before()
 
-    state = KeepState(Kept(folder / STATE, seconds), ranks=ranks, before=keep)
+    state = KeepState(Kept(folder / STATE, seconds, result=True, before=keep), ranks=ranks)
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(settings.training, chosen, [keeper, state], ranks=ranks)
         trainer.fit(module, ckpt_path=folder / STATE if done else None, weights_only=True)
+        stop_together(ranks)
     weights_digest(module, ranks)
     return done
 
@@ -165,9 +167,21 @@ def begun(settings: PretrainSettings, folder: Path) -> int:
     CheckpointError
         The run is of another recipe, or its state cannot be read.
     """
-    state, path = folder / STATE, folder / RECIPE
-    if not state.exists():
-        return 0
+    check_recipe(settings, folder)
+    return check_state(folder / STATE) if (folder / STATE).exists() else 0
+
+
+def check_recipe(settings: PretrainSettings, folder: Path) -> None:
+    """Refuse a folder that holds the run of another recipe.
+
+    Raises
+    ------
+    CheckpointError
+        It does, or its recipe cannot be read.
+    """
+    path = folder / RECIPE
+    if not (folder / STATE).exists():
+        return
     wanted = json.loads(json.dumps(asdict(settings)))
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -179,7 +193,6 @@ def begun(settings: PretrainSettings, folder: Path) -> int:
             f"{folder}: the folder holds a run of another recipe: {key} is {there} there and {here} here; "
             "give another folder, or the same recipe"
         )
-    return check_state(state)
 
 
 def write_recipe(settings: PretrainSettings, folder: Path) -> None:

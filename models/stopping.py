@@ -39,7 +39,6 @@ class StopRequests:
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._deferred = 0
-        self._listening = False
 
     def handle(self, number: int, _: FrameType | None) -> None:
         """Signal handler: remember the request, and raise it unless training defers it."""
@@ -48,25 +47,17 @@ class StopRequests:
         if first and not self._deferred:
             raise StopRequestedError(number)
 
-    def listen_again(self) -> None:
-        """Put the handlers in place again, over those that a library has set in the meantime."""
-        if self._listening and threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
-                signal.signal(number, self.handle)
-
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Handle the signals inside, and forget them afterwards."""
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-        self._listening = True
-        self.listen_again()
+        here = threading.current_thread() is threading.main_thread()  # handlers belong to the main thread
+        before = {number: signal.signal(number, self.handle) for number in SIGNALS} if here else {}
         try:
             yield
         finally:
-            self.received, self._listening = None, False
-            if threading.current_thread() is threading.main_thread():
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            self.received = None
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

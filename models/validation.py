@@ -17,6 +17,7 @@ from models.losses import Losses
 from models.network import Network
 from models.observed import on_device
 from models.settings import TrainingSettings
+from models.stopping import STOP
 from models.training import NotANumberError, Trainer, batch_losses, numbers_alone, total_loss
 from models.worlds.mixture import Batch
 
@@ -89,8 +90,8 @@ class KeepBest(Callback):
             self._check(trainer, pl_module)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Validate the last weights."""
-        if self._checked < self.steps:
+        """Validate the last weights, unless the training stops to be gone on with."""
+        if self._checked < self.steps and STOP.received is None:
             self._check(trainer, pl_module)
 
     def _check(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

@@ -71,6 +71,7 @@ def step_context(
     out: Path | None,
     state: Path | None = None,
     open_state: Callable[[Path | None, Settings], JobState | None] | None = None,
+    command: str = "",
 ) -> Iterator[Context]:
     """The context of a step on the configured store; errors inside end the command in one sentence.
 
@@ -84,7 +85,9 @@ def step_context(
     state : Path, optional
         Folder that remembers what is done.
     open_state : callable, optional
-        Opens the state in that folder; by default that of a job with these settings.
+        Opens the state in that folder; by default that of a job of this command and these settings.
+    command : str
+        The command with those of its options that are no settings.
     """
     with told_in_one_sentence():
         from rich.console import Console
@@ -101,7 +104,7 @@ def step_context(
 
         with joined(settings) as ranks:
             _check(settings, out)
-            kept = (open_state or job_state)(state, settings)
+            kept = open_state(state, settings) if open_state else job_state(state, settings, command)
             spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
             with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
                 yield Context(

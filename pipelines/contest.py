@@ -93,7 +93,13 @@ class Contest:
         )
 
     def leaderboard(self, incumbent: str) -> pl.DataFrame:
-        """Mean scores of both on the days of the verdict, the promotion score last."""
+        """Mean scores of both on the days of the verdict, the promotion score last.
+
+        The candidate's alone where an interrupted process has scored the incumbent.
+        """
+        if incumbent not in self._scores:
+            own = self._scores[CANDIDATE]
+            return pl.DataFrame([{"network": CANDIDATE, **means(own), "forecasts": own.height}])
         days = self._scores[incumbent]["as_of"].unique().to_list()
         shared = {
             name: self._scores[name].filter(pl.col("as_of").is_in(days)) for name in (CANDIDATE, incumbent)

@@ -70,18 +70,19 @@ def joined_ranks(settings: Settings) -> Ranks:
         launch,
         collective=timedelta(minutes=cluster.collective_minutes),
         waiting=timedelta(hours=cluster.waiting_hours),
+        accelerated=settings.forecast.device != "cpu",
     )
 
 
-def job_state(folder: Path | None, settings: Settings) -> JobState | None:
-    """State in a folder of a job with these settings; None without a folder.
+def job_state(folder: Path | None, settings: Settings, command: str) -> JobState | None:
+    """State in a folder of a job of this command and these settings; None without a folder.
 
     Raises
     ------
     InputError, StepError
         The folder holds the state of another job; it cannot be written.
     """
-    return None if folder is None else JobState(folder, about=dump(settings))
+    return None if folder is None else JobState(folder, about=f"{command}\n{dump(settings)}")
 
 
 def _tell(sentence: str) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import time
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from forecasting.errors import InputError, StepError
 
-FILE = "job.json"
-TRAINING = "train.ckpt"
+FILE, LOCK = "job.json", ".job.lock"
+TRAINING, CURVES = "train.ckpt", "curves.parquet"
+DATA = "data of the training"
+STALE_SECONDS = 12 * 3600  # a panel that is older is built anew: a job that goes on answers from today's data
 
 
 class JobState:
@@ -22,12 +28,17 @@ class JobState:
     folder : Path
         Made where it does not exist. One job at a time may use it.
     about : str
-        What the job is: a state of another one is refused.
+        What the job is, its command and settings: a state of another one is refused.
+
+    Attributes
+    ----------
+    close : callable
+        Lets another job have the folder; the end of the process does so too.
 
     Raises
     ------
     InputError
-        The folder holds the state of another job, or one that cannot be read.
+        Another job is using the folder, or it holds the state of another one, or one that cannot be read.
     StepError
         The folder cannot be written.
     """
@@ -35,14 +46,40 @@ class JobState:
     def __init__(self, folder: Path, *, about: str) -> None:
         self.folder = folder
         fresh = {"about": hashlib.sha256(about.encode()).hexdigest(), "open": {}, "done": {}}
+        self.close = self._lock()
         self._kept: dict[str, Any] = self._read() or fresh
         if self._kept["about"] != fresh["about"]:
             raise InputError(
-                "the folder holds the state of a job with other settings",
-                expected="the settings that it was begun with, or another folder",
+                "the folder holds the state of another command, or of one with other settings",
+                expected="those that it was begun with, or another folder",
                 where=str(folder),
             )
         self._write()
+
+    def _lock(self) -> Callable[[], object]:
+        """Lock the folder; what is returned lets go of it, at the latest with the process."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        unlock = weakref.finalize(self, os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            unlock()
+            raise InputError(
+                "another job is using the folder of the state",
+                expected="one job at a time, or another folder",
+                where=str(self.folder),
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        return unlock
+
+    def _unwritable(self, error: OSError) -> StepError:
+        reason = error.strerror or str(error)
+        return StepError(f"{self.folder}: the state of the job cannot be written: {reason}")
 
     def _read(self) -> dict[str, Any] | None:
         path = self.folder / FILE
@@ -60,7 +97,6 @@ class JobState:
 
     def _write(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             partial = self.folder / f"{FILE}.partial"
             partial.write_text(json.dumps(self._kept, indent=2, default=str) + "\n", encoding="utf-8")
             partial.replace(self.folder / FILE)
@@ -79,6 +115,11 @@ class JobState:
         """File of the training's state."""
         return self.folder / TRAINING
 
+    @property
+    def curves(self) -> Path:
+        """File of what the training has told so far."""
+        return self.folder / CURVES
+
     def open_run(self, step: str) -> str | None:
         """Run of a step that an earlier process did not bring to its end."""
         found: str | None = self._kept["open"].get(step)
@@ -95,16 +136,29 @@ class JobState:
         self._write()
 
     def done(self, step: str) -> dict[str, Any] | None:
-        """What a finished step has left, as it was remembered; None where it is still to be done."""
+        """What a finished step has left; None where it is still to be done, or was done too long ago."""
         found: dict[str, Any] | None = self._kept["done"].get(step)
-        return found
+        if found is None or time.time() - found["at"] > STALE_SECONDS:
+            return None
+        return dict(found["left"])
 
     def remember(self, step: str, left: Mapping[str, Any]) -> None:
         """A step is done."""
-        self._kept["done"][step] = dict(left)
+        self._kept["done"][step] = {"at": time.time(), "left": dict(left)}
         self._write()
+
+    def trains_on(self, digest: str) -> bool:
+        """Whether a training that was begun goes on; with other data it is forgotten."""
+        before = self._kept["done"].get(DATA)
+        if before is not None and before["left"]["digest"] == digest:
+            return True
+        self.training.unlink(missing_ok=True)
+        self.curves.unlink(missing_ok=True)
+        self._kept["open"].pop("train", None)
+        self.remember(DATA, {"digest": digest})
+        return before is None
 
     def clear(self) -> None:
         """The whole job is done: another one may begin here."""
-        for name in (TRAINING, FILE):
+        for name in (TRAINING, CURVES, FILE):
             (self.folder / name).unlink(missing_ok=True)

@@ -7,11 +7,14 @@ import subprocess
 
 from models.stopping import StopRequestedError
 
+SWITCH = "OVERSPILL_REQUEUE"  # true in the job files: a command in somebody's own script is left alone
 COMMAND_SECONDS = 60
 
 
 def after_stop(error: StopRequestedError, *, first: bool) -> str:
     """Put the job back into Slurm's queue where nobody else does; returns what happened, in a sentence.
+
+    Only where the job file asks for it (`OVERSPILL_REQUEUE=true`).
 
     Parameters
     ----------
@@ -21,13 +24,12 @@ def after_stop(error: StopRequestedError, *, first: bool) -> str:
     """
     told = f"stopped by {error.signal.name}"
     job = os.environ.get("SLURM_JOB_ID")
-    if job is None or not first:
+    wanted = os.environ.get(SWITCH, "").lower() in {"true", "1"}
+    if job is None or not first or not wanted:
         return told
     code, state = _asked(["squeue", "--noheader", "--jobs", job, "--format", "%T"])
     if code or state != "RUNNING":  # it is being cancelled, or taken off by Slurm itself
         return f"{told}; job {job} is {state or 'unknown to Slurm'}"
-    if os.environ.get("OVERSPILL_REQUEUE", "true").lower() in {"false", "0"}:
-        return f"{told}; job {job} is not put back into the queue (OVERSPILL_REQUEUE)"
     code, answer = _asked(["scontrol", "requeue", job])
     if code:
         return f"{told}; job {job} could not be put back into the queue ({answer})"
@@ -35,10 +37,11 @@ def after_stop(error: StopRequestedError, *, first: bool) -> str:
 
 
 def _asked(command: list[str]) -> tuple[int, str]:
-    """Exit status of one of Slurm's commands, and what it says."""
+    """Exit status of one of Slurm's commands, and what it says, whatever the user has set for them."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("SQUEUE_", "SCONTROL_"))}
     try:
         done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+            command, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS, env=plain
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 1, str(error)

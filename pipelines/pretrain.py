@@ -70,7 +70,9 @@ def run_pretrain(context: Context) -> PretrainResult:
     if done:
         context.tell(f"going on with {job.folder} at step {done} of {recipe.training.steps}")
     with context.step("pretrain") as (run, folder):
-        with recorded(run, steps=recipe.training.steps, console=context.console, first=done) as recorder:
+        with recorded(
+            run, steps=recipe.training.steps, console=context.console, first=done, file=state.curves
+        ) as recorder:
 
             def here(job: Job, ranks: Ranks) -> None:
                 _pretrain(job, ranks, recorder)
@@ -103,14 +105,17 @@ def _pretrain(job: Job, ranks: Ranks, recorder: Recorder | None) -> None:
         device=job.device,
         ranks=ranks,
         progress=recorder,
-        before=None if recorder is None else recorder.flush,
+        before=None if recorder is None else recorder.keep,
         seconds=job.seconds,
     )
 
 
 def _elsewhere(job: Job, ranks: Ranks) -> None:
-    """The part of a process other than the first: it tells nothing."""
-    _pretrain(job, ranks, None)
+    """The part of a process other than the first: it tells nothing, which holds for failures of all too."""
+    try:
+        _pretrain(job, ranks, None)
+    except NotANumberError as error:
+        raise SystemExit(1) from error
 
 
 def state_of(folder: Path, recipe: PretrainSettings) -> JobState:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import polars as pl
 
@@ -49,6 +51,15 @@ class Verdict:
     incumbent: str
     candidate_score: float
     incumbent_score: float
+
+    @classmethod
+    def recorded(cls, tags: Mapping[str, str]) -> Self:
+        """The verdict that a version's tags tell of."""
+        return cls(
+            incumbent=tags["overspill.incumbent"],
+            candidate_score=float(tags["overspill.score"]),
+            incumbent_score=float(tags["overspill.incumbent_score"]),
+        )
 
     @property
     def skill(self) -> float:

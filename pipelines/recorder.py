@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 from rich.console import Console
@@ -31,6 +32,8 @@ class Recorder:
         Where it is not drawn, a line is printed now and then, as a job's log wants it.
     first : int
         Steps that an earlier process has done.
+    file : Path, optional
+        Keeps what was told, so that a later process has the whole curves.
 
     Attributes
     ----------
@@ -40,15 +43,20 @@ class Recorder:
         Its scalars.
     """
 
-    def __init__(self, run: StepRun, *, steps: int, bar: Progress, first: int = 0) -> None:
-        self._run, self._bar = run, bar
+    def __init__(
+        self, run: StepRun, *, steps: int, bar: Progress, first: int = 0, file: Path | None = None
+    ) -> None:
+        self._run, self._bar, self._file = run, bar, file
         self._every = -(-steps // CURVE_POINTS)
         self._task = bar.add_task("training", total=steps, completed=first)
         self.last_step = first
         self.last_scalars: Mapping[str, float] = {}
         self._steps, self._told_at, self._told_step = steps, -SECONDS_BETWEEN_LINES, first
         self._points: dict[tuple[str, int], float] = {}
-        self._sent = 0
+        if file is not None and file.exists():
+            told = pl.read_parquet(file).filter(pl.col("step") <= first)
+            self._points = {(name, step): value for step, name, value in told.iter_rows()}
+        self._sent = len(self._points)
 
     def __call__(self, step: int, scalars: Mapping[str, float]) -> None:
         """Record what is due and move the bar."""
@@ -79,6 +87,14 @@ class Recorder:
         self._run.log_points((name, step, value) for (name, step), value in points)
         self._sent += len(points)
 
+    def keep(self) -> None:
+        """Send what has not been sent, and put all of it on disk beside the state that is about to be."""
+        self.flush()
+        if self._file is not None:
+            partial = self._file.with_name(f"{self._file.name}.partial")
+            self.curves.write_parquet(partial)
+            partial.replace(self._file)
+
     @property
     def curves(self) -> pl.DataFrame:
         """All of it: step, name, value."""
@@ -90,10 +106,12 @@ class Recorder:
 
 
 @contextmanager
-def recorded(run: StepRun, *, steps: int, console: Console, first: int = 0) -> Iterator[Recorder]:
+def recorded(
+    run: StepRun, *, steps: int, console: Console, first: int = 0, file: Path | None = None
+) -> Iterator[Recorder]:
     """A recorder, with a bar that vanishes at the end and is not drawn without a terminal."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        recorder = Recorder(run, steps=steps, bar=bar, first=first)
+        recorder = Recorder(run, steps=steps, bar=bar, first=first, file=file)
         try:
             yield recorder
         finally:

@@ -136,6 +136,10 @@ class Registry:
         """
         while True:
             champion = self.champion()
+            if champion is not None and champion.number == candidate.number:
+                return Verdict.recorded(
+                    champion.tags
+                )  # an interrupted process of the same job had settled it
             verdict = judge(champion)
             with one_at_a_time(self._store.uri, PROMOTION):
                 if _number(self.champion()) == _number(champion):

@@ -18,23 +18,24 @@ import polars as pl
 import torch
 
 from forecasting.errors import InputError, StepError
-from models.checkpoint import save_checkpoint
+from models.checkpoint import WEIGHTS, save_checkpoint
 from models.errors import SeriesError
 from models.finetune import FineTuned, FineTuneSettings, finetune
 from models.forecaster import NetworkForecaster
 from models.network import Network
 from models.observed import Observed
 from models.ranks import Ranks
-from models.resume import Kept
+from models.resume import Kept, begun_at
 from models.settings import PretrainSettings
 from models.validation import NO_BETTER, NOT_A_NUMBER, Progress
+from pipelines.artifacts import file_digest
 from pipelines.contest import Contest
 from pipelines.context import Context
 from pipelines.inputs import Input, read_panel
 from pipelines.observed import observed_series
 from pipelines.promotion import Verdict
 from pipelines.recorder import recorded
-from pipelines.registry import Registry
+from pipelines.registry import Registry, Version
 from pipelines.settings import Settings
 from pipelines.standpoints import standpoints
 from pipelines.tracking import StepRun
@@ -102,6 +103,8 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
     observed = observed_series(
         read.table, contest.first_day, frequency=settings.data.step, horizon=settings.forecast.horizon
     )
+    if context.state is not None and not context.state.trains_on(read.digest):
+        context.tell("the panel is another one than before the interruption: the training begins anew")
     with (
         context.step("train", upstream_run_id=read.run_id) as (run, folder),
         tempfile.TemporaryDirectory(prefix="overspill-checkpoint-") as temporary,
@@ -110,7 +113,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         tuned, curves = _train(context, run, observed, start)
         card = _card(tuned, start, contest, read)
         save_checkpoint(Path(temporary), tuned.network, card)
-        version = registry.register(run, Path(temporary), _tags(card))
+        version = _registered(context, registry, run, Path(temporary), _tags(card))
         verdict = registry.settle(version, contest.judge)
         leaderboard = contest.leaderboard(verdict.incumbent)
         told = [_outcome(tuned), f"{version.label} is {verdict.sentence}"]
@@ -128,6 +131,20 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         validation=_validation(tuned),
         told=told,
     )
+
+
+def _registered(
+    context: Context, registry: Registry, run: StepRun, checkpoint: Path, tags: Mapping[str, str]
+) -> Version:
+    """The checkpoint as a new version, or as the one that an interrupted process has made of it."""
+    state, digest = context.state, file_digest(checkpoint / WEIGHTS)
+    left = None if state is None else state.done("version")
+    if left is not None and (left["run"], left["digest"]) == (run.run_id, digest):
+        return registry.version(left["number"])
+    version = registry.register(run, checkpoint, tags)
+    if state is not None:
+        state.remember("version", {"run": run.run_id, "digest": digest, "number": version.number})
+    return version
 
 
 def _start(settings: Settings, contest: Contest) -> Weights | None:
@@ -160,6 +177,7 @@ def _train(
         origins=train.validation_origins,
         seed=context.settings.seed,
     )
+    state = context.state
     job = Job(
         observed=observed,
         settings=chosen,
@@ -167,14 +185,17 @@ def _train(
         recipe=context.settings.pretrain,
         device=forecast.device,
         kept=Kept(
-            path=None if context.state is None else context.state.training,
+            path=None if state is None else state.training,
             seconds=60 * context.settings.cluster.state_minutes,
         ),
     )
-    with recorded(run, steps=chosen.steps, console=context.console) as recorder:
+    done = begun_at(job.kept.path, Ranks())
+    file = None if state is None else state.curves
+    with recorded(run, steps=chosen.steps, console=context.console, first=done, file=file) as recorder:
 
         def here(job: Job, ranks: Ranks) -> FineTuned | None:
-            return _tuned(job, ranks, recorder)
+            kept = job.kept._replace(before=recorder.keep)
+            return _tuned(job._replace(kept=kept), ranks, recorder)
 
         try:
             tuned = context.ranks.call(_tuned_elsewhere, job, here)[0]

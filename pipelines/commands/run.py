@@ -36,7 +36,7 @@ def run(
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
     options = {"forecast.model": model, "forecast.device": device}
     settings = resolved_settings(config, with_options(override, options))
-    with step_context(settings, out, state) as context:
+    with step_context(settings, out, state, command=f"run, train {train}") as context:
         from pipelines.job_start import begin_job
         from pipelines.run import run_all
 

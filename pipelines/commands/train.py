@@ -39,7 +39,7 @@ def train(
         "train.scratch.steps": steps,
     }
     settings = resolved_settings(config, with_options(override, options))
-    with step_context(settings, out, state) as context:
+    with step_context(settings, out, state, command=f"train {etl_run}") as context:
         from pipelines.job_start import begin_job
         from pipelines.report import print_table
         from pipelines.train import run_train

@@ -6,6 +6,7 @@ only, and what it needs to read is read from there.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from forecasting.errors import StepError
+from models.stopping import STOP
 from pipelines.store import check_answers, without_password, without_secrets
 from pipelines.tracking.away import AwayError, is_away
 from pipelines.tracking.outbox import Entry, Outbox, journals_of, new_local_id
@@ -27,7 +29,14 @@ from pipelines.tracking.waiting import Waiting
 
 T = TypeVar("T")
 LAST_TRY_SECONDS = 2.0
+HURRIED_SECONDS = 5
 INTERNAL = "INTERNAL_ERROR"  # of MLflow's client where an error has no code
+
+
+def hurry() -> None:
+    """Try things once and briefly from here on: the process has been told to stop, and its time is short."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(HURRIED_SECONDS)
 
 
 def tell_on_stderr(sentence: str) -> None:
@@ -93,6 +102,8 @@ class Carrier:
             outbox, put_down = self._put_down(entry, files)
             if self.away:
                 return {}
+            if STOP.received is not None:
+                hurry()
             try:
                 answer = self.sender.send(put_down, files)
             except (MlflowException, requests.RequestException) as error:

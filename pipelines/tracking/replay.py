@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from pipelines.tracking.names import ERROR_TAG, STEP_TAG
 from pipelines.tracking.outbox import Entry, Journal, Outbox
 from pipelines.tracking.sender import Sender
 
+REFUSALS = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"}
 UNENDED = "the process ended before this run did"
 Progress = Callable[[list[Entry]], Iterable[Entry]]
 
@@ -60,13 +63,29 @@ def replay(
     if waiting:
         sender.stands_for(journal.head["experiment_id"], sender.experiment_id())
     for entry in progress(waiting):
-        outbox.sent(entry, sender.send(entry, journal.files(entry)))
+        try:
+            outbox.sent(entry, sender.send(entry, journal.files(entry)))
+        except (MlflowException, requests.RequestException) as error:
+            if not _is_refused(entry, error):
+                raise
+            reason = str(error).split("\n", maxsplit=1)[0][:200]
+            outbox.refuse(entry, reason)
+            sender.told.append(f"the server refuses {entry['do']} of run {_run_of(entry)}: {reason}")
     for entry in waiting:
         if entry["do"] == "create_run":
             sender.only_once(entry["local"])
     ended = _end_left_open(journal, client, sender, set(reopened))
     touched = {sender.known_as(_run_of(entry)) for entry in waiting if _run_of(entry)} | ended
     return Replayed(runs=_sent_runs(outbox.journal(), client, touched), told=sender.told)
+
+
+def _is_refused(entry: Entry, error: Exception) -> bool:
+    """Whether the server will never take an entry of a run, as where the run was deleted: the rest is sent.
+
+    What makes a run or a version is never given up.
+    """
+    gone = isinstance(error, MlflowException) and error.error_code in REFUSALS
+    return gone and not entry["do"].startswith("create")
 
 
 def _run_of(entry: Entry) -> str:

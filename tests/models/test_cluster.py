@@ -274,6 +274,51 @@ def test_a_process_that_dies_ends_the_job_in_a_sentence_and_keeps_the_state(tmp_
     assert "has lost another process of the job" in done.stdout, done.stderr[-2000:]
 
 
+def test_a_task_that_fails_in_the_first_process_ends_the_job_at_once(tmp_path):
+    began = time.monotonic()
+    done = start(
+        tmp_path,
+        """
+        def fails(task):
+            if task == 2:
+                raise ValueError("task 2 is wrong")
+            return task
+
+        def drive(ranks):
+            try:
+                return ranks.spread(fails, [0, 1, 2, 3])
+            except ValueError:
+                ranks.close(1)
+                raise
+        """,
+    )
+    assert done.returncode != 0
+    assert "task 2 is wrong" in done.stderr
+    assert time.monotonic() - began < 60  # they would wait for 90 s for each other
+
+
+def test_a_full_disk_at_the_end_fails_in_all_processes_at_once(tmp_path):
+    found = answer(
+        tmp_path,
+        """
+        def full(argument, ranks):
+            import resource
+            from models.errors import CheckpointError
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+            began = time.monotonic()
+            try:
+                train(None, ranks)
+            except CheckpointError as error:
+                return [str(error), time.monotonic() - began]
+
+        def drive(ranks):
+            return ranks.call(full, None)
+        """,
+    )
+    assert all("cannot" in told for told, _ in found)
+    assert max(seconds for _, seconds in found) < 15  # a process waits for 20 s for the others
+
+
 def test_a_port_that_is_in_use_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

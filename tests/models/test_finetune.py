@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import models.finetune
+import models.validation
 from models.errors import DeviceError, ModelError, SeriesError
 from models.finetune import FineTuneSettings, MixedStream, finetune
 from models.losses import losses
@@ -309,6 +310,27 @@ def test_a_run_that_is_stopped_goes_on_to_where_an_unbroken_one_ends(observed, s
     assert min(told) == 7
     assert torch.equal(weights(broken.network), weights(whole.network))
     assert (broken.start, broken.best, broken.best_step) == (whole.start, whole.best, whole.best_step)
+
+
+def test_a_stop_during_the_first_validation_is_a_stop(observed, small_network, tmp_path, monkeypatch):
+    real = models.validation.validate
+
+    def stopped(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr("models.validation.validate", stopped)
+    with STOP.listening(), pytest.raises(StopRequestedError, match="SIGTERM"):
+        run(observed, small_network, state=tmp_path / "train.ckpt")
+
+
+def test_a_state_that_cannot_be_kept_at_the_end_does_not_take_the_training_away(
+    observed, small_network, tmp_path, caplog
+):
+    (tmp_path / "file").write_text("no folder")
+    result = run(observed, small_network, state=tmp_path / "file" / "train.ckpt")
+    assert result.steps == SETTINGS.steps
+    assert "the training itself is done" in caplog.text
 
 
 def test_a_run_that_had_ended_early_ends_at_once_when_it_is_asked_again(observed, small_network, tmp_path):

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
@@ -24,7 +25,7 @@ from pipelines.backtest import run_backtest
 from pipelines.config import resolve
 from pipelines.context import Context
 from pipelines.etl import run_etl
-from pipelines.job_state import FILE, JobState
+from pipelines.job_state import FILE, LOCK, JobState
 from pipelines.preemption import after_stop
 from pipelines.run import run_all
 from pipelines.tracking import Tracker
@@ -40,9 +41,14 @@ SMALL = [
 def job(own_tracker, tmp_path):
     """Context of a small job that remembers what is done."""
 
+    states = []
+
     def made(**changes):
+        for earlier in states:
+            earlier.close()  # as the end of its process does
         settings = resolve(overrides=SMALL)
         state = JobState(tmp_path / "state", about="the job")
+        states.append(state)
         context = Context(
             settings=settings, tracker=own_tracker, console=Console(file=io.StringIO()), state=state
         )
@@ -77,7 +83,7 @@ def test_a_job_stopped_in_its_backtest_goes_on_without_a_second_panel_or_trainin
     assert {result.run_ids["run"], result.run_ids["etl"], result.run_ids["train"]} == set(before)
     parent = first.tracker.client.get_run(result.run_ids["run"])
     assert "overspill.error" not in parent.data.tags
-    assert not list(first.state.folder.iterdir())  # the next job may begin here
+    assert [file.name for file in first.state.folder.iterdir()] == [LOCK]  # the next job may begin here
 
 
 def test_a_job_stopped_in_its_training_goes_on_with_the_same_run_and_ends_like_an_unbroken_one(
@@ -103,6 +109,9 @@ def test_a_job_stopped_in_its_training_goes_on_with_the_same_run_and_ends_like_a
     assert result.run_ids["train"] == run_id
     curve = interrupted.tracker.client.get_metric_history(run_id, "train/loss")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
+    with interrupted.tracker.artifact(run_id, "training.parquet") as path:
+        kept = read_table(path).filter(pl.col("name") == "train/loss")
+    assert kept["step"].to_list() == [1, 2, 3, 4, 5, 6]
     whole = run_all(job(state=None), train=True)
     unbroken = interrupted.tracker.client.get_metric_history(whole.run_ids["train"], "train/loss")
     assert [point.value for point in curve] == [point.value for point in unbroken]
@@ -122,10 +131,38 @@ def test_a_failed_step_is_not_gone_on_with_but_begun_anew(job, monkeypatch):
 
 
 def test_the_state_of_another_job_is_refused(tmp_path):
-    JobState(tmp_path, about="one")
-    JobState(tmp_path, about="one")
-    with pytest.raises(InputError, match="holds the state of a job with other settings"):
+    for _ in range(2):
+        JobState(tmp_path, about="one").close()
+    with pytest.raises(InputError, match="holds the state of another command, or of one with other settings"):
         JobState(tmp_path, about="another")
+
+
+def test_two_jobs_do_not_share_a_folder(tmp_path):
+    first = JobState(tmp_path, about="one")
+    with pytest.raises(InputError, match="another job is using the folder of the state"):
+        JobState(tmp_path, about="one")
+    first.clear()
+
+
+def test_what_was_done_long_ago_is_done_again(tmp_path, monkeypatch):
+    state = JobState(tmp_path, about="one")
+    state.remember("etl", {"run": "a"})
+    assert state.done("etl") == {"run": "a"}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 13 * 3600)
+    assert state.done("etl") is None
+
+
+def test_a_training_goes_on_with_the_same_data_alone(tmp_path):
+    state = JobState(tmp_path, about="one")
+    assert state.trains_on("digest")
+    state.opened("train", "run")
+    state.training.write_text("state")
+    assert state.trains_on("digest")
+    assert state.open_run("train") == "run"
+    assert not state.trains_on("another digest")
+    assert state.open_run("train") is None
+    assert not state.training.exists()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"about": 1}'])
@@ -148,6 +185,7 @@ def test_without_slurm_a_stop_is_told_and_nothing_else_is_done(monkeypatch):
 
 def test_a_job_whose_slurm_does_not_answer_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("OVERSPILL_REQUEUE", "true")
     monkeypatch.setenv("PATH", str(tmp_path))
     told = after_stop(StopRequestedError(signal.SIGTERM), first=True)
     assert told.startswith("stopped by SIGTERM; job 7 is ")

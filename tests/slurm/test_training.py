@@ -25,7 +25,7 @@ RECIPE = [
 ]
 JOB = """#!/bin/bash
 #SBATCH --nodes=1 --ntasks-per-node={tasks} --requeue --open-mode=append
-export OMP_NUM_THREADS=1 MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false
+export OMP_NUM_THREADS=1 MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false OVERSPILL_REQUEUE=true
 {work}
 """
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 def pretraining(folder, state, *, tasks=2, settings=()):
     options = " ".join(f"--set '{each}'" for each in [*RECIPE, *settings])
-    work = f"exec srun --kill-on-bad-exit=1 overspill pretrain --state {state} {options}"
+    work = f"exec srun --kill-on-bad-exit=0 --wait=60 overspill pretrain --state {state} {options}"
     return JOB.format(tasks=tasks, work=f"cd {folder}\n{work}")
 
 
@@ -169,6 +169,8 @@ def test_one_process_of_a_job_that_dies_ends_it_in_a_sentence(slurm, folder):
     victim = next(line.split()[0] for line in step if line.split()[4:5] == ["1"])
     os.kill(int(victim), 9)
     assert slurm.wait(job, seconds=120) == "FAILED"
+    assert slurm.show(job)["Restarts"] == "0"  # a failure is no preemption
+    assert "process 0 of 2 has lost another process of the job" in slurm.output(job)
 
 
 def test_a_failing_step_leaves_the_champion_and_a_failed_run_that_says_why(slurm, folder, tmp_path):
@@ -180,7 +182,7 @@ def test_a_failing_step_leaves_the_champion_and_a_failed_run_that_says_why(slurm
         *("train.test_origins=1", "forecast.model=network", "pretrain.worlds.series_per_batch=8"),
     ]
     options = " ".join(f"--set '{each}'" for each in settings)
-    work = f"cd {tmp_path}\nsrun --kill-on-bad-exit=1 overspill run --train --state state {options}"
+    work = f"cd {tmp_path}\nsrun --kill-on-bad-exit=0 --wait=60 overspill run --train --state state {options}"
     good = slurm.submit(JOB.format(tasks=2, work=work))
     slurm.wait(good, "COMPLETED", seconds=240)
     client = mlflow.MlflowClient(store)
