@@ -1,4 +1,4 @@
-"""Property tests explore at random at home, in CI the same each time; tests of a file share their fixtures."""
+"""Property tests explore at random at home, the same way in CI; the tests of a file share their fixtures."""
 
 import os
 
