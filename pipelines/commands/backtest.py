@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.commands.options import Config, EtlRun, Json, Out, Override
-from pipelines.console import print_backtest, print_json, resolved_settings, stdout, step_context
+from pipelines.commands.options import Config, Engine, EtlRun, Json, Out, Override
+from pipelines.console import (
+    print_backtest,
+    print_json,
+    resolved_settings,
+    stdout,
+    step_context,
+    with_options,
+)
 
 
 def backtest(
@@ -13,11 +20,12 @@ def backtest(
     override: Override = None,
     out: Out = None,
     etl_run: EtlRun = None,
+    engine: Engine = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Score every forecaster on the past, as it was known then."""
-    settings = resolved_settings(config, override)
+    settings = resolved_settings(config, with_options(override, {"backtest.engine": engine}))
     with step_context(settings, out) as context:
         from pipelines.backtest import run_backtest
 

@@ -21,6 +21,10 @@ State = Annotated[
     Path | None,
     typer.Option("--state", help="Folder that remembers what is done: an interrupted job goes on from it."),
 ]
+Engine = Annotated[
+    str | None,
+    typer.Option("--engine", help="Who runs the backtest: local (this job's processes), or ray (a cluster)."),
+]
 EtlRun = Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 

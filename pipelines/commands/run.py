@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import Config, Device, Json, Model, Out, Override, State
+from pipelines.commands.options import Config, Device, Engine, Json, Model, Out, Override, State
 from pipelines.console import (
     print_backtest,
     print_json,
@@ -27,6 +27,7 @@ def run(
     model: Model = None,
     device: Device = None,
     state: State = None,
+    engine: Engine = None,
     *,
     train: Annotated[
         bool, typer.Option("--train", help="Fine-tune the network too; it forecasts if it is better.")
@@ -34,7 +35,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
-    options = {"forecast.model": model, "forecast.device": device}
+    options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
     settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out, state, command=f"run, train {train}") as context:
         from pipelines.job_start import begin_job

@@ -319,6 +319,29 @@ def test_a_full_disk_at_the_end_fails_in_all_processes_at_once(tmp_path):
     assert max(seconds for _, seconds in found) < 15  # a process waits for 20 s for the others
 
 
+def test_clocks_that_differ_are_told_with_the_nodes_and_gpus_that_are_shared_are_refused(tmp_path):
+    clocks, shared = answer(
+        tmp_path,
+        """
+        def odd(argument, ranks):
+            now = time.time
+            time.time = lambda: now() + 5 * ranks.rank
+            notes = ranks.notes()
+            JoinedRanks._card = lambda self: "GPU-1"
+            try:
+                ranks.notes()
+            except ModelError as error:
+                return notes, str(error)
+
+        def drive(ranks):
+            return ranks.call(odd, None)[0]
+        """,
+    )
+    assert len(clocks) == 1
+    assert "the clocks differ by 5 s between" in clocks[0]
+    assert shared.startswith("more processes than GPUs: expected one GPU for each of 2 processes, found 1")
+
+
 def test_a_port_that_is_in_use_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
