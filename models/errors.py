@@ -25,6 +25,12 @@ class CheckpointError(ModelError):
     """A checkpoint cannot be read or written, or does not fit this code."""
 
 
+class RecipeError(CheckpointError):
+    """A training was begun with another recipe."""
+
+    exit_code = 2
+
+
 class SeriesError(ModelError, ValueError):
     """Series or settings of a forecast that the network cannot answer."""
 

@@ -22,7 +22,7 @@ from lightning.pytorch.callbacks import Callback
 from models.checkpoint import save_checkpoint
 from models.device import choose_device, compile_in_place, describe
 from models.engine import lightning_trainer, quiet
-from models.errors import CheckpointError
+from models.errors import CheckpointError, RecipeError
 from models.network import count_parameters
 from models.ranks import Ranks
 from models.resume import SECONDS_BETWEEN, STATE, KeepState, Kept, begun_at, check_state, stop_together
@@ -189,7 +189,7 @@ def check_recipe(settings: PretrainSettings, folder: Path) -> None:
         raise CheckpointError(f"{path}: the recipe of the run cannot be read ({error})") from error
     if differing := list(_differing(wanted, found)):
         key, here, there = differing[0]
-        raise CheckpointError(
+        raise RecipeError(
             f"{folder}: the folder holds a run of another recipe: {key} is {there} there and {here} here; "
             "give another folder, or the same recipe"
         )

@@ -202,5 +202,7 @@ def check_state(path: Path) -> int:
     try:
         return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0][:160]
-        raise CheckpointError(f"{path}: the state of the training cannot be read ({reason})") from error
+        reason = str(error).split("\n", maxsplit=1)[0].split(". ", maxsplit=1)[0]
+        raise CheckpointError(
+            f"{path}: the state of the training cannot be read ({reason}): delete it to begin anew"
+        ) from error

@@ -1,4 +1,4 @@
-"""Requests to stop (SIGTERM, SIGUSR1): at once between steps of work, at the next step's end within training.
+"""Requests to stop (SIGTERM, SIGUSR1, Ctrl-C): at once between steps of work, in training after a step.
 
 Clusters announce the end of a job by a signal: Slurm sends SIGUSR1 before the time limit where the job asks
 for it (`--signal`) and SIGTERM before it takes a job's place; Kubernetes sends SIGTERM to a pod.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopRequestedError(BaseException):
@@ -43,6 +43,8 @@ class StopRequests:
     def handle(self, number: int, _: FrameType | None) -> None:
         """Signal handler: remember the request, and raise it unless training defers it."""
         first = self.received is None
+        if number == signal.SIGINT and (not first or not self._deferred):
+            raise KeyboardInterrupt  # Ctrl-C, or a second one within a training
         self.received = self.received or signal.Signals(number)
         if first and not self._deferred:
             raise StopRequestedError(number)

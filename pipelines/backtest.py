@@ -24,7 +24,7 @@ from forecasting.scores import reliability
 from pipelines.context import Context
 from pipelines.figures import backtest_charts, write_figures
 from pipelines.forecasters import contenders
-from pipelines.inputs import read_panel
+from pipelines.inputs import read_input, read_panel
 from pipelines.registry import chosen_weights
 from pipelines.settings import Settings
 from pipelines.spread import spread
@@ -95,6 +95,18 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
         )
     return BacktestResult(
         run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=told
+    )
+
+
+def recorded_backtest(context: Context, run_id: str, *, weights: str) -> BacktestResult:
+    """What a finished run left, read again."""
+    read = partial(read_input, context.tracker, run_id, step="backtest")
+    return BacktestResult(
+        run_id=run_id,
+        leaderboard=read(name="leaderboard").table,
+        case=None if context.settings.backtest.case is None else read(name="known_case").table,
+        case_title=_case_title(context.settings),
+        weights=weights,
     )
 
 

@@ -38,6 +38,8 @@ def told_in_one_sentence() -> Iterator[None]:
         if os.environ.get("OVERSPILL_TRACEBACK"):
             raise
         fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
     except (MemoryError, OSError) as error:
         if os.environ.get("OVERSPILL_TRACEBACK"):
             raise

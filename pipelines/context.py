@@ -80,7 +80,7 @@ class Context:
             tempfile.TemporaryDirectory(prefix=f"overspill-{name}-") as temporary,
         ):
             folder = Path(temporary)
-            run.log_params(flatten(self.settings))
+            self.log_settings(run)
             with measured(self.tracker, run.run_id):
                 yield run, folder
             head = f"# overspill {name}, run {run.run_id}\n"
@@ -91,14 +91,14 @@ class Context:
 
     @contextmanager
     def opened(self, name: str, *, upstream_run_id: str | None = None) -> Iterator[StepRun]:
-        """Open the run of a step, or again the one that an interrupted process of this job has left open."""
+        """Open the run of a step, or again the one that an interrupted process of this job left."""
         state = self.state
-        resume = None if state is None else state.open_run(name)
+        resume = None if state is None else state.open_run(name, upstream_run_id)
         with self.tracker.step(
             name, parent_run_id=self.parent_run_id, upstream_run_id=upstream_run_id, resume=resume
         ) as run:
             if state is not None:
-                state.opened(name, run.run_id)
+                state.opened(name, run.run_id, upstream_run_id)
             try:
                 yield run
             except ClusterError:  # another process is gone: the next attempt goes on with this run
@@ -109,6 +109,11 @@ class Context:
                 raise
         if state is not None:
             state.closed(name)
+
+    def log_settings(self, run: StepRun) -> None:
+        """Record the settings as parameters; one that is gone on with keeps those it was begun with."""
+        known = self.tracker.client.get_run(run.run_id).data.params if self.state is not None else {}
+        run.log_params({key: value for key, value in flatten(self.settings).items() if key not in known})
 
     def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
         """Write tables with their CSV twins and record each one's digest on the run."""

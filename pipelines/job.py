@@ -13,7 +13,7 @@ from typing import NoReturn
 from models.launch import launched
 from models.ranks import Ranks
 from models.stopping import STOP, StopRequestedError
-from pipelines.config import dump
+from pipelines.config import flatten
 from pipelines.job_state import JobState
 from pipelines.preemption import after_stop
 from pipelines.settings import Settings
@@ -82,7 +82,7 @@ def job_state(folder: Path | None, settings: Settings, command: str) -> JobState
     InputError, StepError
         The folder holds the state of another job; it cannot be written.
     """
-    return None if folder is None else JobState(folder, about=f"{command}\n{dump(settings)}")
+    return None if folder is None else JobState(folder, about={"command": command, **flatten(settings)})
 
 
 def _tell(sentence: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -16,6 +15,8 @@ from forecasting.errors import InputError, StepError
 
 FILE, LOCK = "job.json", ".job.lock"
 TRAINING, CURVES = "train.ckpt", "curves.parquet"
+FREE = ("cluster.", "tracking.")  # settings that may change while a job is interrupted
+ANEW = "delete the folder to begin anew"
 DATA = "data of the training"
 STALE_SECONDS = 12 * 3600  # a panel that is older is built anew: a job that goes on answers from today's data
 
@@ -27,8 +28,9 @@ class JobState:
     ----------
     folder : Path
         Made where it does not exist. One job at a time may use it.
-    about : str
-        What the job is, its command and settings: a state of another one is refused.
+    about : mapping of str to str
+        What the job is, its command and settings: a state of another one is refused. How it runs
+        (`cluster.*`) and where it is recorded (`tracking.*`) may differ.
 
     Attributes
     ----------
@@ -43,18 +45,26 @@ class JobState:
         The folder cannot be written.
     """
 
-    def __init__(self, folder: Path, *, about: str) -> None:
+    def __init__(self, folder: Path, *, about: Mapping[str, str]) -> None:
         self.folder = folder
-        fresh = {"about": hashlib.sha256(about.encode()).hexdigest(), "open": {}, "done": {}}
+        what = {key: value for key, value in about.items() if not key.startswith(FREE)}
         self.close = self._lock()
-        self._kept: dict[str, Any] = self._read() or fresh
-        if self._kept["about"] != fresh["about"]:
-            raise InputError(
-                "the folder holds the state of another command, or of one with other settings",
-                expected="those that it was begun with, or another folder",
-                where=str(folder),
-            )
+        self._kept: dict[str, Any] = self._read() or {"about": what, "open": {}, "done": {}}
+        self._check_same(what)
         self._write()
+
+    def _check_same(self, about: Mapping[str, str]) -> None:
+        before = self._kept["about"]
+        differing = [key for key in sorted({*before, *about}) if before.get(key) != about.get(key)]
+        if differing:
+            key = differing[0]
+            self.close()
+            raise InputError(
+                "the folder holds the state of another job",
+                expected=f"{key} {before.get(key)}, as it was begun with, or another folder",
+                found=f"{about.get(key)}",
+                where=str(self.folder),
+            )
 
     def _lock(self) -> Callable[[], object]:
         """Lock the folder; what is returned lets go of it, at the latest with the process."""
@@ -89,10 +99,10 @@ class JobState:
             return None
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
-                "the state of the job cannot be read", found=str(error), where=str(path)
+                f"the state of the job cannot be read: {ANEW}", found=str(error), where=str(path)
             ) from error
         if not isinstance(kept, dict) or set(kept) != {"about", "open", "done"}:
-            raise InputError("the file is not the state of a job", where=str(path))
+            raise InputError(f"the file is not the state of a job: {ANEW}", where=str(path))
         return kept
 
     def _write(self) -> None:
@@ -120,14 +130,14 @@ class JobState:
         """File of what the training has told so far."""
         return self.folder / CURVES
 
-    def open_run(self, step: str) -> str | None:
-        """Run of a step that an earlier process did not bring to its end."""
-        found: str | None = self._kept["open"].get(step)
-        return found
+    def open_run(self, step: str, upstream_run_id: str | None = None) -> str | None:
+        """Run of a step that an earlier process did not bring to its end, if it read from the same run."""
+        found: dict[str, str | None] | None = self._kept["open"].get(step)
+        return found["run"] if found is not None and found["upstream"] == upstream_run_id else None
 
-    def opened(self, step: str, run_id: str) -> None:
+    def opened(self, step: str, run_id: str, upstream_run_id: str | None = None) -> None:
         """Remember the run of a step."""
-        self._kept["open"][step] = run_id
+        self._kept["open"][step] = {"run": run_id, "upstream": upstream_run_id}
         self._write()
 
     def closed(self, step: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 
 from models.stopping import StopRequestedError
@@ -25,7 +26,7 @@ def after_stop(error: StopRequestedError, *, first: bool) -> str:
     told = f"stopped by {error.signal.name}"
     job = os.environ.get("SLURM_JOB_ID")
     wanted = os.environ.get(SWITCH, "").lower() in {"true", "1"}
-    if job is None or not first or not wanted:
+    if job is None or not first or not wanted or error.signal is signal.SIGINT:
         return told
     code, state = _asked(["squeue", "--noheader", "--jobs", job, "--format", "%T"])
     if code or state != "RUNNING":  # it is being cancelled, or taken off by Slurm itself

@@ -5,9 +5,8 @@ All of it is one run, however often the job is interrupted: the folder of the st
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,11 +41,6 @@ class PretrainResult:
     begun_at: int
     steps: int
     scalars: Mapping[str, float]
-
-
-def about(recipe: PretrainSettings) -> str:
-    """What a folder's job is, for `JobState`."""
-    return json.dumps(asdict(recipe))
 
 
 def run_pretrain(context: Context) -> PretrainResult:
@@ -126,5 +120,5 @@ def state_of(folder: Path, recipe: PretrainSettings) -> JobState:
     CheckpointError
         The folder holds a run of another recipe; the first difference is named.
     """
-    begun(recipe, folder)
-    return JobState(folder, about=about(recipe))
+    begun(recipe, folder)  # which knows the recipe of the state
+    return JobState(folder, about={"command": "pretrain"})

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipelines.backtest import BacktestResult, run_backtest
-from pipelines.config import flatten
+from pipelines.backtest import BacktestResult, recorded_backtest, run_backtest
 from pipelines.context import Context
 from pipelines.etl import run_etl
 from pipelines.etl_result import EtlResult
@@ -49,12 +48,11 @@ class Trained:
 def run_all(context: Context, *, train: bool = False) -> RunResult:
     """Run etl, train where asked, backtest, forecast and windows, each reading from the run before it.
 
-    With a state, what an interrupted process of the same job has finished is not done again: the panel and
-    the training, which take long; the rest is.
+    With a state, what an interrupted process of the same job has finished is not done again.
     """
     tracker = context.tracker
     with context.opened("run") as parent:
-        parent.log_params(flatten(context.settings))
+        context.log_settings(parent)
         inner = replace(context, parent_run_id=parent.run_id)
         with _told(context, "etl"):
             etl = _etl(inner)
@@ -65,7 +63,7 @@ def run_all(context: Context, *, train: bool = False) -> RunResult:
         with _told(context, "backtest"):
             backtest = _backtest(inner, etl.run_id)
         with _told(context, "forecast"):
-            forecast = run_forecast(inner, etl.run_id)
+            forecast = _forecast(inner, etl.run_id)
         with _told(context, "windows"):
             windows = run_windows(inner, forecast.run_id)
         steps = {
@@ -84,46 +82,77 @@ def run_all(context: Context, *, train: bool = False) -> RunResult:
         train=trained,
         backtest=backtest,
         windows=windows,
-        skipped=dict(forecast.skipped),
+        skipped=forecast.skipped,
         weights=forecast.weights,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What the forecast step has left: its run, items without a forecast and why, the network's weights."""
+
+    run_id: str
+    skipped: dict[str, str]
+    weights: str | None
+
+
+def _left(context: Context, step: str) -> dict[str, Any] | None:
+    """What a step left to an earlier process of this job, which is told; None where it is to be done."""
+    left = None if context.state is None else context.state.done(step)
+    if left is not None:
+        context.tell(f"{step}: done before the interruption, run {left['run']}")
+    return left
+
+
+def _remember(context: Context, step: str, left: Mapping[str, Any]) -> None:
+    if context.state is not None:
+        context.state.remember(step, left)
+
+
 def _etl(context: Context) -> EtlResult:
-    """The etl step, or what it left to an earlier process of this job."""
-    left = None if context.state is None else context.state.done("etl")
+    left = _left(context, "etl")
     if left is not None:
         panel = read_panel(context.tracker, left["run"], context.settings).table
-        context.tell(f"going on with the panel of run {left['run']}")
         return EtlResult(run_id=left["run"], panel=panel, told=left["told"])
     result = run_etl(context)
-    if context.state is not None:
-        context.state.remember("etl", {"run": result.run_id, "told": dict(result.told)})
+    _remember(context, "etl", {"run": result.run_id, "told": dict(result.told)})
     return result
 
 
 def _train(context: Context, etl_run_id: str) -> Trained:
-    """The train step, or what it left to an earlier process of this job."""
-    left = None if context.state is None else context.state.done("train")
+    left = _left(context, "train")
     if left is not None:
-        context.tell(f"going on with the training of run {left['figures']['run']}")
-        return Trained(**left)
+        return Trained(figures=left["figures"], told=left["told"])
     result = run_train(context, etl_run_id)
     trained = Trained(figures=result.figures(), told=result.told)
-    if context.state is not None:
-        context.state.remember("train", asdict(trained))
+    _remember(context, "train", {"run": result.run_id, **asdict(trained)})
     return trained
 
 
 def _backtest(context: Context, etl_run_id: str) -> BacktestResult | None:
     """The backtest; where it may choose its own origins and the history allows none, a sentence instead."""
+    left = _left(context, "backtest")
+    if left is not None:
+        return recorded_backtest(context, left["run"], weights=left["weights"])
     try:
-        return run_backtest(context, etl_run_id)
+        result = run_backtest(context, etl_run_id)
     except NoOriginError as error:
         if context.settings.backtest.first_origin is not None:
             raise
         context.console.print(f"backtest skipped: {error.rule}", highlight=False, soft_wrap=True)
         return None
+    _remember(context, "backtest", {"run": result.run_id, "weights": result.weights})
+    return result
+
+
+def _forecast(context: Context, etl_run_id: str) -> Forecast:
+    left = _left(context, "forecast")
+    if left is not None:
+        return Forecast(run_id=left["run"], skipped=left["skipped"], weights=left["weights"])
+    result = run_forecast(context, etl_run_id)
+    told = {"skipped": dict(result.skipped), "weights": result.weights}
+    _remember(context, "forecast", {"run": result.run_id, **told})
+    return Forecast(run_id=result.run_id, skipped=dict(result.skipped), weights=result.weights)
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from pipelines.tracking.waiting import Waiting
 T = TypeVar("T")
 LAST_TRY_SECONDS = 2.0
 HURRIED_SECONDS = 5
+NO_DOWNLOAD = "Failed to download artifacts"
 INTERNAL = "INTERNAL_ERROR"  # of MLflow's client where an error has no code
 
 
@@ -212,8 +213,11 @@ class Carrier:
     def _is_away(self, error: Exception) -> bool:
         if is_away(error):
             return True
-        # Downloads in threads lose the cause of their errors.
-        if isinstance(error, MlflowException) and error.error_code == INTERNAL:
+        # Downloads lose the cause of their errors: in threads, and where MLflow blames the path for all.
+        lost = isinstance(error, MlflowException) and (
+            error.error_code == INTERNAL or NO_DOWNLOAD in str(error)
+        )
+        if lost:
             try:
                 check_answers(self._uri)
             except StepError:

@@ -56,7 +56,7 @@ class StopAt:
             signal.raise_signal(self._number)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_run_that_is_stopped_and_resumed_has_the_losses_of_an_unbroken_one(recipe, tmp_path, number):
     whole, first, second = StopAt(), StopAt(3, number), StopAt()
     train(recipe, tmp_path / "whole", progress=whole)

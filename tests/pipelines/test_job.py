@@ -47,7 +47,7 @@ def job(own_tracker, tmp_path):
         for earlier in states:
             earlier.close()  # as the end of its process does
         settings = resolve(overrides=SMALL)
-        state = JobState(tmp_path / "state", about="the job")
+        state = JobState(tmp_path / "state", about={"a": "job"})
         states.append(state)
         context = Context(
             settings=settings, tracker=own_tracker, console=Console(file=io.StringIO()), state=state
@@ -55,6 +55,10 @@ def job(own_tracker, tmp_path):
         return replace(context, **changes)
 
     return made
+
+
+def runs_of(context, step):
+    return [run_id for run_id, told in runs(context.tracker).items() if told[0] == step]
 
 
 def runs(tracker):
@@ -104,7 +108,7 @@ def test_a_job_stopped_in_its_training_goes_on_with_the_same_run_and_ends_like_a
             run_all(job(), train=True)
     interrupted = job()
     assert interrupted.state.training.exists()
-    run_id = interrupted.state.open_run("train")
+    run_id = next(iter(runs_of(interrupted, "train")))
     result = run_all(interrupted, train=True)
     assert result.run_ids["train"] == run_id
     curve = interrupted.tracker.client.get_metric_history(run_id, "train/loss")
@@ -115,6 +119,25 @@ def test_a_job_stopped_in_its_training_goes_on_with_the_same_run_and_ends_like_a
     whole = run_all(job(state=None), train=True)
     unbroken = interrupted.tracker.client.get_metric_history(whole.run_ids["train"], "train/loss")
     assert [point.value for point in curve] == [point.value for point in unbroken]
+
+
+def test_a_job_stopped_in_its_windows_goes_on_with_the_forecast_that_it_made(job, monkeypatch):
+    def stopped(*_, **__):
+        signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, STOP.listening():
+        patch.setattr("pipelines.windows.write_figures", stopped)
+        with pytest.raises(StopRequestedError):
+            run_all(job())
+    before = runs(job().tracker)
+    result = run_all(job())
+    assert set(runs(job().tracker)) == set(before)  # no step was done twice
+    assert set(result.run_ids.values()) == set(before)
+    assert result.backtest is not None
+    assert result.backtest.leaderboard.height > 0
+    windows = job().tracker.client.get_run(result.run_ids["windows"])
+    assert windows.data.tags["overspill.upstream_run_id"] == result.run_ids["forecast"]
+    assert windows.info.status == "FINISHED"
 
 
 def test_a_failed_step_is_not_gone_on_with_but_begun_anew(job, monkeypatch):
@@ -132,20 +155,36 @@ def test_a_failed_step_is_not_gone_on_with_but_begun_anew(job, monkeypatch):
 
 def test_the_state_of_another_job_is_refused(tmp_path):
     for _ in range(2):
-        JobState(tmp_path, about="one").close()
-    with pytest.raises(InputError, match="holds the state of another command, or of one with other settings"):
-        JobState(tmp_path, about="another")
+        JobState(tmp_path, about={"a": "one"}).close()
+    with pytest.raises(
+        InputError, match="holds the state of another job: expected a one, as it was begun with"
+    ):
+        JobState(tmp_path, about={"a": "another"})
+
+
+def test_how_a_job_runs_and_where_it_is_recorded_may_change(tmp_path):
+    JobState(tmp_path, about={"a": "one", "tracking.when_away": "fail"}).close()
+    JobState(
+        tmp_path, about={"a": "one", "tracking.when_away": "spool", "cluster.state_minutes": "1"}
+    ).close()
+
+
+def test_an_interrupted_run_is_gone_on_with_only_where_it_read_from_the_same_run(tmp_path):
+    state = JobState(tmp_path, about={"a": "one"})
+    state.opened("windows", "run", "forecast 1")
+    assert state.open_run("windows", "forecast 1") == "run"
+    assert state.open_run("windows", "forecast 2") is None
 
 
 def test_two_jobs_do_not_share_a_folder(tmp_path):
-    first = JobState(tmp_path, about="one")
+    first = JobState(tmp_path, about={"a": "one"})
     with pytest.raises(InputError, match="another job is using the folder of the state"):
-        JobState(tmp_path, about="one")
+        JobState(tmp_path, about={"a": "one"})
     first.clear()
 
 
 def test_what_was_done_long_ago_is_done_again(tmp_path, monkeypatch):
-    state = JobState(tmp_path, about="one")
+    state = JobState(tmp_path, about={"a": "one"})
     state.remember("etl", {"run": "a"})
     assert state.done("etl") == {"run": "a"}
     now = time.time()
@@ -154,14 +193,14 @@ def test_what_was_done_long_ago_is_done_again(tmp_path, monkeypatch):
 
 
 def test_a_training_goes_on_with_the_same_data_alone(tmp_path):
-    state = JobState(tmp_path, about="one")
+    state = JobState(tmp_path, about={"a": "one"})
     assert state.trains_on("digest")
-    state.opened("train", "run")
+    state.opened("train", "run", "etl")
     state.training.write_text("state")
     assert state.trains_on("digest")
-    assert state.open_run("train") == "run"
+    assert state.open_run("train", "etl") == "run"
     assert not state.trains_on("another digest")
-    assert state.open_run("train") is None
+    assert state.open_run("train", "etl") is None
     assert not state.training.exists()
 
 
@@ -169,13 +208,13 @@ def test_a_training_goes_on_with_the_same_data_alone(tmp_path):
 def test_a_file_that_is_no_state_is_refused_by_name(tmp_path, text):
     (tmp_path / FILE).write_text(text)
     with pytest.raises(InputError, match=f"{FILE}: the "):
-        JobState(tmp_path, about="one")
+        JobState(tmp_path, about={"a": "one"})
 
 
 def test_a_state_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "state").write_text("a file")
     with pytest.raises((StepError, InputError), match="state of the job cannot be"):
-        JobState(tmp_path / "state", about="one")
+        JobState(tmp_path / "state", about={"a": "one"})
 
 
 def test_without_slurm_a_stop_is_told_and_nothing_else_is_done(monkeypatch):
@@ -234,7 +273,9 @@ def test_a_backtest_by_two_processes_is_one_run_with_the_scores_of_one(backtest)
     assert_frame_equal(scores(context, told["run"]), alone, rel_tol=1e-4)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138), (signal.SIGINT, 130)]
+)
 def test_a_command_that_is_stopped_says_so_and_leaves_its_run_killed(tmp_path, number, status):
     command = [overspill(), "run", *(part for each in SMALL for part in ("--set", each)), "--state", "state"]
     process = subprocess.Popen(
@@ -247,7 +288,8 @@ def test_a_command_that_is_stopped_says_so_and_leaves_its_run_killed(tmp_path, n
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode == status
-    assert told.strip().splitlines()[-1] == f"stopped by {number.name}"
+    said = "error: interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    assert told.strip().splitlines()[-1] == said
     assert "Traceback" not in told
 
 
