@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,6 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from forecasting.errors import StepError
 from pipelines.store import check_answers
+from pipelines.tracking import Spooling, Tracker
 from pipelines.tracking.away import is_away
 
 
@@ -64,3 +66,26 @@ def test_what_a_server_at_work_answers_does_not(answering, status):
 
 def test_nobody_who_listens_is_away(unused_address, answering):
     assert is_away(refused(unused_address))
+
+
+def test_an_artifact_of_this_job_is_read_from_its_outbox_when_the_server_has_just_died(
+    tmp_path, laid_out_store, server_class, monkeypatch
+):
+    for name, value in (("MAX_RETRIES", "1"), ("BACKOFF_FACTOR", "0"), ("TIMEOUT", "2")):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
+    (server_folder := tmp_path / "server").mkdir()
+    shutil.copy(laid_out_store, server_folder / "server.db")
+    server = server_class(server_folder)
+    server.start()
+    try:
+        spooling = Spooling(folder=tmp_path / "spool", tell=lambda _: None)
+        with Tracker(server.address, "dying", spooling=spooling) as tracker:
+            (tmp_path / "files").mkdir()
+            (tmp_path / "files" / "panel.txt").write_text("the panel")
+            with tracker.step("etl") as run:
+                run.log_folder(tmp_path / "files")
+            server.kill()
+            with tracker.artifact(run.run_id, "panel.txt") as path:  # the first that meets the dead server
+                assert path.read_text() == "the panel"
+    finally:
+        server.kill()
