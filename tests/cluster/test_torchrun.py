@@ -189,7 +189,7 @@ def test_when_a_process_of_the_pretraining_is_killed_all_start_again_and_it_stay
         assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
-    begun = json.loads((tmp_path / "state" / "job.json").read_text())["open"]["pretrain"]
+    begun = json.loads((tmp_path / "state" / "job.json").read_text())["open"]["pretrain"]["run"]
     time.sleep(3)
     (second,) = [each for each in psutil.Process(process.pid).children() if each.environ()["RANK"] == "1"]
     second.kill()
