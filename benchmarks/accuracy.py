@@ -35,11 +35,11 @@ from panels import Panel, competition_panels, file_panel
 from peers import CLASSICS, ENSEMBLE, LEVELS, PATHS, Forecast, classical, median_ensemble, mixture, workers
 from store import Arrays, digest, recalled, unite
 
-from forecasting.history import Floats, History
+from forecasting.forecasters.statistical import StatisticalForecaster
+from forecasting.panel.history import Floats, History
 from forecasting.periods import Frequency
-from forecasting.statistical import StatisticalForecaster
-from models.checkpoint import PRETRAINED
-from models.forecaster import NetworkForecaster
+from models.inference.checkpoint import PRETRAINED
+from models.inference.forecaster import NetworkForecaster
 
 NETWORKS: tuple[Kind, ...] = ("PatchTST", "NHITS")
 SEED = 1
@@ -95,8 +95,8 @@ def network_forecast(network: NetworkForecaster, panel: Panel) -> Forecast:
 
 def product_blend(network: NetworkForecaster, panel: Panel) -> Forecast:
     """Forecast of `overspill predict --model blend`, its weight found at the end of the histories."""
-    from pipelines.blend import BlendForecaster  # noqa: PLC0415
-    from pipelines.network import NetworkPathForecaster  # noqa: PLC0415
+    from forecasting.forecasters.blend import BlendForecaster  # noqa: PLC0415
+    from pipelines.forecast.network import NetworkPathForecaster  # noqa: PLC0415
 
     ours = NetworkPathForecaster(network)
     blend = BlendForecaster(network=ours, statistical=StatisticalForecaster(), rehearsal=ours)

@@ -23,12 +23,13 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines import backtest, windows
-from pipelines.config import resolve
-from pipelines.context import Context
+from pipelines.backtest import step as backtest
 from pipelines.run import run_all
-from pipelines.store import DEFAULT_STORE
-from pipelines.tracking import Tracker
+from pipelines.runtime.config.loader import resolve
+from pipelines.runtime.step.context import Context
+from pipelines.runtime.store.address import DEFAULT_STORE
+from pipelines.runtime.tracking import Tracker
+from pipelines.windows import step as windows
 
 OVERSPILL = str(Path(sys.executable).with_name("overspill"))
 TWELVE = (

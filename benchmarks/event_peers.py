@@ -15,11 +15,11 @@ from neural_peers import STEPS, Kind, TrainedDeepAR, TrainedNetwork
 from processes import HORIZON, Floats, Problem, Question
 from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
-from forecasting.history import exact_history
-from forecasting.model_scale import FLOWS
+from forecasting.panel.history import exact_history
+from forecasting.panel.schema import FLOWS
 from forecasting.periods import Frequency
-from models.forecaster import NetworkForecaster
-from pipelines.network import NetworkPathForecaster
+from models.inference.forecaster import NetworkForecaster
+from pipelines.forecast.network import NetworkPathForecaster
 
 FORECAST_PATHS = 1000
 CLASSICS = {"AutoETS": AutoETS, "AutoARIMA": AutoARIMA, "AutoTheta": AutoTheta}

@@ -42,7 +42,7 @@ from neural_peers import DEEPAR_EPOCHS, DEEPAR_LAGS, METHODS, STEPS, recipe
 from processes import PROCESSES, Floats, Problem
 from store import Arrays, digest, recalled, unite
 
-from models.forecaster import NetworkForecaster
+from models.inference.forecaster import NetworkForecaster
 
 Maker = Callable[[Problem], list[Floats]]
 OURS, PARTNER, HALF = "network", "AutoETS", "half"

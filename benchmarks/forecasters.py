@@ -11,15 +11,15 @@ from typing import Self
 
 import polars as pl
 
-from forecasting.forecaster import PathForecaster
-from forecasting.history import Floats, History
-from forecasting.statistical import StatisticalForecaster
-from pipelines.backtest import rank
-from pipelines.config import resolve
-from pipelines.etl import public_panel
-from pipelines.forecasters import contenders
-from pipelines.standpoint_scores import score_standpoint
-from pipelines.standpoints import standpoints
+from forecasting.forecasters.base import PathForecaster
+from forecasting.forecasters.statistical import StatisticalForecaster
+from forecasting.panel.history import Floats, History
+from pipelines.backtest.origins import standpoints
+from pipelines.backtest.scores import score_standpoint
+from pipelines.backtest.step import rank
+from pipelines.etl.step import public_panel
+from pipelines.forecast.forecasters import contenders
+from pipelines.runtime.config.loader import resolve
 
 WALK_SHARES = (0.0, 0.5, 1.0)
 

@@ -34,15 +34,15 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.device import accelerator, choose_device, compile_in_place
-from models.features import Inputs
-from models.network import count_parameters, flops_per_window
-from models.peaks import peak
-from models.sampling import sample_paths
+from models.hardware.device import accelerator, choose_device, compile_in_place
+from models.hardware.peaks import peak
+from models.network.features import Inputs
+from models.network.sampling import sample_paths
+from models.network.transformer import count_parameters, flops_per_window
 from models.settings import NetworkSettings, PretrainSettings
-from models.training import PATH_SEEDS, Trainer, batch_losses, total_loss
-from models.worlds.dice import Dice
+from models.training.module import PATH_SEEDS, Trainer, batch_losses, total_loss
 from models.worlds.mixture import draw_batch
+from models.worlds.rng import Dice
 
 SHAPE = (96, 24, 1)  # context, horizon, variates of every batch
 SIZES = {
@@ -99,7 +99,7 @@ class Parts:
 
 
 class Training:
-    """The training step of `models.training.Trainer`, with Lightning's loop left out."""
+    """The training step of `models.training.module.Trainer`, with Lightning's loop left out."""
 
     def __init__(self, settings: PretrainSettings, device: torch.device) -> None:
         torch.manual_seed(settings.training.seed)

@@ -1,5 +1,5 @@
 -- The aggregation of `overspill etl` on an order book: the benchmark's peer. Rows that break a rule are left out,
--- the latest version of each line counts, and what remains is summed as in forecasting/order_book/partial.py.
+-- the latest version of each line counts, and what remains is summed as in forecasting/order_book/aggregate.py.
 -- Variables: files, skus, countries, as_of, normal_lead_days.
 
 CREATE TEMP VIEW kept AS

@@ -22,14 +22,14 @@ from typing import Any
 
 from rich.console import Console
 
-from pipelines.config import resolve
-from pipelines.context import Context
 from pipelines.run import run_all
-from pipelines.store import SQLITE
-from pipelines.tracking import Spooling, Tracker
-from pipelines.tracking.outbox import Outbox
-from pipelines.tracking.sender import Sender
-from pipelines.ui import free_port, server
+from pipelines.runtime.config.loader import resolve
+from pipelines.runtime.spool.outbox import Outbox
+from pipelines.runtime.spool.sender import Sender
+from pipelines.runtime.step.context import Context
+from pipelines.runtime.store.address import SQLITE
+from pipelines.runtime.tracking import Spooling, Tracker
+from pipelines.runtime.tracking.ui import free_port, server
 
 
 def timed(kind: type, name: str, spent: Counter[str], key: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from panels import Panel
 from peers import LEVELS, Forecast
 
-from forecasting.scores import energy_score, mase, naive_scale, quantile_loss, variogram_score, wql
+from forecasting.evaluation.scores import energy_score, mase, naive_scale, quantile_loss, variogram_score, wql
 
 SCORED_PATHS = 200
 MARGINAL = ("wql", "sql", "mase")

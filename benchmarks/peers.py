@@ -18,7 +18,7 @@ import numpy as np
 import statsforecast.models
 from panels import Panel
 
-from forecasting.history import Floats
+from forecasting.panel.history import Floats
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 PATHS = 500

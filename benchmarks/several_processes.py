@@ -29,11 +29,11 @@ from typing import Any
 
 import torch
 
-from models.cluster import JoinedRanks
-from models.launch import launched
-from models.pretrain import pretrain
-from models.ranks import Ranks
+from models.distributed.launch import launched
+from models.distributed.process_group import JoinedRanks
+from models.distributed.ranks import Ranks
 from models.settings import PretrainSettings
+from models.training.pretrain import pretrain
 
 OVERSPILL = str(Path(sys.executable).with_name("overspill"))
 SKIPPED = 8  # first steps: one draw of worlds, and what torch sets up on the way

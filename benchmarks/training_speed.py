@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py [--threads 2] [--repeats 5] [--draws 3]
 
-Ours is the step of `models.pretrain`, world generation and optimiser included, on windows of 96 steps and a
+Ours is the step of `models.training.pretrain`, world generation and optimiser included, on windows of 96 steps and a
 horizon of 24. The peer trains on random walks with the same context, horizon, windows per step and threads,
 and as many layers as bring its parameters closest to ours: with its own patches of 16 (12 tokens a window
 where ours has 30) and our quantile levels, and with our patches of 4 (25 tokens) and its own loss for one
@@ -29,10 +29,10 @@ import torch
 from neural_peers import long_table, quiet
 from torch import Tensor
 
-from models.engine import lightning_trainer
-from models.network import count_parameters
+from models.network.transformer import count_parameters
 from models.settings import PretrainSettings
-from models.training import Stream, Trainer
+from models.training.module import Stream, Trainer
+from models.training.trainer import lightning_trainer
 from models.worlds.mixture import Batch, WorldStream
 
 CONTEXT, HORIZON = 96, 24

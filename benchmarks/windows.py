@@ -20,12 +20,12 @@ import time
 
 import numpy as np
 
-from forecasting.history import Floats
-from forecasting.path_chunks import join_paths, map_path_chunks
-from forecasting.policy import Cap, SupplyRule
-from forecasting.saturation import confirmed, saturated
-from forecasting.stock_flow import flow
-from forecasting.windows import WindowInputs, WindowPaths, WindowSummary, export_windows, summarise
+from forecasting.panel.history import Floats
+from forecasting.policy.terms import Cap, SupplyRule
+from forecasting.saturation.backlog import flow
+from forecasting.saturation.chunks import join_paths, map_path_chunks
+from forecasting.saturation.first_passage import confirmed, saturated
+from forecasting.windows.windows import WindowInputs, WindowPaths, WindowSummary, export_windows, summarise
 
 RULE = SupplyRule(normal_lead_time_weeks=10.0, fill_rate_min=0.95, hold_periods=2, scopes=("product",))
 CAP = Cap(ratio=0.5, period="trailing_12m", counts="product")

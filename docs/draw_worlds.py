@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 
 from models.worlds.chips import CHIP_WORLDS
-from models.worlds.dice import Dice
 from models.worlds.mixture import GENERATORS
+from models.worlds.rng import Dice
 
 SEED = 20261123
 SAMPLES = 5

@@ -11,8 +11,8 @@ mpl.use("svg")
 import matplotlib.pyplot as plt
 
 from forecasting.periods import Frequency, label
-from pipelines.config import resolve
-from pipelines.etl import public_panel
+from pipelines.etl.step import public_panel
+from pipelines.runtime.config.loader import resolve
 
 FOLDER = Path(__file__).parent
 DARK, MIDDLE, LIGHT = "#1b4965", "#5fa8d3", "#b08968"  # apart in grey as well

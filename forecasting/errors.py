@@ -40,3 +40,17 @@ class InputError(OverspillError, ValueError):
         details += [f"found {found}"] if found else []
         sentence = f"{where}: {rule}" if where else rule
         super().__init__(sentence + (": " + ", ".join(details) if details else ""))
+
+
+def require_at_least(minimum: int, **numbers: int) -> None:
+    """Refuse a setting below its minimum; the keyword names it in the sentence.
+
+    >>> require_at_least(1, horizon=16)
+
+    Raises
+    ------
+    InputError
+    """
+    for name, number in numbers.items():
+        if number < minimum:
+            raise InputError(f"{name} must be at least {minimum}", found=str(number))

@@ -8,16 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pipelines.backtest import BacktestResult, recorded_backtest, run_backtest
-from pipelines.context import Context
-from pipelines.etl import run_etl
-from pipelines.etl_result import EtlResult
-from pipelines.forecast import run_forecast
-from pipelines.inputs import read_panel
-from pipelines.standpoints import NoOriginError
-from pipelines.story import links, markdown
-from pipelines.train import run_train
-from pipelines.windows import WindowsResult, run_windows
+from pipelines.backtest.origins import NoOriginError
+from pipelines.backtest.step import BacktestResult, recorded_backtest, run_backtest
+from pipelines.etl.step import run_etl
+from pipelines.forecast.step import run_forecast
+from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.etl_result import EtlResult
+from pipelines.runtime.step.inputs import read_panel
+from pipelines.train.step import run_train
+from pipelines.windows.run_page import links, markdown
+from pipelines.windows.step import WindowsResult, run_windows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,11 @@ def source_files():
 def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert held == source_files()
-    assert {"configs/data/us_public.yaml", "forecasting/reference/sources.yaml", "models/device.py"} <= held
+    assert {
+        "configs/data/us_public.yaml",
+        "forecasting/reference/sources.yaml",
+        "models/hardware/device.py",
+    } <= held
     assert {"configs/cluster/slurm/cycle.sbatch", "configs/cluster/slurm/pretrain.sbatch"} <= held
 
 

@@ -9,7 +9,7 @@ cancellations X, US shipments S, export shipments E, and units of US orders that
     orders[t] = rise of max(0, running maximum of the sum of O - X) from t-1 to t
 
 While US orders wait, shipments to the US are the capacity that was offered there. While none do, whatever was
-exported could have gone to the US as well, and so could what was lately shipped (see `forecasting/flows.py`).
+exported could have gone to the US as well, and so could what was lately shipped (see `forecasting/public/flows.py`).
 Orders are net of cancellations; where more is cancelled than ordered, later orders make up for it first.
 """
 
@@ -19,13 +19,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from forecasting.chips import Chip, chip
 from forecasting.errors import InputError
-from forecasting.market import H100E_CHIP, PORTFOLIO, US_PORTFOLIO
 from forecasting.order_book.calendar import Calendar
-from forecasting.panel import COLUMNS, KEY
+from forecasting.panel.schema import COLUMNS, KEY
 from forecasting.periods import Frequency
-from forecasting.public_panel import rounded
+from forecasting.public.panel import rounded
+from forecasting.reference.chips import Chip, chip
+from forecasting.saturation.market import H100E_CHIP, PORTFOLIO, US_PORTFOLIO
 
 VARIATES = ("orders", "capacity", "shipments")
 
@@ -62,7 +62,7 @@ def order_book_panel(
     Returns
     -------
     LazyFrame
-        Columns of `forecasting.panel.PanelSchema`, sorted by key. Items: chips (units); families,
+        Columns of `forecasting.panel.schema.PanelSchema`, sorted by key. Items: chips (units); families,
         portfolio/<vendor> and portfolio/us (H100e: by total processing performance, one H100 each).
 
     Raises

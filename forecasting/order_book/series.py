@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import dataframely as dy
 import polars as pl
 
-from forecasting.chips import Chip
+from forecasting.order_book.aggregate import DESTINATIONS, Partial
 from forecasting.order_book.calendar import PERIODS, Calendar
-from forecasting.order_book.partial import DESTINATIONS, Partial
+from forecasting.reference.chips import Chip
 
 MARKET = ["sku", "destination"]
 SPOT = [*MARKET, "period"]

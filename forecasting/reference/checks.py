@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from forecasting import reference
-from forecasting.chips import total_processing_performance
 from forecasting.errors import InputError
+from forecasting.reference.chips import total_processing_performance
 
 TPP_TOLERANCE = 0.005
 """Relative; the two rates of a data sheet (989.4 and 1,979 TFLOPS) are rounded on their own."""

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.worlds.dice import Dice, Series, innovations, seasonal_pattern
 from models.worlds.linear import growth
+from models.worlds.rng import Dice, Series, innovations, seasonal_pattern
 
 
 class Supply(NamedTuple):

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from models.worlds.dice import Dice, Series, innovations, seasonal_pattern
+from models.worlds.rng import Dice, Series, innovations, seasonal_pattern
 
 # Steps dropped at the start of a circular filter: 0.95 ** 64 = 0.04 of the last step is left in the first.
 RUN_IN = 64

@@ -12,12 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.ranks import part
+from models.distributed.ranks import part
 from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
-from models.worlds.dice import Dice, Series, innovations
-from models.worlds.general import counts, kernels, level_shifts, mean_reverting, trend_season_noise
 from models.worlds.linear import geometric, sarima, seasonal_walks, walks
+from models.worlds.nonlinear import counts, kernels, level_shifts, mean_reverting, trend_season_noise
+from models.worlds.rng import Dice, Series, innovations
 
 # Parts the seeds of the processes that share a batch.
 RANK_SEEDS = 1_000_000_000_000_037

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from models.device import choose_device, describe, settings_for
+from models.distributed.launch import Launch, launched
 from models.errors import ClusterError, DeviceError
-from models.launch import Launch, launched
+from models.hardware.device import choose_device, describe, settings_for
 from pipelines.doctor.findings import Finding, fail, ok, warn
-from pipelines.settings import Settings
+from pipelines.runtime.config.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 WAIT = dt.timedelta(seconds=10)  # one process with itself

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from models.device import accelerator, choose_device, settings_for
 from models.errors import DeviceError
-from models.peaks import Peak, peak
+from models.hardware.device import accelerator, choose_device, settings_for
+from models.hardware.peaks import Peak, peak
 from pipelines.doctor.drivers import READERS
 from pipelines.doctor.findings import Finding, fail, ok, warn
 from pipelines.doctor.timing import copy_rate, matrix_product
-from pipelines.settings import Settings
+from pipelines.runtime.config.settings import Settings
 
 GPU_BUSY = (
     "see with the vendor's tool (nvidia-smi, amd-smi) whether another job, heat or a power cap slows it"

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from models.distributed.launch import Launch, launched
 from models.errors import ClusterError
-from models.launch import Launch, launched
 from pipelines.doctor.findings import Finding, shown
 from pipelines.doctor.machine import DISK, check_machine
 from pipelines.doctor.probes import Probe, run_probes
-from pipelines.settings import Settings
-from pipelines.store import resolve_uri
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.store.address import resolve_uri
 
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))  # of the drivers of NVIDIA and AMD
 GPU_PATIENCE = 4  # times as long: a first kernel, a first NCCL ring and Triton take their time

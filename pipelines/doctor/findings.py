@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.store import MASK, without_secrets
+from pipelines.runtime.store.address import MASK, without_secrets
 
 Status = Literal["ok", "warn", "fail"]
 PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 - a variable's name

@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipelines.doctor.findings import Finding, fail, ok, warn
-from pipelines.settings import Settings
-from pipelines.store import DEFAULT_STORE, database, is_server, resolve_uri
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.store.address import DEFAULT_STORE, database, is_server, resolve_uri
 
 PACKAGES = ("overspill", "torch", "lightning", "polars", "mlflow")
 # Releases of Lightning on PyPI that carried malicious code.

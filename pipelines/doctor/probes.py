@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from pipelines.doctor.findings import Finding, fail, warn
-from pipelines.settings import Settings
+from pipelines.runtime.config.settings import Settings
 
 # A check gets the settings and a folder for temporary files, and yields what it finds as it finds it.
 Check = Callable[[Settings, Path], Iterator[Finding]]

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forecasting.errors import OverspillError
-from pipelines.config import load_sources
-from pipelines.data_settings import PublicData
 from pipelines.doctor.findings import Finding, fail, ok, warn
-from pipelines.order_book.settings import OrderBookData
-from pipelines.order_book.sources import list_sources
-from pipelines.registry import Registry
-from pipelines.settings import Settings
-from pipelines.store import database, is_laid_out, is_server, resolve_uri, without_password
-from pipelines.tracking import Store
-from pipelines.tracking.outbox import outboxes
-from pipelines.tracking.probe import check_writes, newest_etl
-from pipelines.weights import Weights, folder_weights, shipped_weights
+from pipelines.etl.order_book.files.sources import list_sources
+from pipelines.runtime.config.data import PublicData
+from pipelines.runtime.config.loader import load_sources
+from pipelines.runtime.config.order_book import OrderBookData
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.registry.registry import Registry
+from pipelines.runtime.registry.weights import Weights, folder_weights, shipped_weights
+from pipelines.runtime.spool.outbox import outboxes
+from pipelines.runtime.store.address import database, is_laid_out, is_server, resolve_uri, without_password
+from pipelines.runtime.tracking import Store
+from pipelines.runtime.tracking.probe import check_writes, newest_etl
 
 SERVER = "start the MLflow server, or set MLFLOW_TRACKING_URI to a store that answers"
 NETWORK = "train another network, or give forecast.checkpoint a folder that holds one"

@@ -6,10 +6,11 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from forecasting.chips import Chip
 from forecasting.periods import Frequency, period_end
-from forecasting.policy import Policy, eligibility, in_effect
-from forecasting.policy_terms import Eligibility
+from forecasting.policy.eligibility import eligibility, in_effect
+from forecasting.policy.policy import Policy
+from forecasting.policy.terms import Eligibility
+from forecasting.reference.chips import Chip
 from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, Plain, finding, term
 
 WORDS = {

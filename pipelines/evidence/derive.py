@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import polars as pl
 
 from forecasting import reference
-from forecasting.chips import Chip
 from forecasting.errors import InputError
-from forecasting.panel import content_digest, latest
-from forecasting.path_table import from_table
-from forecasting.policy import CHINESE_VENDORS, Policy, duty_rate
-from pipelines.estimator import Estimator, Row, estimator, q
+from forecasting.forecasters.path_table import from_table
+from forecasting.panel.schema import content_digest, latest
+from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate
+from forecasting.policy.policy import Policy
+from forecasting.reference.chips import Chip
 from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
 from pipelines.evidence.supply import cap_condition, supply_conditions
 from pipelines.evidence.verdicts import Plain, by_probability, plain, quantiles_of, rule_of_verdicts, term
-from pipelines.settings import Settings
+from pipelines.runtime.config.settings import Settings
+from pipelines.windows.tables import Estimator, Row, estimator, q
 
 DATES = ("saturated", "opening", "closing")
 FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")

@@ -16,12 +16,12 @@ from pydantic import TypeAdapter
 
 import pipelines
 from forecasting.errors import InputError
-from pipelines.artifacts import file_digest
-from pipelines.config import load_sources
 from pipelines.evidence.lineage import DIGEST_TAG, Lineage, PastRun
 from pipelines.evidence.verdicts import NOT_SHOWN, Plain, plain
-from pipelines.settings import Settings
-from pipelines.weights import CARD, ORIGIN_TAG, TRAINED_UNTIL, WEIGHTS_TAG
+from pipelines.runtime.config.loader import load_sources
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.files.artifacts import file_digest
+from pipelines.runtime.registry.weights import CARD, ORIGIN_TAG, TRAINED_UNTIL, WEIGHTS_TAG
 
 NOTICE = (
     "This file is decision support. It is no legal advice and no finding that any transaction is lawful.",

@@ -12,11 +12,11 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import InputError
-from pipelines.artifacts import file_digest
 from pipelines.evidence.verdicts import Plain
-from pipelines.inputs import checked_input, checked_settings
-from pipelines.settings import Settings
-from pipelines.tracking import STEP_TAG, UPSTREAM_TAG, Tracker
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.files.artifacts import file_digest
+from pipelines.runtime.step.inputs import checked_input, checked_settings
+from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Tracker
 
 DIGEST_TAG = "overspill.sha256."
 COMMIT_TAG = "mlflow.source.git.commit"

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from forecasting.errors import InputError, StepError
-from pipelines.artifacts import file_digest
 from pipelines.evidence.verdicts import Plain
+from pipelines.runtime.files.artifacts import file_digest
 
 MANIFEST, EVIDENCE, DOCUMENT, ARTIFACTS = "manifest.json", "evidence.json", "evidence.html", "artifacts"
 FORMAT = "overspill-evidence-manifest-1"

@@ -12,8 +12,6 @@ from pathlib import Path
 import polars as pl
 
 from forecasting.errors import StepError
-from pipelines.artifacts import check_writable
-from pipelines.config import dump
 from pipelines.evidence import facts
 from pipelines.evidence.derive import Derived, Stored, derive
 from pipelines.evidence.document import render, template_digest
@@ -21,8 +19,10 @@ from pipelines.evidence.folder import check_replaceable, replaced
 from pipelines.evidence.lineage import Lineage, lineage
 from pipelines.evidence.manifest import ARTIFACTS, DOCUMENT, EVIDENCE, MANIFEST, json_text, write_manifest
 from pipelines.evidence.verdicts import Plain
-from pipelines.store import masked
-from pipelines.tracking import KNOWN_UNTIL_TAG, Tracker
+from pipelines.runtime.config.loader import dump
+from pipelines.runtime.files.artifacts import check_writable
+from pipelines.runtime.store.address import masked
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker
 
 FORMAT = "overspill-evidence-1"
 COPIED = {

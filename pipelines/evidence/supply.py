@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from forecasting.cap_room import CapRoom
-from forecasting.chips import Chip
-from forecasting.export_estimate import MarketsOfChip
-from forecasting.history import Floats
-from forecasting.market import Market, cap_item, counted_shipments, scope_item
-from forecasting.policy import Policy
-from forecasting.policy_terms import Cap, SupplyRule
-from forecasting.saturation import first_passage, never, quantile_steps
-from forecasting.stock_flow import fill_rate
-from forecasting.windows import LEAST_UNITS
-from pipelines.estimator import Estimator, q
+from forecasting.panel.history import Floats
+from forecasting.policy.policy import Policy
+from forecasting.policy.terms import Cap, SupplyRule
+from forecasting.reference.chips import Chip
+from forecasting.saturation.backlog import fill_rate
+from forecasting.saturation.first_passage import first_passage, never, quantile_steps
+from forecasting.saturation.market import Market, cap_item, counted_shipments, scope_item
+from forecasting.windows.cap import CapRoom
+from forecasting.windows.estimate import MarketsOfChip
+from forecasting.windows.windows import LEAST_UNITS
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.verdicts import (
     NOT_SHOWN,
@@ -29,6 +28,7 @@ from pipelines.evidence.verdicts import (
     quantiles_of,
     term,
 )
+from pipelines.windows.tables import Estimator, q
 
 NONE_ELIGIBLE = "The policy lets no chip through, so this is not examined."
 HOW_PATHS = (

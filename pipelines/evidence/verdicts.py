@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from forecasting.history import Floats
-from forecasting.policy import Policy
-from pipelines.estimator import q
+from forecasting.panel.history import Floats
+from forecasting.policy.policy import Policy
+from pipelines.windows.tables import q
 
 Plain: TypeAlias = dict[str, Any]
 
@@ -24,7 +24,7 @@ CERTAINTY = {
     "L": "one weak source, or an inference",
     "open": "not stated anywhere that could be read",
 }
-"""What the letters of a policy file say (see `forecasting.policy.Policy.certainty`)."""
+"""What the letters of a policy file say (see `forecasting.policy.policy.Policy.certainty`)."""
 
 
 def by_probability(probability: float, confidence: float) -> str:

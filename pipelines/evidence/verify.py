@@ -10,14 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from forecasting.errors import InputError, OverspillError, StepError
-from pipelines.artifacts import read_table
-from pipelines.config import load_settings
 from pipelines.evidence.derive import Stored, derive
 from pipelines.evidence.document import render, template_digest
 from pipelines.evidence.folder import settle
 from pipelines.evidence.manifest import ARTIFACTS, DOCUMENT, EVIDENCE, check_manifest
 from pipelines.evidence.step import CLOSE, FORMAT, SETTINGS
 from pipelines.evidence.verdicts import Plain
+from pipelines.runtime.config.loader import load_settings
+from pipelines.runtime.files.artifacts import read_table
 
 DERIVED = ("basis", "headline", "conditions", "duty", "cap_readings", "row_sets")
 

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
-from pipelines.artifacts import write_atomic
 from pipelines.figures import interactive, picture
 from pipelines.figures.chart import Chart
 from pipelines.figures.theme import FONT, TEXT, WIDTH
+from pipelines.runtime.files.artifacts import write_atomic
 
 FOLDER = "figures"
 PAGE = "figures.html"

@@ -6,7 +6,7 @@ import gpu
 import pytest
 import torch
 
-from models.network import Network, count_parameters
+from models.network.transformer import Network, count_parameters
 
 SMALLEST = ["--device", "cpu", "--millions", "1", "--series", "16", "--steps", "2", "--repeats", "1"]
 DEVICE = torch.device("cpu")

@@ -11,11 +11,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from forecasting.order_book.aggregate import partial_of
 from forecasting.order_book.calendar import Calendar
-from forecasting.order_book.intake import Intake, normalise
+from forecasting.order_book.deduplicate import decide
 from forecasting.order_book.inversions import priority_inversions
-from forecasting.order_book.partial import partial_of
-from forecasting.order_book.versions import decide
+from forecasting.order_book.normalise import Intake, normalise
 from forecasting.periods import Frequency
 
 CANONICAL = [

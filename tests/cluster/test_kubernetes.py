@@ -14,8 +14,8 @@ from kubeflow_trainer_api import models
 from pydantic import ValidationError
 from typer.main import get_command
 
-from pipelines.cli import app
-from pipelines.config import resolve
+from pipelines.cli.main import app
+from pipelines.runtime.config.loader import resolve
 
 FOLDER = Path(__file__).parents[2] / "configs" / "cluster" / "kubernetes"
 VENDORS = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}

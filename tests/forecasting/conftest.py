@@ -5,9 +5,9 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 
-from forecasting.assumptions import PublicAssumptions
-from forecasting.public_panel import BookSettings
-from forecasting.public_sources import PublicSources
+from forecasting.public.assumptions import PublicAssumptions
+from forecasting.public.panel import BookSettings
+from forecasting.public.sources import PublicSources
 
 
 class PublicPanel(NamedTuple):
@@ -22,8 +22,8 @@ class PublicPanel(NamedTuple):
 
 @pytest.fixture(scope="session")
 def public() -> PublicPanel:
-    from pipelines.config import resolve  # heavy, and only some tests need it
-    from pipelines.etl import public_panel, public_sources
+    from pipelines.etl.step import public_panel, public_sources
+    from pipelines.runtime.config.loader import resolve  # heavy, and only some tests need it
 
     data = resolve().data
     panel, ratios = public_panel(data)

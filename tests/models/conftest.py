@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from models.head import Law, normalise
-from models.network import Network
+from models.network.head import Law, normalise
+from models.network.transformer import Network
 from models.settings import NetworkSettings
 
 

@@ -16,12 +16,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from models.checkpoint import save_checkpoint
-from models.network import Network
+from models.inference.checkpoint import save_checkpoint
+from models.network.transformer import Network
 from models.settings import NetworkSettings
-from pipelines.config import resolve
-from pipelines.context import Context
-from pipelines.tracking import Tracker
+from pipelines.runtime.config.loader import resolve
+from pipelines.runtime.step.context import Context
+from pipelines.runtime.tracking import Tracker
 
 SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-03-31"]
 
@@ -107,7 +107,7 @@ class Server:
             return False
 
     def start(self):
-        from pipelines.ui import NO_JOBS
+        from pipelines.runtime.tracking.ui import NO_JOBS
 
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--workers", "1"]

@@ -13,15 +13,15 @@ from rich.console import Console
 
 from forecasting import reference
 from forecasting.errors import InputError
-from forecasting.path_table import from_table
+from forecasting.forecasters.path_table import from_table
 from forecasting.periods import Frequency
-from pipelines.artifacts import read_table
-from pipelines.etl import run_etl
-from pipelines.forecast import run_forecast
-from pipelines.report import print_answer, print_cap_readings
-from pipelines.story import markdown
-from pipelines.tracking import STEP_TAG, UPSTREAM_TAG
-from pipelines.windows import run_windows
+from pipelines.cli.terminal.tables import print_answer, print_cap_readings
+from pipelines.etl.step import run_etl
+from pipelines.forecast.step import run_forecast
+from pipelines.runtime.files.artifacts import read_table
+from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG
+from pipelines.windows.run_page import markdown
+from pipelines.windows.step import run_windows
 
 MODEL_STEPS = {"etl": None, "backtest": "etl", "forecast": "etl", "windows": "forecast"}
 

@@ -10,8 +10,8 @@ import mlflow
 import pytest
 import torch
 
-from models.checkpoint import load_checkpoint
-from models.resume import STATE, check_state
+from models.inference.checkpoint import load_checkpoint
+from models.training.checkpointing import STATE, check_state
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -47,7 +47,7 @@ def losses(folder, state):
     experiment = client.get_experiment_by_name("slurm")
     runs = client.search_runs([experiment.experiment_id])
     digest = {run.data.tags.get("overspill.weights_sha256"): run for run in runs}
-    from pipelines.artifacts import file_digest
+    from pipelines.runtime.files.artifacts import file_digest
 
     run = digest[file_digest(state / "weights.safetensors")]
     points = client.get_metric_history(run.info.run_id, "train/loss")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from forecasting.order_book.calendar import Calendar
-from forecasting.order_book.intake import Intake
+from forecasting.order_book.normalise import Intake
 from forecasting.periods import Frequency
 
 START, AS_OF = dt.date(2024, 1, 1), dt.date(2025, 3, 10)

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from forecasting.chips import catalogue
+from forecasting.order_book.aggregate import merged, negated, partial_of
 from forecasting.order_book.calendar import Calendar
-from forecasting.order_book.intake import normalise
-from forecasting.order_book.partial import merged, negated, partial_of
+from forecasting.order_book.deduplicate import decide, key_hash
+from forecasting.order_book.normalise import normalise
 from forecasting.order_book.series import LEAD_TIME_PERCENTS, Series, series, shipped_tpp_by_country
-from forecasting.order_book.versions import decide, key_hash
 from forecasting.periods import Frequency
+from forecasting.reference.chips import catalogue
 
 FEW = settings(deadline=None, max_examples=30)
 SEEDS, COUNTS = st.integers(0, 2**32), st.integers(1, 60)

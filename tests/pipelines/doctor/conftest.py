@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipelines.config import resolve
 from pipelines.doctor.probes import Probe
+from pipelines.runtime.config.loader import resolve
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 from pipelines.doctor.examination import ORDER, stored_probe
 from pipelines.doctor.probes import run_probes
-from pipelines.tracking import Tracker
-from pipelines.ui import NO_JOBS
+from pipelines.runtime.tracking import Tracker
+from pipelines.runtime.tracking.ui import NO_JOBS
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def doctor(tmp_path):
     def run(*arguments, **variables):
         environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
         environment |= {"PYTHONPATH": ":".join(filter(None, sys.path)), **variables}
-        command = [sys.executable, "-m", "pipelines.cli", "doctor", "--device", "cpu", *arguments]
+        command = [sys.executable, "-m", "pipelines.cli.main", "doctor", "--device", "cpu", *arguments]
         started = time.monotonic()
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -3,14 +3,14 @@
 import datetime as dt
 import sqlite3
 
-from models.checkpoint import WEIGHTS
+from models.inference.checkpoint import WEIGHTS
 from pipelines.doctor import stored
 from pipelines.doctor.findings import ok
-from pipelines.promotion import Verdict
-from pipelines.registry import Registry
-from pipelines.tracking import KNOWN_UNTIL_TAG, probe
-from pipelines.tracking.outbox import Outbox
-from pipelines.weights import TRAINED_UNTIL
+from pipelines.runtime.registry.promotion import Verdict
+from pipelines.runtime.registry.registry import Registry
+from pipelines.runtime.registry.weights import TRAINED_UNTIL
+from pipelines.runtime.spool.outbox import Outbox
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, probe
 
 VERDICT = Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0)
 

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.chips import chip
 from forecasting.errors import StepError
-from forecasting.panel import content_digest
-from forecasting.policy import Policy
-from forecasting.policy_terms import Eligibility, SupplyRule
-from pipelines.config import load_policy
+from forecasting.panel.schema import content_digest
+from forecasting.policy.policy import Policy
+from forecasting.policy.terms import Eligibility, SupplyRule
+from forecasting.reference.chips import chip
 from pipelines.evidence.conditions import effective, eligibility_conditions, review
 from pipelines.evidence.derive import Derived, nested
 from pipelines.evidence.step import check_agrees
@@ -32,6 +31,7 @@ from pipelines.evidence.verdicts import (
     rule_of_verdicts,
     term,
 )
+from pipelines.runtime.config.loader import load_policy
 
 QUARTER_WEEKS = 365.25 / 7 / 4
 

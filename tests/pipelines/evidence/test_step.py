@@ -16,19 +16,19 @@ import pytest
 from typer.testing import CliRunner
 
 from forecasting.errors import InputError, StepError
-from pipelines.artifacts import file_digest
-from pipelines.cli import app
-from pipelines.etl import run_etl
+from pipelines.cli.main import app
+from pipelines.etl.step import run_etl
 from pipelines.evidence import facts, folder
 from pipelines.evidence.folder import check_replaceable, replaced, settle
 from pipelines.evidence.lineage import lineage
 from pipelines.evidence.step import write_evidence
 from pipelines.evidence.verify import verify
-from pipelines.forecast import run_forecast
-from pipelines.promotion import Verdict
-from pipelines.registry import Registry
-from pipelines.weights import CARD, ORIGIN_TAG, WEIGHTS_TAG
-from pipelines.windows import run_windows
+from pipelines.forecast.step import run_forecast
+from pipelines.runtime.files.artifacts import file_digest
+from pipelines.runtime.registry.promotion import Verdict
+from pipelines.runtime.registry.registry import Registry
+from pipelines.runtime.registry.weights import CARD, ORIGIN_TAG, WEIGHTS_TAG
+from pipelines.windows.step import run_windows
 
 POLICIES = ["bis_2026_01", "gain_ai_no_backlog", "scale_act_2026", "presumption_of_denial"]
 PATHS = 60

@@ -15,16 +15,18 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from forecasting.errors import StepError
-from forecasting.path_table import from_table
+from forecasting.forecasters.path_table import from_table
 from forecasting.periods import Frequency, label
-from pipelines.artifacts import read_table
-from pipelines.estimator import estimator
-from pipelines.figures import backtest_charts, windows_charts, write_figures
+from pipelines.backtest.charts import backtest_charts
 from pipelines.figures.chart import Bars, Line
-from pipelines.figures.fans import LEVELS
 from pipelines.figures.interactive import draw
-from pipelines.inputs import read_input
-from pipelines.windows import described_paths
+from pipelines.figures.page import write_figures
+from pipelines.runtime.files.artifacts import read_table
+from pipelines.runtime.step.inputs import read_input
+from pipelines.windows.charts import windows_charts
+from pipelines.windows.fan_chart import LEVELS
+from pipelines.windows.step import described_paths
+from pipelines.windows.tables import estimator
 
 QUARTER = Frequency.QUARTER
 

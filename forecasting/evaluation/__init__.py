@@ -1,0 +1,1 @@
+"""How good forecasts are: rolling origins, and scores of paths, quantiles and dates."""

@@ -1,0 +1,1 @@
+"""Forecasters of joint paths: the protocol they share, the statistical models, and mixtures."""

@@ -1,0 +1,171 @@
+"""The scale on which classical models see a series, and the way back to units.
+
+K steps, L context steps, P paths, H horizon steps, V variates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from forecasting.errors import InputError
+from forecasting.panel.history import Floats, History
+from forecasting.panel.schema import FLOWS
+
+DEFAULT_VOLATILITY = 0.2  # per step on the model scale, for a panel of single observations
+RATIO_OFFSET = 0.1  # added to orders / capacity before the log
+CAPACITY_OFFSET = 0.1  # share of the item's largest capacity, added before the log
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledItem:
+    """One item's variates without gaps on the model scale, where every series ends at 0 at the origin.
+
+    `orders` and `capacity` become log(orders / capacity), the log of the book-to-bill, and log capacity:
+    saturation hangs on their difference, which is far more stationary than either. An offset within these
+    logs (`RATIO_OFFSET`, `CAPACITY_OFFSET`) admits zeros and calms the wild percentages of a chip's first and
+    last quarters, when little is sold. Other series are logged if all their values are positive, else divided
+    by their mean absolute one-step change.
+
+    Attributes
+    ----------
+    series : tuple of V arrays, each of its own length
+        From the first observation to the origin; gaps are interpolated linearly, on this scale.
+    flows : bool
+        True if the variates are orders and capacity.
+    logs : tuple of bool, length V
+    offset, location, unit, floor : array [V]
+        `x = log(value + offset) - location`, or `(value - location) / unit` of a series that is not logged,
+        which `floor` keeps from turning negative if it never was.
+    """
+
+    series: tuple[Floats, ...]
+    flows: bool
+    logs: tuple[bool, ...]
+    offset: Floats
+    location: Floats
+    unit: Floats
+    floor: Floats
+
+    def restore(self, growth: Floats) -> Floats:
+        """Return paths `[P, H, V]` in units from growth since the origin on the model scale.
+
+        Growth undoes the log and its offset; a fall is a fall in percent, at the rate at which the offset log
+        falls at the origin, so that a series shrinks toward zero and never drops to it at a stroke.
+        """
+        size = np.exp(np.where(self.logs, self.location, 0.0))
+        last = np.maximum(size - self.offset, 0.0)
+        rate = np.divide(size, last, out=np.ones_like(size), where=last > 0)
+        above = size * np.exp(np.maximum(np.where(self.logs, growth, 0.0), 0.0)) - self.offset
+        below = last * np.exp(rate * np.minimum(np.where(self.logs, growth, 0.0), 0.0))
+        linear = np.maximum(growth * self.unit + self.location, self.floor)
+        values = np.where(self.logs, np.where(growth > 0, above, below), linear)
+        if self.flows:
+            values[..., 0] *= values[..., 1]
+        return values
+
+
+def scale_item(history: History, item: int) -> ScaledItem:
+    """Put the variates of one item on the model scale.
+
+    Raises
+    ------
+    InputError
+        If a variate has no observation, or orders or capacity are negative.
+    """
+    values = history.values[item].copy()
+    for variate, row in zip(history.variates, values, strict=True):
+        if np.isnan(row).all():
+            raise InputError(
+                "a series needs at least one observation",
+                found="none",
+                where=f"{history.item_ids[item]}, {variate}",
+            )
+    flows = history.variates == FLOWS
+    offset = np.zeros(len(values))
+    if flows:
+        values, offset = _book_to_bill(values, history.item_ids[item])
+    logs = tuple(bool(flows or np.nanmin(row) > 0) for row in values)
+    levels = [
+        _without_gaps(np.log(row + shift) if log else row)
+        for row, shift, log in zip(values, offset, logs, strict=True)
+    ]
+    unit = np.array([1.0 if log else _typical_change(level) for level, log in zip(levels, logs, strict=True)])
+    location = np.array([level[-1] for level in levels])
+    return ScaledItem(
+        series=tuple((level - last) / step for level, last, step in zip(levels, location, unit, strict=True)),
+        flows=flows,
+        logs=logs,
+        offset=offset,
+        location=location,
+        unit=unit,
+        floor=np.where(np.nanmin(values, axis=1) >= 0, 0.0, -np.inf),
+    )
+
+
+def pooled_volatility(items: list[ScaledItem]) -> Floats:
+    """Median over items of the root mean square one-step change [V] on the model scale; constants aside."""
+    pooled = []
+    for v in range(len(items[0].series)):
+        changes = [np.diff(item.series[v]) for item in items]
+        sizes = [float(np.sqrt(np.mean(change**2))) for change in changes if change.any()]
+        pooled.append(float(np.median(sizes)) if sizes else DEFAULT_VOLATILITY)
+    return np.array(pooled)
+
+
+def largest_growth(items: list[ScaledItem]) -> Floats:
+    """Largest absolute growth [K, V] of any item within k = 1 .. K steps on the model scale."""
+    longest = max(len(series) for item in items for series in item.series)
+    largest = np.zeros((max(longest - 1, 1), len(items[0].series)))
+    for item, v in product(items, range(largest.shape[1])):
+        series = item.series[v]
+        for k in range(1, len(series)):
+            largest[k - 1, v] = max(largest[k - 1, v], float(np.abs(series[k:] - series[:-k]).max()))
+    return np.maximum.accumulate(largest)
+
+
+def highest_level(items: list[ScaledItem]) -> Floats:
+    """Highest book-to-bill [V] in the panel, on the model scale; infinite for every other variate."""
+    highest = np.full(len(items[0].series), np.inf)
+    if items[0].flows:
+        highest[0] = max(float(item.series[0].max() + item.location[0]) for item in items)
+    return highest
+
+
+def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
+    """Turn rows orders, capacity `[2, L]` into orders / capacity, capacity, and the offsets of their logs.
+
+    Periods before the first capacity count as unobserved: the item was not on sale yet.
+    """
+    for variate, row in zip(FLOWS, values, strict=True):
+        if np.nanmin(row) < 0:
+            raise InputError(
+                f"{variate} must not be negative", found=f"{np.nanmin(row):g}", where=f"{item_id}, {variate}"
+            )
+    orders, capacity = values
+    largest = float(np.nanmax(capacity))
+    if largest > 0:
+        orders, capacity = (np.where(np.cumsum(np.nan_to_num(capacity)) > 0, row, np.nan) for row in values)
+    offset = CAPACITY_OFFSET * largest or 1.0
+    ratio = orders / np.where(capacity > 0, capacity, np.inf)
+    if np.isnan(ratio).all():
+        raise InputError(
+            "orders and capacity need a period in which both are observed",
+            found="none",
+            where=f"{item_id}, orders",
+        )
+    return np.stack([ratio, capacity]), np.array([RATIO_OFFSET, offset])
+
+
+def _without_gaps(row: Floats) -> Floats:
+    """Drop what precedes the first observation and interpolate the rest linearly; the last value is held."""
+    seen = np.flatnonzero(~np.isnan(row))
+    return np.interp(np.arange(seen[0], len(row)), seen, row[seen])
+
+
+def _typical_change(row: Floats) -> float:
+    """Mean absolute one-step change, or for want of one the size of the last value, or 1."""
+    change = float(np.mean(np.abs(np.diff(row)))) if len(row) > 1 else 0.0
+    return change or abs(float(row[-1])) or 1.0

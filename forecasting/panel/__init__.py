@@ -1,0 +1,1 @@
+"""The canonical table of all series: its schema, vintages, history arrays and measurement errors."""

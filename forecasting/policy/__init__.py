@@ -1,0 +1,1 @@
+"""Export policies as data: their terms, and which chips they let through."""

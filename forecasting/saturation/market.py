@@ -1,0 +1,164 @@
+"""One item's market on every path: orders meet capacity, demand is met or not, and what counts for a cap.
+
+P paths, T periods of an item from its own start to the horizon, of which the last H lie after the origin.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from forecasting.errors import InputError
+from forecasting.forecasters.base import PathSet
+from forecasting.panel.history import Bools, Floats
+from forecasting.periods import Frequency, period_ends
+from forecasting.policy.terms import CapCounts, SupplyRule
+from forecasting.reference.chips import Chip, chip
+from forecasting.saturation.backlog import Flow, flow, lead_time_weeks
+from forecasting.saturation.chunks import join_paths, map_path_chunks
+from forecasting.saturation.first_passage import confirmed, saturated
+
+PORTFOLIO = "portfolio/"
+WORKERS = os.cpu_count() or 1  # threads over slices of the paths
+US_PORTFOLIO = "portfolio/us"
+H100E_CHIP = "H100"  # one H100-equivalent has the TPP of this chip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """Orders, capacity and what follows from them for one item.
+
+    Attributes
+    ----------
+    item_id : str
+    orders, capacity : array [P, T]
+        Units or H100e per period.
+    observed_shipments : array [P, T]
+        Drawn history of shipments; NaN after the origin.
+    horizon : int
+        H.
+    origin : date
+        Period end of the last column of the history.
+    frequency : Frequency
+    """
+
+    item_id: str
+    orders: Floats
+    capacity: Floats
+    observed_shipments: Floats
+    horizon: int
+    origin: dt.date
+    frequency: Frequency
+
+    @cached_property
+    def flow(self) -> Flow:
+        """Backlog, shipments and surplus [P, T], from an empty backlog at the item's start."""
+        return join_paths(map_path_chunks(flow, self.orders, self.capacity, workers=WORKERS))
+
+    @cached_property
+    def shipments(self) -> Floats:
+        """Units shipped [P, T]: as observed up to the origin, as orders and capacity allow after it."""
+        return np.where(np.isnan(self.observed_shipments), self.flow.shipments, self.observed_shipments)
+
+    @property
+    def periods(self) -> int:
+        """Number of columns T."""
+        return int(self.orders.shape[1])
+
+    @property
+    def origin_column(self) -> int:
+        """Column of the forecast origin, step 0."""
+        return self.periods - self.horizon - 1
+
+    def timestamps(self, first_step: int) -> list[dt.date]:
+        """Period ends from a step on; step 0 is the origin, negative steps lie in the history."""
+        return period_ends(self.origin, range(first_step, self.horizon + 1), self.frequency)
+
+    @property
+    def all_timestamps(self) -> list[dt.date]:
+        """Period ends of all T columns."""
+        return self.timestamps(-self.origin_column)
+
+    def demand_met(self, rule: SupplyRule) -> Bools:
+        """Whether demand is saturated, and has been for as long as the rule asks [P, T]."""
+
+        def held(orders: Floats, capacity: Floats, *flows: Floats) -> Bools:
+            state = saturated(
+                Flow(*flows), orders, capacity, rule=rule, weeks_per_period=self.frequency.weeks
+            )
+            return np.asarray(confirmed(state, rule.hold_periods))
+
+        parts = map_path_chunks(held, self.orders, self.capacity, *self.flow, workers=WORKERS)
+        return np.concatenate(parts)
+
+    @property
+    def lead_time(self) -> Floats:
+        """Weeks that the last order in the queue waits [P, H + 1], from the origin on."""
+        weeks: Floats = lead_time_weeks(self.flow.backlog, self.capacity, self.frequency.weeks)
+        return weeks[:, self.origin_column :]
+
+
+def market(paths: PathSet, item_id: str) -> Market:
+    """Market of one item of a path set with the variates orders, capacity and shipments.
+
+    Raises
+    ------
+    InputError
+        If the item has no paths.
+    """
+    if item_id not in paths.item_ids:
+        raise InputError(
+            "the item has no paths", expected=", ".join(paths.item_ids), found=item_id, where="paths"
+        )
+    item = paths.item_ids.index(item_id)
+    orders, capacity, shipments = (
+        paths.values[item, :, :, paths.variates.index(name)] for name in ("orders", "capacity", "shipments")
+    )
+    known = ~np.isnan(orders).any(axis=0) & ~np.isnan(capacity).any(axis=0)
+    start = int(np.argmax(known))
+    return Market(
+        item_id=item_id,
+        orders=orders[:, start:],
+        capacity=capacity[:, start:],
+        observed_shipments=shipments[:, start:],
+        horizon=paths.horizon,
+        origin=paths.origins[item],
+        frequency=paths.frequency,
+    )
+
+
+def scope_item(exported: Chip, scope: str) -> str:
+    """Item whose demand a scope asks about: the chip itself, or its vendor's portfolio."""
+    return exported.chip_id if scope == "product" else PORTFOLIO + exported.vendor
+
+
+def cap_item(exported: Chip, counts: CapCounts) -> str:
+    """Item whose US shipments a cap counts."""
+    return {"product": exported.chip_id, "family": exported.family, "us_hardware": US_PORTFOLIO}[counts]
+
+
+def right_aligned(values: Floats | Bools, periods: int) -> Floats:
+    """Cut or pad with zeros on the left, so that an array [P, T'] covers the last `periods` periods."""
+    short = periods - values.shape[1]
+    if short <= 0:
+        return np.asarray(values[:, -short:], dtype=np.float64)
+    return np.pad(np.asarray(values, dtype=np.float64), ((0, 0), (short, 0)))
+
+
+def counted_shipments(exported: Chip, counts: CapCounts, counted: Market, product: Market) -> Floats:
+    """US shipments that a cap counts, in units of the exported chip by TPP, on the product's columns [P, T].
+
+    Families and portfolios are in H100e, each with the TPP of an H100. Of a family only the quarters after
+    the chip's launch quarter count, and before them the chip itself: what its forerunners shipped is not "the
+    same product".
+    """
+    shipped = right_aligned(counted.shipments, product.periods)
+    if counts == "product":
+        return shipped
+    per_unit = chip(H100E_CHIP).required_tpp() / exported.required_tpp()
+    after_launch = np.array([end > exported.launch_quarter_end for end in product.all_timestamps])
+    return np.where(after_launch, shipped * per_unit, right_aligned(product.shipments, product.periods))

@@ -1,0 +1,1 @@
+"""What moves the answer: scenarios on sampled paths, and the sensitivity of the outcome to assumptions."""

@@ -1,0 +1,149 @@
+"""From the markets of a path set to the export windows of one chip under one policy and scope.
+
+P paths, T periods of the chip from its own start to the horizon, H steps after the origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecasting.panel.history import Bools, Floats
+from forecasting.periods import DAYS_PER_WEEK
+from forecasting.policy.eligibility import duty_rate, in_effect
+from forecasting.policy.policy import Policy
+from forecasting.policy.terms import Cap
+from forecasting.reference.chips import Chip, catalogue, chip
+from forecasting.saturation.chunks import join_paths, map_path_chunks
+from forecasting.saturation.market import H100E_CHIP, WORKERS, Market, counted_shipments, right_aligned
+from forecasting.windows.revenue import price_per_unit, revenue_at_stake, successors_launched
+from forecasting.windows.windows import WindowInputs, WindowPaths, WindowSummary, export_windows, summarise
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportTerms:
+    """What stands between one chip and its export besides the US market, in units as of now."""
+
+    unsold_stock: float = 0.0
+    exported_so_far: float = 0.0
+    licence_limit: float | None = None
+
+    @property
+    def licence_left(self) -> float | None:
+        """Units that the licences still allow."""
+        return None if self.licence_limit is None else max(self.licence_limit - self.exported_so_far, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriceTerms:
+    """Price of an accelerator over its life: USD per H100e at launch, half-life, factor per successor."""
+
+    launch_usd_per_h100e: float
+    half_life_periods: float
+    successor_factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketsOfChip:
+    """The markets that decide over a chip's exports: its own, its scope's, and the one the cap counts."""
+
+    product: Market
+    scope: Market
+    counted: Market
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportEstimate:
+    """Windows of one chip on every path, and what they sum up to."""
+
+    paths: WindowPaths
+    summary: WindowSummary
+
+
+def estimate_windows(
+    exported: Chip,
+    policy: Policy,
+    markets: MarketsOfChip,
+    terms: ExportTerms,
+    *,
+    now_step: int,
+    confidence: float,
+    quantile_levels: tuple[float, ...],
+) -> ExportEstimate:
+    """Export windows of an eligible chip after `now_step`; `policy.cap` gives the cap's reading.
+
+    What is over is over: nothing is exported in periods between the origin and now.
+    """
+    product = markets.product
+    met = right_aligned(markets.scope.demand_met(policy.supply), product.periods) > 0
+    counted = (
+        product.shipments
+        if policy.cap is None
+        else counted_shipments(exported, policy.cap.counts, markets.counted, product)
+    )
+    effective = in_effect(policy, product.all_timestamps)
+
+    def windows_of(surplus: Floats, us_shipments: Floats, confirmed: Bools) -> WindowPaths:
+        inputs = WindowInputs(
+            surplus=surplus,
+            us_shipments=us_shipments,
+            saturated_confirmed=confirmed,
+            eligible=True,
+            in_effect=effective,
+            unsold_stock=terms.unsold_stock,
+            exported_so_far=terms.exported_so_far,
+            licence_limit=terms.licence_left,
+            first_step=product.origin_column + now_step + 1,
+        )
+        return export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
+
+    parts = map_path_chunks(windows_of, product.flow.surplus, counted, met, workers=WORKERS)
+    paths = join_paths(parts)
+    return ExportEstimate(
+        paths=paths, summary=summarise(paths, confidence=confidence, quantile_levels=quantile_levels)
+    )
+
+
+def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) -> Floats:
+    """Units [P] that a cap allows in all, before anything is exported, in the period `step` after the origin.
+
+    Since launch: of all US shipments up to then; trailing twelve months: of the last year's; same period: of
+    that period's.
+    """
+    product = markets.product
+    shipped = counted_shipments(exported, cap.counts, markets.counted, product)
+    last = product.origin_column + step + 1
+    span = {
+        "since_launch": last,
+        "trailing_12m": round(product.frequency.periods_per_year),
+        "same_period": 1,
+    }[cap.period]
+    return np.asarray(cap.ratio * shipped[:, max(last - span, 0) : last].sum(axis=1))
+
+
+def value_at_stake(
+    exported: Chip,
+    policy: Policy,
+    product: Market,
+    units: Floats,
+    price: PriceTerms,
+    *,
+    chips: Mapping[str, Chip] | None = None,
+) -> Floats:
+    """Revenue [P] of the units [P, K] exported in the last K periods of the horizon, USD, net of the duty.
+
+    `chips` is where the launch dates of successors are looked up, by default the catalogue.
+    """
+    stamps = product.timestamps(product.horizon - units.shape[1] + 1)
+    weeks = np.array([(end - exported.launch_quarter_end).days / DAYS_PER_WEEK for end in stamps])
+    h100e = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
+    per_unit = price_per_unit(
+        price.launch_usd_per_h100e * h100e,
+        age_periods=weeks / product.frequency.weeks,
+        half_life_periods=price.half_life_periods,
+        successors=successors_launched(exported, stamps, catalogue() if chips is None else chips),
+        successor_price_factor=price.successor_factor,
+    )
+    return revenue_at_stake(units, per_unit, duty_rate=duty_rate(exported, policy))

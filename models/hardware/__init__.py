@@ -1,0 +1,1 @@
+"""The device that torch computes on, the table of accelerators and their peak rates."""

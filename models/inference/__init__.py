@@ -1,0 +1,1 @@
+"""Forecasts by a trained network: checked inputs, checkpoints, joint paths."""

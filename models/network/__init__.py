@@ -1,0 +1,1 @@
+"""The network itself: scaling, features, baselines, transformer, head, sampling and losses."""

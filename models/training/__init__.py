@@ -1,0 +1,1 @@
+"""Training of the network: losses over batches of worlds, optimizer, checkpoints, fine-tuning."""

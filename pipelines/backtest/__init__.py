@@ -1,0 +1,1 @@
+"""The backtest step: every forecaster at every origin of the past, scored against the actuals."""

@@ -1,0 +1,118 @@
+"""Where a backtest stands: on each day what had been published by then, and what came after it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.evaluation.rolling_origin import rolling_splits
+from forecasting.forecasters.base import PathSet
+from forecasting.panel.history import History
+from forecasting.panel.schema import CONTEXT, FLOWS, as_of, forecastable, latest, newest_period, to_history
+from forecasting.periods import add_periods, periods_between
+from forecasting.saturation.market import Market, market
+from pipelines.runtime.config.settings import Settings
+
+ORIGINS = 8  # that are tried where no first one is set: two years of quarters
+
+
+class NoOriginError(InputError):
+    """A backtest has nowhere to stand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standpoint:
+    """One day on which forecasters stand: what was known, and what came after it (H' known steps)."""
+
+    as_of: dt.date
+    history: History
+    outcomes: dict[str, Market]
+    steps: int
+
+
+def standpoint(panel: pl.DataFrame, day: dt.date, settings: Settings) -> Standpoint | None:
+    """What was known on a day, and what came; None if nothing could be forecast or nothing came yet.
+
+    An item whose series ended since is scored on the steps it had.
+    """
+    known = as_of(panel.lazy(), day).collect()
+    items = forecastable(known, settings.data.min_observations)[0] if _has_flows(known) else []
+    if not items:
+        return None
+    origin, frequency = newest_period(known), settings.data.step
+    final = latest(panel.lazy()).collect()
+    outcomes = {item: _outcome(final, item, origin=origin, settings=settings) for item in items}
+    came = {item: outcome for item, outcome in outcomes.items() if outcome is not None}
+    if not came:
+        return None
+    history = to_history(
+        known, items=list(came), origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
+    )
+    steps = max(outcome.horizon for outcome in came.values())
+    return Standpoint(as_of=day, history=history, outcomes=came, steps=steps)
+
+
+def _has_flows(known: pl.DataFrame) -> bool:
+    return (
+        known.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT)).height > 0
+    )
+
+
+def _outcome(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Settings) -> Market | None:
+    """An item's market as it came, on one path: the newest central figures; None if the item had ended."""
+    stamps = final.filter(pl.col("item_id") == item, pl.col("variate") == "orders")["timestamp"].sort()
+    steps = periods_between(origin, stamps[-1], settings.data.step)
+    if steps < 1:
+        return None
+    history = to_history(
+        final, items=[item], origin=stamps[-1], frequency=settings.data.step, variates=[*FLOWS, "shipments"]
+    )
+    paths = PathSet(
+        item_ids=history.item_ids,
+        variates=history.variates,
+        origins=(origin,),
+        frequency=history.frequency,
+        context_length=history.context_length - steps,
+        values=np.moveaxis(history.values, 1, 2)[:, None],
+    )
+    return market(paths, item)
+
+
+def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
+    """All standpoints of the backtest, oldest first: one per origin, on the day its figures were published.
+
+    Raises
+    ------
+    NoOriginError
+        If there is none.
+    """
+    backtest, frequency = settings.backtest, settings.data.step
+    flows = panel.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT))
+    lags = (flows["published_at"] - flows["timestamp"]).dt.total_days()
+    last = add_periods(newest_period(latest(panel.lazy()).collect()), -1, frequency)
+    first = backtest.first_origin or add_periods(last, -backtest.step * (ORIGINS - 1), frequency)
+    try:
+        splits = rolling_splits(
+            first_origin=first,
+            last_origin=last,
+            step=backtest.step,
+            horizon=backtest.horizon,
+            frequency=frequency,
+            publication_lag_days=max(int(lags.to_numpy().min()), 0),
+        )
+    except InputError as error:
+        raise NoOriginError(error.rule, expected=error.expected, found=error.found) from error
+    stood = [standpoint(panel, split.as_of, settings) for split in splits]
+    found = [stand for stand in stood if stand is not None]
+    if not found:
+        raise NoOriginError(
+            "no origin of the backtest has both a past to forecast from and an outcome",
+            expected=f"a first origin well before {splits[-1].origin}",
+            found=str(first),
+            where="backtest.first_origin",
+        )
+    return found

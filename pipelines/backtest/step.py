@@ -1,0 +1,249 @@
+"""The backtest step: every forecaster on the past, as it was known then, against what came.
+
+Standing on each day, a forecaster sees only what had been published. It is scored on orders and capacity
+(paths and marginals) and on the date on which demand was met, which hangs on whole paths.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.evaluation.rolling_origin import skill
+from forecasting.evaluation.scores import reliability
+from forecasting.forecasters.base import PathForecaster
+from forecasting.periods import Frequency, label
+from forecasting.saturation.first_passage import first_passage, never, probability_by_step, quantile_steps
+from forecasting.saturation.market import Market, market
+from pipelines.backtest.charts import backtest_charts
+from pipelines.backtest.origins import Standpoint, standpoint, standpoints
+from pipelines.backtest.parallel import spread
+from pipelines.backtest.scores import Row, forecast_from, observed_step, score_standpoint
+from pipelines.figures.page import write_figures
+from pipelines.forecast.forecasters import contenders
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.registry.registry import chosen_weights
+from pipelines.runtime.registry.weights import Weights, shipped_weights
+from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.inputs import read_input, read_panel
+
+SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
+CASE_LEVELS = (0.1, 0.5, 0.9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BacktestResult:
+    """What the step leaves: its run, mean scores per forecaster, the known case with its title.
+
+    `weights` says which weights the network answered with.
+    """
+
+    run_id: str
+    leaderboard: pl.DataFrame
+    case: pl.DataFrame | None
+    case_title: str
+    weights: str
+
+
+def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
+    """Score every forecaster at every standpoint, tell the known case, and record the run."""
+    settings, tracker = context.settings, context.tracker
+    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    panel = read.table
+    stands = standpoints(panel, settings)
+    weights = _weights(context)
+    with context.step("backtest", upstream_run_id=read.run_id) as (run, folder):
+        read.log(run)
+        run.set_tags(weights.tags())
+        tasks = [
+            (stood, forecaster)
+            for stood in stands
+            for forecaster in contenders(settings, known_by(stood.as_of, weights, settings))
+        ]
+        scored = spread(
+            context,
+            partial(_score_task, settings=settings),
+            tasks,
+            description="backtest",
+            engine=settings.backtest.engine,
+        )
+        rows = [row for own, _ in scored for row in own]
+        events = [event for _, stated in scored for event in stated]
+        scores = pl.DataFrame(rows)
+        leaderboard = rank(scores, baselines=settings.statistical.candidates)
+        case = known_case(panel, settings, weights)
+        tables = {"scores": scores, "leaderboard": leaderboard, "reliability": calibration(events)}
+        context.write(run, folder, tables | ({} if case is None else {"known_case": case}))
+        run.log_metrics(
+            {
+                f"{name}/{row['forecaster']}": row[name]
+                for row in leaderboard.iter_rows(named=True)
+                for name in (*SCORES, "skill")
+            }
+        )
+        told = _told(weights)
+        run.describe(_story(leaderboard, stands, told))
+        write_figures(
+            folder,
+            backtest_charts(tables["reliability"], leaderboard),
+            heading="How good are the forecasts? The past, as it was known then",
+        )
+    return BacktestResult(
+        run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=told
+    )
+
+
+def recorded_backtest(context: Context, run_id: str, *, weights: str) -> BacktestResult:
+    """What a finished run left, read again."""
+    read = partial(read_input, context.tracker, run_id, step="backtest")
+    return BacktestResult(
+        run_id=run_id,
+        leaderboard=read(name="leaderboard").table,
+        case=None if context.settings.backtest.case is None else read(name="known_case").table,
+        case_title=_case_title(context.settings),
+        weights=weights,
+    )
+
+
+def known_by(day: dt.date, weights: Weights, settings: Settings) -> Weights:
+    """The weights if their training had seen nothing published after a day, else those of the package."""
+    until = weights.trained_until
+    return weights if until is None or until <= day else shipped_weights(settings.forecast.device)
+
+
+def _weights(context: Context) -> Weights:
+    """Weights of the network; a champion that cannot be used is told and does not stop the backtest."""
+    forecast = context.settings.forecast
+    try:
+        return chosen_weights(context.tracker, checkpoint=forecast.checkpoint, device=forecast.device)
+    except InputError as error:
+        if forecast.checkpoint is not None:
+            raise
+        context.tell(f"{error}; the package's weights stand in")
+        return shipped_weights(forecast.device)
+
+
+def _score_task(
+    task: tuple[Standpoint, PathForecaster], *, settings: Settings
+) -> tuple[list[Row], list[Row]]:
+    return score_standpoint(*task, settings)
+
+
+def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
+    """Mean scores per forecaster, best first, with the skill in CRPS against the best single model."""
+    means = scores.group_by("forecaster").agg(pl.col(*SCORES).mean(), forecasts=pl.len())
+    best = min(means.filter(pl.col("forecaster").is_in(list(baselines)))["crps"])
+    skills = pl.Series("skill", [skill(score, best) for score in means["crps"]])
+    return means.with_columns(skills).sort("crps", "forecaster")
+
+
+def calibration(events: Sequence[Row], bins: int = 5) -> pl.DataFrame:
+    """Reliability of "demand is met by t": per forecaster and bin the stated and the observed frequency."""
+
+    def rows() -> Iterator[Row]:
+        for name in dict.fromkeys(event["forecaster"] for event in events):
+            own = [event for event in events if event["forecaster"] == name]
+            found = reliability(
+                np.array([event["probability"] for event in own]),
+                np.array([event["outcome"] for event in own]),
+                bins,
+            )
+            for place in range(bins):
+                yield {
+                    "forecaster": name,
+                    "bin": place,
+                    "stated": float(found.forecast[place]),
+                    "observed": float(found.observed[place]),
+                    "count": int(found.size[place]),
+                }
+
+    return pl.DataFrame(list(rows())).with_columns(pl.col("stated", "observed").fill_nan(None))
+
+
+def known_case(panel: pl.DataFrame, settings: Settings, weights: Weights) -> pl.DataFrame | None:
+    """What each forecaster said of the configured case, and what happened; None if none is configured.
+
+    Raises
+    ------
+    InputError
+        If the item could not be forecast on that day.
+    """
+    case = settings.backtest.case
+    if case is None:
+        return None
+    stood = standpoint(panel, case.as_of, settings)
+    if stood is None or case.item_id not in stood.history.item_ids:
+        raise InputError(
+            "the item of the known case could not be forecast on that day",
+            expected="one of " + ", ".join(stood.history.item_ids if stood else ("no item",)),
+            found=case.item_id,
+            where="backtest.case",
+        )
+    frequency, rule = settings.data.step, settings.policies[0].supply
+    rows = []
+    for forecaster in contenders(settings, known_by(case.as_of, weights, settings)):
+        paths = forecast_from(
+            stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon)
+        )
+        of = market(paths, case.item_id)
+        passage = first_passage(of.demand_met(rule), of.origin_column)
+        steps = of.horizon + 1
+        dates = quantile_steps(passage, CASE_LEVELS, steps)
+        observed = observed_step(stood.outcomes[case.item_id], rule, stood.steps)
+        stated = probability_by_step(passage, steps)
+        rows.append(
+            {
+                "forecaster": forecaster.name,
+                **{
+                    f"met_q{100 * level:g}": _named(of, step, frequency)
+                    for level, step in zip(CASE_LEVELS, dates, strict=True)
+                },
+                "p_never": float(never(passage, steps)),
+                "p_by_then": None if observed is None else float(stated[observed]),
+                "happened": "not yet" if observed is None else _named(of, observed, frequency),
+                "known_until": label(stood.history.origins[0], frequency),
+            }
+        )
+    return pl.DataFrame(rows)
+
+
+def _named(of: Market, step: float, frequency: Frequency) -> str:
+    stamps = of.timestamps(0)
+    return f"after {label(stamps[-1], frequency)}" if np.isnan(step) else label(stamps[int(step)], frequency)
+
+
+def _case_title(settings: Settings) -> str:
+    case = settings.backtest.case
+    return "" if case is None else f"standing on {case.as_of}: when was US demand for {case.item_id} met?"
+
+
+def _told(weights: Weights) -> str:
+    """Which weights the network answered with, and from when on."""
+    if weights.trained_until is None:
+        return weights.label
+    return (
+        f"{weights.label} on days from {weights.trained_until} on, which its training had not seen; "
+        "before that the package's own"
+    )
+
+
+def _story(leaderboard: pl.DataFrame, stands: Sequence[Standpoint], weights: str) -> str:
+    names = ["forecaster", *SCORES, "skill"]
+    lines = [
+        f"{len(stands)} days from {stands[0].as_of} to {stands[-1].as_of}.",
+        "Shipment estimates have one vintage: what was known before it is hypothetical.",
+        f"The network's weights: {weights}.",
+        "",
+        "| " + " | ".join(name.replace("_", " ") for name in names) + " |",
+        "|---" * len(names) + "|",
+    ]
+    for row in leaderboard.iter_rows(named=True):
+        cells = [row["forecaster"], *(f"{row[name]:.3f}" for name in names[1:])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""`overspill doctor`: whether this machine can run the main job, and what to do if not."""
+
+from __future__ import annotations
+
+import typer
+
+from pipelines.cli.terminal.console import (
+    fail,
+    print_json,
+    resolved_settings,
+    stdout,
+    told_in_one_sentence,
+    with_options,
+)
+from pipelines.cli.terminal.options import Config, Device, Json, Override
+
+
+def doctor(
+    config: Config = None,
+    override: Override = None,
+    device: Device = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Whether this machine can run `overspill run`, with which device and store; what to do if not."""
+    settings = resolved_settings(config, with_options(override, {"forecast.device": device}))
+    with told_in_one_sentence():
+        from rich.console import Console
+
+        from pipelines.doctor import findings as doctors
+        from pipelines.doctor.examination import examine, own_launch
+        from pipelines.doctor.report import Waiting, print_findings
+
+        waiting = Waiting(Console(stderr=True))
+        with waiting.shown():
+            found = examine(settings, ended=waiting.ended)
+        summary = doctors.summary(found)
+        if own_launch().rank == 0:
+            if as_json:
+                print_json(doctors.as_json(found))
+            else:
+                print_findings(stdout(), found)
+        if not summary["can_run"]:
+            fail(f"overspill run cannot run here: {'; '.join(summary['advice'])}", 1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)

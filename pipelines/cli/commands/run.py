@@ -1,0 +1,77 @@
+"""`overspill run`: every step, ending with the answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.terminal.console import (
+    print_backtest,
+    print_json,
+    print_result,
+    print_ui,
+    print_windows,
+    resolved_settings,
+    stdout,
+    step_context,
+    with_options,
+)
+from pipelines.cli.terminal.options import Config, Device, Engine, Json, Model, Out, Override, State
+
+
+def run(
+    config: Config = None,
+    override: Override = None,
+    out: Out = None,
+    model: Model = None,
+    device: Device = None,
+    state: State = None,
+    engine: Engine = None,
+    *,
+    train: Annotated[
+        bool, typer.Option("--train", help="Fine-tune the network too; it forecasts if it is better.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """All steps: etl, backtest, forecast and export windows, ending with the answer."""
+    options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
+    settings = resolved_settings(config, with_options(override, options))
+    with step_context(settings, out, state, command=f"run, train {train}") as context:
+        from pipelines.run import run_all
+        from pipelines.runtime.jobs.begin import begin_job
+
+        begin_job(context)
+        result = run_all(context, train=train)
+        if as_json:
+            tables = result.windows.tables
+            print_json(
+                {
+                    "runs": result.run_ids,
+                    **({"etl": result.etl.told} if result.etl.told else {}),
+                    **({"train": result.train.figures} if result.train else {}),
+                    "now": result.windows.now,
+                    "windows": tables["windows"].to_dicts(),
+                    "cap_readings": tables["cap_readings"].to_dicts(),
+                    "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],
+                    "skipped": result.skipped,
+                    "weights": result.weights,
+                    "store": context.tracker.shown,
+                }
+            )
+            return
+        console = stdout()
+        print_result(result.etl.told, as_json=False)
+        for sentence in result.train.told if result.train else ():
+            console.print(sentence, highlight=False, soft_wrap=True)
+        if result.backtest is not None:
+            print_backtest(console, result.backtest)
+        if result.weights is not None:
+            console.print(f"weights of the forecast: {result.weights}", highlight=False)
+        print_windows(console, context, result.windows.tables)
+        print_ui(console, context)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)

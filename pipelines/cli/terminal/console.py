@@ -1,0 +1,195 @@
+"""What the commands share: settings and context, errors in one sentence, and how results are printed.
+
+Heavy imports live inside the functions, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.backtest.step import BacktestResult
+    from pipelines.runtime.config.settings import Settings
+    from pipelines.runtime.jobs.state import JobState
+    from pipelines.runtime.step.context import Context
+
+TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
+
+
+@contextmanager
+def told_in_one_sentence() -> Iterator[None]:
+    """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows where they arose."""
+    from forecasting.errors import OverspillError
+    from models.errors import ModelError
+
+    try:
+        yield
+    except (OverspillError, ModelError) as error:
+        if os.environ.get("OVERSPILL_TRACEBACK"):
+            raise
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except (MemoryError, OSError) as error:
+        if os.environ.get("OVERSPILL_TRACEBACK"):
+            raise
+        fail(f"{type(error).__name__}: {error}", 1)
+
+
+def fail(sentence: str, code: int) -> None:
+    """Print the sentence and end with this exit status."""
+    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(code)
+
+
+def with_options(override: list[str] | None, options: Mapping[str, object]) -> list[str]:
+    """Overrides with the options that were given among them, each under the key that it sets."""
+    given = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
+    return [*(override or []), *given]
+
+
+def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
+    """Merged and validated settings; whatever is wrong ends the command with exit status 2."""
+    with told_in_one_sentence():
+        from pipelines.runtime.config.loader import resolve
+
+        return resolve(config, overrides or [])
+    raise AssertionError  # the context above never swallows an error
+
+
+@contextmanager
+def step_context(
+    settings: Settings,
+    out: Path | None,
+    state: Path | None = None,
+    open_state: Callable[[Path | None, Settings], JobState | None] | None = None,
+    command: str = "",
+) -> Iterator[Context]:
+    """The context of a step on the configured store; errors inside end the command in one sentence.
+
+    Of several processes of a job only the first gets here: the others serve it, and end with its exit status.
+
+    Parameters
+    ----------
+    settings : Settings
+    out : Path, optional
+        Folder that receives a copy of the step's files.
+    state : Path, optional
+        Folder that remembers what is done.
+    open_state : callable, optional
+        Opens the state in that folder; by default that of a job of this command and these settings.
+    command : str
+        The command with those of its options that are no settings.
+    """
+    with told_in_one_sentence():
+        from rich.console import Console
+
+        from pipelines.runtime.jobs.job import job_state, joined
+        from pipelines.runtime.step.context import Context
+        from pipelines.runtime.store.address import resolve_uri
+        from pipelines.runtime.tracking import Spooling, Tracker
+
+        tracking, console = settings.tracking, Console(stderr=True)
+
+        def tell(sentence: str) -> None:
+            console.print(sentence, highlight=False, soft_wrap=True)
+
+        with joined(settings) as ranks:
+            _check(settings, out)
+            kept = open_state(state, settings) if open_state else job_state(state, settings, command)
+            spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
+            with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+                yield Context(
+                    settings=settings, tracker=tracker, console=console, out=out, ranks=ranks, state=kept
+                )
+
+
+def _check(settings: Settings, out: Path | None) -> None:
+    """Refuse what could only fail later."""
+    from pipelines.runtime.files.artifacts import check_writable
+
+    if settings.forecast.device == "gpu":
+        from pipelines.runtime.registry.weights import require_device
+
+        require_device("gpu")
+    if out is not None:
+        check_writable(out)
+
+
+def stdout() -> Console:
+    """Console on standard output, wide enough for one row per line where it is no terminal."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+
+
+def print_backtest(console: Console, result: BacktestResult) -> None:
+    """Print the leaderboard, the known case, and which weights the network answered with."""
+    from pipelines.cli.terminal.tables import print_table
+
+    print_table(console, result.leaderboard, title="backtest (skill against the best single model)")
+    if result.case is not None:
+        print_table(console, result.case, title=result.case_title)
+    console.print(f"weights of the network: {result.weights}", highlight=False, soft_wrap=True)
+
+
+def print_windows(console: Console, context: Context, tables: dict[str, Any]) -> None:
+    """Print the answer and the readings of the cap of the first policy."""
+    from forecasting.periods import Frequency
+    from pipelines.cli.terminal.tables import print_answer, print_cap_readings
+
+    frequency = Frequency(context.settings.data.frequency)
+    end = tables["saturation"]["timestamp"].max()
+    print_answer(console, tables["windows"], frequency=frequency, end=end)
+    print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)
+
+
+def print_ui(console: Console, context: Context) -> None:
+    """Print how to open the MLflow UI."""
+    from pipelines.runtime.store.address import ui_command
+
+    console.print(f"MLflow UI: {ui_command(context.tracker.uri)}", highlight=False, soft_wrap=True)
+
+
+def print_result(figures: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a step's figures, as text or JSON."""
+    if as_json:
+        print_json(figures)
+        return
+    for key, value in figures.items():
+        shown = "; ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{key:<14} {shown}")
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Print JSON for machines."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, default=str))
+
+
+def check_reference_tables(*, as_json: bool) -> None:
+    """Run and print the checks of the reference tables; exit status 1 if one fails."""
+    with told_in_one_sentence():
+        from pipelines.etl.step import check_reference
+
+        checks = check_reference()
+        if as_json:
+            print_json({"checks": [vars(check) for check in checks]})
+        else:
+            for check in checks:
+                typer.echo(
+                    f"{'ok' if check.passed else 'FAILED':<7} {check.table:<22} {check.rule}: {check.detail}"
+                )
+        failed = sum(not check.passed for check in checks)
+        if failed:
+            fail(f"{failed} of {len(checks)} checks of the reference tables failed", 1)

@@ -1,0 +1,1 @@
+"""The etl step: raw sources become the panel."""

@@ -1,0 +1,115 @@
+"""The count of rows: read, accepted, superseded, quarantined per rule; per file and in all, to the row."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.order_book.normalise import ROW, RULE
+from forecasting.order_book.schema import RULES
+from pipelines.etl.order_book.incremental.file_summary import Digest, broken_rows
+from pipelines.etl.order_book.incremental.settlement import Settlement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Rows read = accepted + superseded + quarantined, and `quarantined` sums over the rules."""
+
+    rows: int
+    superseded: int
+    quarantined: Mapping[str, int]
+
+    @property
+    def refused(self) -> int:
+        """Rows in quarantine."""
+        return sum(self.quarantined.values())
+
+    @property
+    def accepted(self) -> int:
+        """Rows that count."""
+        return self.rows - self.superseded - self.refused
+
+    def told(self) -> dict[str, Any]:
+        """As `summary.json` has it."""
+        rows = {
+            "in": self.rows,
+            "accepted": self.accepted,
+            "superseded": self.superseded,
+            "quarantined": self.refused,
+        }
+        return {"rows": rows, "quarantined": {rule: self.quarantined.get(rule, 0) for rule in RULES}}
+
+
+def tallies(digests: Sequence[Digest], settlement: Settlement) -> list[Tally]:
+    """Count of each file."""
+    of_file = settlement.outcomes()
+    found = []
+    for place, digest in enumerate(digests):
+        outcomes = of_file.get(place, {})
+        superseded = outcomes.pop("superseded", 0)
+        found.append(
+            Tally(rows=digest.rows, superseded=superseded, quarantined={**digest.broken, **outcomes})
+        )
+    return found
+
+
+def total(parts: Sequence[Tally]) -> Tally:
+    """Count of all files."""
+    rules = sum((Counter(part.quarantined) for part in parts), Counter())
+    return Tally(
+        rows=sum(part.rows for part in parts),
+        superseded=sum(part.superseded for part in parts),
+        quarantined=dict(rules),
+    )
+
+
+def check_share(
+    parts: Sequence[Tally],
+    digests: Sequence[Digest],
+    folders: Sequence[Path],
+    settlement: Settlement,
+    *,
+    at_most: float,
+) -> None:
+    """Refuse an order book with too many bad rows, or none that is good.
+
+    Raises
+    ------
+    InputError
+        Telling the rule that was broken most often, and a row that breaks it.
+    """
+    book = total(parts)
+    if book.rows == 0:
+        raise InputError("the order book has no rows", where=digests[0].source.path)
+    if book.refused <= at_most * book.rows and book.accepted:
+        return
+    rule, count = max(book.quarantined.items(), key=lambda entry: entry[1])
+    place = max(range(len(parts)), key=lambda place: parts[place].quarantined.get(rule, 0))
+    rows = settlement.losers.filter(
+        pl.col("source_file") == place, pl.col("outcome").cast(pl.String) == rule
+    )[ROW]
+    if rule in digests[place].broken:
+        rows = broken_rows(folders[place]).filter(pl.col(RULE) == rule)[ROW]
+    raise InputError(
+        "too many rows are quarantined",
+        expected=f"at most {at_most:.2%} (data.quarantine_max_share; with 1 they are all written out)",
+        found=(
+            f"{book.refused / book.rows:.2%} ({book.refused:,} of {book.rows:,} rows); most often {rule}, "
+            f"{count:,} times: {RULES[rule]}"
+        ),
+        where=f"{digests[place].source.path}, row {rows.sort()[0]}",
+    )
+
+
+def known_until(digests: Sequence[Digest], as_of: dt.date | None) -> dt.date:
+    """Day on which the order book was drawn up: as stated, else the newest on which something happened."""
+    if as_of is not None:
+        return as_of
+    return max(digest.newest for digest in digests if digest.newest is not None)

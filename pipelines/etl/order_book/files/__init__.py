@@ -1,0 +1,1 @@
+"""Order files: finding, opening and checking the structure of CSV and Parquet."""

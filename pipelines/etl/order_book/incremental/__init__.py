@@ -1,0 +1,1 @@
+"""Incremental aggregation: each file is summarised once and its summary reused."""

@@ -1,0 +1,239 @@
+"""One reading of one file: everything that later steps need of it, in a folder of small files.
+
+    sums-NAME.arrow                    what the file adds to the series (`partial_plans`)
+    keys-N.hash.npy, keys-N.row.npy    hashes of the lines' keys in rising order, and their rows
+    candidates-N.parquet               lines that can take part in a priority inversion
+    exports-N, waits-N .arrow          what tells quickly which of them do (`overtaking_days`)
+    broken-N.arrow                     numbers of the rows that break a rule, and the rule
+
+The file is read once, in batches N of rows, so it may be larger than memory.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from forecasting.errors import InputError, StepError
+from forecasting.order_book.aggregate import added, partial_plans
+from forecasting.order_book.deduplicate import key_hash
+from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
+from forecasting.order_book.normalise import ROW, RULE, Intake, check_columns, normalise
+from pipelines.etl.order_book.files.csv_structure import Proof
+from pipelines.etl.order_book.files.recipe import Recipe, signature
+from pipelines.etl.order_book.files.sources import SourceFile, again
+from pipelines.etl.order_book.incremental.shared_keys import Run
+
+CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*.arrow"
+BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
+QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
+ROWS_PER_BATCH = 500_000
+LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
+PROBE = 1 << 20  # bytes that a disk which is not full takes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digest:
+    """What was read from a file, in figures; the tables lie in its folder.
+
+    Attributes
+    ----------
+    source : SourceFile
+    content : str
+        SHA-256 of the bytes; of a Parquet file in an object store its ETag.
+    columns : mapping of canonical name to the kind of its values
+    ignored : tuple of str
+        Columns of the file that are not read.
+    rows : int
+        Rows read.
+    broken : mapping of row rule to rows
+    newest : date or None
+        Newest day on which something happened, over the rows that keep every rule.
+    as_of : date
+        Day after which rows were refused.
+    notes : tuple of str
+    identity : tuple or None
+        What the manifest knew a local file by when it was read, beside its source (`manifest.identity`).
+    """
+
+    source: SourceFile
+    content: str
+    columns: Mapping[str, str]
+    rows: int
+    broken: Mapping[str, int]
+    newest: dt.date | None
+    as_of: dt.date
+    notes: tuple[str, ...] = field(default=())
+    ignored: tuple[str, ...] = field(default=())
+    identity: tuple[str, int, int] | None = None
+
+    def holds_on(self, as_of: dt.date) -> bool:
+        """Whether reading the file again with another `as_of` would give the same."""
+        return as_of == self.as_of or (as_of > self.as_of and "future_date" not in self.broken)
+
+
+def digest_name(source: SourceFile, content: str) -> str:
+    """Name of the folder for a content; what its folders say (k=v) is part of it."""
+    parted = [part for part in Path(source.path).parts[:-1] if "=" in part]
+    return hashlib.sha256("\n".join([content, *parted]).encode()).hexdigest()[:32]
+
+
+def digest_file(
+    source: SourceFile, proof: Proof, recipe: Recipe, folder: Path, *, gpu: bool = False
+) -> Digest:
+    """Read a file whose bytes have been proved, and leave its tables in a folder that exists.
+
+    Raises
+    ------
+    InputError
+        If columns are missing or of a wrong type, or the file cannot be read to its end or changed meanwhile.
+    StepError
+        If the folder cannot be written.
+    """
+    engine: Any = pl.GPUEngine() if gpu else "in-memory"
+    with told(source, folder):
+        raw = recipe.scan(source)
+        schema = raw.collect_schema()
+        check_columns(schema, recipe.intake, where=source.path)
+        lines = normalise(raw, recipe.intake, where=source.path).select(LOOKED_AT)
+        counts: list[pl.DataFrame] = []
+
+        def sums() -> Iterator[dict[str, pl.DataFrame]]:
+            for number, batch in enumerate(_batches(lines, gpu=gpu)):
+                counts.append(_kept_batch(batch, folder, number))
+                plans = partial_plans(
+                    batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
+                )
+                yield dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True))
+
+        for name, table in added(sums()).items():
+            table.write_ipc(folder / SUMS.replace("*", name), compression="lz4")
+    if again(source, recipe.storage_options) != source:
+        raise InputError("the file changed while it was read", where=source.path)
+    counted = pl.concat(counts)
+    rows = int(counted["rows"].sum())
+    if proof.rows not in {None, rows}:
+        raise InputError(
+            "not as many rows were read as the file has",
+            expected=str(proof.rows),
+            found=str(rows),
+            where=source.path,
+        )
+    return Digest(
+        source=source,
+        content=proof.content,
+        columns=signature(schema, recipe.intake),
+        rows=rows,
+        broken=dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows()),
+        newest=_newest(counted.max(), recipe.intake),
+        as_of=recipe.intake.as_of,
+        notes=proof.notes,
+        ignored=tuple(recipe.intake.ignored(schema)),
+    )
+
+
+def _batches(lines: pl.LazyFrame, *, gpu: bool) -> Iterator[pl.DataFrame]:
+    """The lines in order, at least one batch; the GPU holds them all at once."""
+    if gpu:
+        yield lines.collect(engine=pl.GPUEngine())
+        return
+    empty = True
+    for batch in lines.collect_batches(chunk_size=ROWS_PER_BATCH, engine="streaming"):
+        empty = False
+        yield batch
+    if empty:
+        yield pl.DataFrame(schema=lines.collect_schema())
+
+
+def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
+    """Write what is kept of a batch of lines; returns its number of rows, its newest day and update."""
+    whole = batch.lazy().filter(pl.col(RULE).is_null())
+    closed = pl.col("shipped_at", "cancelled_at").filter(pl.col("quantity") > 0)  # no days of a return
+    day = pl.max_horizontal(pl.col("ordered_at").max(), closed.max())
+    plans = [
+        batch.lazy().filter(pl.col(RULE).is_not_null()).select(ROW, RULE),
+        whole.select(key_hash(), ROW),
+        inversion_candidates(whole),
+        whole.select(rows=pl.lit(batch.height, pl.Int64), day=day, update=pl.col("updated_at").max()),
+    ]
+    broken, keys, candidates, counted = pl.collect_all(plans, engine="in-memory")
+    if broken.height:
+        broken.write_ipc(folder / BROKEN.replace("*", str(number)))
+    write_run(keys, folder, number)
+    candidates.write_parquet(folder / CANDIDATES.replace("*", str(number)), **QUICK)
+    for name, table in overtaking_days(candidates).items():
+        table.write_ipc(folder / f"{name}-{number}.arrow", compression="lz4")
+    return counted
+
+
+def read_sums(folder: Path) -> dict[str, pl.DataFrame]:
+    """The sums of a digest by name, for `partial_from`."""
+    first, last = SUMS.split("*")
+    return {path.name.removeprefix(first).removesuffix(last): pl.read_ipc(path) for path in folder.glob(SUMS)}
+
+
+def broken_rows(folder: Path) -> pl.DataFrame:
+    """Rows of a digest's file that break a rule: source_row, broken_rule (text), by rising row."""
+    paths = sorted(folder.glob(BROKEN))
+    if not paths:
+        return pl.DataFrame(schema={ROW: pl.UInt32, RULE: pl.String})
+    return pl.concat(map(pl.read_ipc, paths)).with_columns(pl.col(RULE).cast(pl.String)).sort(ROW)
+
+
+def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:
+    """Newest day in the reporting zone; an update counts as well."""
+    update = pl.col("update").dt.replace_time_zone("UTC").dt.convert_time_zone(intake.zone).dt.date()
+    newest = counted.select(pl.max_horizontal("day", update)).item()
+    return newest if isinstance(newest, dt.date) else None
+
+
+def write_run(keys: pl.DataFrame, folder: Path, number: int) -> None:
+    """Write key_hash and source_row of lines as a run, by rising hash."""
+    hashes = keys["key_hash"].to_numpy()
+    order = np.argsort(hashes)
+    np.save(folder / f"keys-{number}.hash.npy", hashes[order])
+    np.save(folder / f"keys-{number}.row.npy", keys[ROW].to_numpy()[order])
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Runs of a digest, mapped into memory."""
+    return [
+        (
+            np.load(path, mmap_mode="r"),
+            np.load(path.with_name(path.name.replace(".hash.", ".row.")), mmap_mode="r"),
+        )
+        for path in sorted(folder.glob("keys-*.hash.npy"))
+    ]
+
+
+@contextmanager
+def told(source: SourceFile, folder: Path) -> Iterator[None]:
+    """Turn what Polars and the system raise into a sentence about the file, or the folder if that is full."""
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        full = _full(folder)
+        if full is not None:
+            raise StepError(f"{folder.parent}: what was read cannot be written: {full}") from error
+        reason = getattr(error, "strerror", None) or str(error).split("\n", maxsplit=1)[0]
+        raise InputError("the file cannot be read to its end", found=reason, where=source.path) from error
+
+
+def _full(folder: Path) -> str | None:
+    """Why nothing can be written into a folder; Polars' own words do not always tell that from a bad file."""
+    probe = folder / "probe"
+    try:
+        probe.write_bytes(bytes(PROBE))
+    except OSError as error:
+        return str(error.strerror)
+    finally:
+        probe.unlink(missing_ok=True)
+    return None

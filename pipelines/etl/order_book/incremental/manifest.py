@@ -1,0 +1,187 @@
+"""What has been read before: a manifest of (path, size, times of change, inode, content) and its digests.
+
+The manifest grows by one line whenever a file has been read, so a run that is killed goes on from there. A
+line that was cut short is passed over. Nothing here is a result: all of it can be read again from the files.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from forecasting.errors import StepError
+from pipelines.etl.order_book.files.sources import SourceFile
+from pipelines.etl.order_book.incremental.file_summary import Digest, digest_name
+from pipelines.runtime.files.artifacts import write_atomic
+
+MANIFEST, LOCK, PART, SETTLED = "manifest.jsonl", ".lock", ".part-", "settled-"
+
+
+@dataclass
+class Manifest:
+    """Digests of one order book, under one recipe; held by one run at a time.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the digests lie.
+    fingerprint : str
+        Of the recipe; digests of another one are void.
+    """
+
+    folder: Path
+    fingerprint: str
+    _digests: list[Digest] = field(default_factory=list)
+    _seen: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)  # before they are read
+
+    def known(self, sources: Iterable[SourceFile], as_of: dt.date) -> dict[str, Digest]:
+        """Digests, by path, of the files that have not changed since they were read."""
+        rising = sorted(self._usable(as_of), key=lambda digest: digest.as_of)
+        newest = {(digest.source, digest.identity): digest for digest in rising}
+        sources = list(sources)
+        self._seen = {source.path: identity(source) for source in sources}
+        now = {source.path: (source, self._seen[source.path]) for source in sources}
+        return {path: newest[each] for path, each in now.items() if each in newest}
+
+    def names(self, as_of: dt.date) -> frozenset[str]:
+        """Names of the contents that need not be read again."""
+        return frozenset(digest_name(each.source, each.content) for each in self._usable(as_of))
+
+    def add_known(self, source: SourceFile, content: str, as_of: dt.date) -> Digest:
+        """Take up a file whose content is known from another file, or from before it was touched."""
+        name = digest_name(source, content)
+        same = [each for each in self._usable(as_of) if digest_name(each.source, each.content) == name]
+        return self.add(replace(max(same, key=lambda each: each.as_of), source=source))
+
+    def folder_of(self, digest: Digest) -> Path:
+        """Where the tables of a digest lie."""
+        as_of = digest.as_of.isoformat()
+        return self.folder / f"{self.fingerprint[:8]}-{as_of}-{digest_name(digest.source, digest.content)}"
+
+    def part(self) -> Path:
+        """A new folder to be filled; unless its digest is taken up it is gone at the end."""
+        folder = self.folder / f"{PART}{uuid.uuid4().hex}"
+        folder.mkdir()
+        return folder
+
+    def add(self, digest: Digest, filled: Path | None = None) -> Digest:
+        """Take up a digest whose tables lie in `filled` (None: in their place already), and note it."""
+        digest = replace(digest, identity=self._seen.get(digest.source.path))
+        if filled is not None:
+            place = self.folder_of(digest)
+            if place.exists():
+                shutil.rmtree(place)
+            filled.rename(place)
+        self._digests.append(digest)
+        with (self.folder / MANIFEST).open("a", encoding="utf-8") as file:
+            file.write(_line(digest))
+        return digest
+
+    def keep(self, digests: Sequence[Digest]) -> None:
+        """Forget all other digests, and remove what they left."""
+        text = "".join([_head(self.fingerprint), *map(_line, digests)])
+        write_atomic(self.folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
+        self._digests = list(digests)
+        needed = {self.folder_of(digest) for digest in digests}
+        for path in self.folder.iterdir():
+            if path.is_dir() and path not in needed and not path.name.startswith(SETTLED):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _usable(self, as_of: dt.date) -> Iterator[Digest]:
+        return (
+            digest for digest in self._digests if digest.holds_on(as_of) and self.folder_of(digest).is_dir()
+        )
+
+
+def identity(source: SourceFile) -> tuple[str, int, int] | None:
+    """Absolute path, time of the last change of state (ns since 1970) and inode; None in an object store.
+
+    A file can be changed and its time of change be put back; that of its state cannot. And a relative path
+    may mean another file in another working folder.
+    """
+    if source.is_remote:
+        return None
+    path = Path(source.path).absolute()
+    try:
+        stat = path.stat()
+    except OSError:  # gone since it was listed: reading it will say so
+        return None
+    return str(path), stat.st_ctime_ns, stat.st_ino
+
+
+@contextmanager
+def opened(root: Path, book: str, fingerprint: str, console: Console) -> Iterator[Manifest]:
+    """Manifest of the order book that a text stands for, held until the end; another run waits for it.
+
+    Raises
+    ------
+    StepError
+        If the folder cannot be made or written.
+    """
+    folder = root / hashlib.sha256(book.encode()).hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # order lines are confidential
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise StepError(f"{folder}: the cache cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"waiting for another run that uses {folder}", highlight=False)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        _sweep(folder)  # what runs left that were killed
+        digests = _read(folder / MANIFEST, fingerprint)
+        if digests is None:
+            (folder / MANIFEST).write_text(_head(fingerprint), encoding="utf-8")
+        try:
+            yield Manifest(folder=folder, fingerprint=fingerprint, _digests=digests or [])
+        finally:
+            _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob(f"{PART}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _read(path: Path, fingerprint: str) -> list[Digest] | None:
+    """Digests of a manifest; None if there is none, or it was made under another recipe."""
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if not lines or lines[0] + "\n" != _head(fingerprint):
+        return None
+    digests = []
+    for line in lines[1:]:
+        try:
+            told = json.loads(line)
+        except json.JSONDecodeError:  # cut short by a kill
+            continue
+        digests.append(_digest(told))
+    return digests
+
+
+def _head(fingerprint: str) -> str:
+    return json.dumps({"recipe": fingerprint}) + "\n"
+
+
+def _line(digest: Digest) -> str:
+    return json.dumps(asdict(digest), default=str) + "\n"
+
+
+def _digest(told: dict[str, Any]) -> Digest:
+    days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
+    lists = {name: told[name] and tuple(told[name]) for name in ("notes", "ignored", "identity")}
+    return Digest(**{**told, **days, **lists, "source": SourceFile(**told["source"])})

@@ -1,0 +1,158 @@
+"""What the files say together: lines that stand in several rows are decided, and all that counts is added up.
+
+What was settled for a set of files is kept. With new files beside them only the keys that these share are
+decided anew; should one of the old files be gone, everything is settled again (no file is read for that).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from forecasting.order_book.aggregate import Partial, added, merged, negated, partial_from, partial_of
+from forecasting.order_book.deduplicate import decide, key_hash
+from forecasting.order_book.normalise import ROW, normalise
+from forecasting.order_book.schema import OUTCOMES
+from pipelines.etl.order_book.files.recipe import Recipe
+from pipelines.etl.order_book.incremental.engines import side_by_side
+from pipelines.etl.order_book.incremental.file_summary import Digest, broken_rows, read_runs, read_sums
+from pipelines.etl.order_book.incremental.kept_rows import keep, kept
+from pipelines.etl.order_book.incremental.manifest import SETTLED, Manifest
+from pipelines.etl.order_book.incremental.shared_keys import NO_ROWS, Rows, shared_keys
+from pipelines.runtime.files.artifacts import write_atomic
+
+CONTESTED, POINTER, FILE = "contested.arrow", "settled.json", "source_file"
+PARTIAL = tuple(Partial.__dataclass_fields__)
+ROWS_AT_ONCE = 1_000_000  # contested rows that are decided together
+LOSERS = {FILE: pl.Int32(), ROW: pl.UInt32(), "key_hash": pl.UInt64(), "outcome": pl.Enum(OUTCOMES)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """What counts of a set of files.
+
+    Attributes
+    ----------
+    partial : Partial
+        Of all accepted lines.
+    losers : DataFrame
+        source_file (place of the digest), source_row, key_hash, outcome: shared rows that do not count.
+    """
+
+    partial: Partial
+    losers: pl.DataFrame
+
+    def outcomes(self) -> dict[int, dict[str, int]]:
+        """Rows of each file per outcome other than accepted."""
+        found: dict[int, dict[str, int]] = {}
+        for place, outcome, rows in self.losers.group_by(FILE, "outcome").len().iter_rows():
+            found.setdefault(place, {})[outcome] = rows
+        return found
+
+
+def settle(digests: Sequence[Digest], recipe: Recipe, manifest: Manifest) -> Settlement:
+    """Decide over keys that several rows of an order book share, and add up what counts.
+
+    Raises
+    ------
+    InputError
+        If a file changed since it was read.
+    """
+    folders = [manifest.folder_of(digest) for digest in digests]
+    names = [f"{folder.name} {digest.source.path}" for folder, digest in zip(folders, digests, strict=True)]
+    before, old = _load(manifest, names)
+    new = [name not in old for name in names]
+    shared = shared_keys([read_runs(folder) for folder in folders], new)
+    looked_at = {folders[place]: place for place in range(len(digests)) if new[place] or place in shared}
+
+    def remember(place: int) -> None:
+        _remember(digests[place], shared.get(place, NO_ROWS), recipe, folders[place])
+
+    list(side_by_side(remember, looked_at.values()))  # files of the same content share a folder
+    losers, changes = [before.losers], [before.partial]
+    if any(new):
+        fresh = (read_sums(folder) for folder, unseen in zip(folders, new, strict=True) if unseen)
+        changes.append(partial_from(added(fresh), recipe.calendar))
+    for lines in _groups(folders, shared):
+        decided = decide(lines).filter(pl.col("outcome") != "accepted")
+        spot = [FILE, ROW]
+        undone = lines.join(before.losers, on=spot, how="semi")
+        losers[0] = losers[0].join(undone, on=spot, how="anti")
+        losers.append(decided.select(pl.col(name).cast(dtype) for name, dtype in LOSERS.items()))
+        changes += [_partial(undone, recipe), negated(_partial(decided, recipe))]
+    settled = Settlement(partial=merged(changes), losers=pl.concat(losers).sort(FILE, ROW))
+    if any(new) or len(old) != len(names):
+        _store(settled, names, manifest)
+    return settled
+
+
+def read_partial(folder: Path) -> Partial:
+    """Partial that was stored in a folder."""
+    return Partial(**{name: pl.read_parquet(folder / f"{name}.parquet") for name in PARTIAL})
+
+
+def _partial(lines: pl.DataFrame, recipe: Recipe) -> Partial:
+    return partial_of(lines.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days)
+
+
+def _remember(digest: Digest, shared: Rows, recipe: Recipe, folder: Path) -> None:
+    """Keep what is looked at again of a file: rows that break a rule, and shared lines with their hash."""
+    path = folder / CONTESTED
+    before = pl.read_ipc(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
+    rows = np.union1d(shared, before) if len(before) else shared
+    broken = broken_rows(folder)[ROW].to_numpy()
+    keep(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)  # a broken row has no hash
+    if len(rows) == len(before):
+        return
+    raw = kept(folder, pl.Series(rows))
+    lines = normalise(raw.drop(ROW).lazy(), recipe.intake, where=digest.source.path)
+    canonical = lines.with_columns(key_hash()).collect(engine="in-memory").with_columns(raw[ROW])
+    write_atomic(path, partial(canonical.write_ipc, compression="lz4"))
+
+
+def _groups(folders: Sequence[Path], shared: Mapping[int, Rows]) -> Iterator[pl.DataFrame]:
+    """Shared lines of all files with `source_file`, all rows of a key in one group."""
+    groups = sum(map(len, shared.values())) // ROWS_AT_ONCE + 1
+
+    def of_file(place: int, group: int) -> pl.DataFrame:
+        lines = pl.read_ipc(folders[place] / CONTESTED)
+        if lines.height > len(shared[place]):
+            lines = lines.filter(pl.col(ROW).is_in(pl.Series(shared[place]).implode()))
+        if groups > 1:
+            lines = lines.filter(pl.col("key_hash") % groups == group)
+        return lines.with_columns(pl.lit(place, pl.Int32).alias(FILE))
+
+    for group in range(groups if shared else 0):
+        yield pl.concat(of_file(place, group) for place in shared)
+
+
+def _load(manifest: Manifest, names: Iterable[str]) -> tuple[Settlement, set[str]]:
+    """What was settled before, and for which of the files; nothing, if one of them is gone."""
+    path, place = manifest.folder / POINTER, {name: place for place, name in enumerate(names)}
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"names": []}
+    if not told["names"] or not set(told["names"]) <= set(place):
+        return Settlement(partial=merged([]), losers=pl.DataFrame(schema=LOSERS)), set()
+    folder = manifest.folder / told["folder"]
+    places = pl.lit(pl.Series([place[name] for name in told["names"]], dtype=pl.Int32))
+    losers = pl.read_parquet(folder / "losers.parquet").with_columns(places.gather(pl.col(FILE)).alias(FILE))
+    return Settlement(partial=read_partial(folder), losers=losers), set(told["names"])
+
+
+def _store(settled: Settlement, names: Sequence[str], manifest: Manifest) -> None:
+    earlier = list(manifest.folder.glob(f"{SETTLED}*"))
+    folder = manifest.folder / f"{SETTLED}{uuid.uuid4().hex}"
+    folder.mkdir()
+    for name, table in {**settled.partial.tables(), "losers": settled.losers}.items():
+        write_atomic(folder / f"{name}.parquet", table.write_parquet)
+    text = json.dumps({"folder": folder.name, "names": list(names)})
+    write_atomic(manifest.folder / POINTER, lambda path: path.write_text(text, encoding="utf-8"))
+    for other in earlier:
+        shutil.rmtree(other, ignore_errors=True)

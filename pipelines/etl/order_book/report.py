@@ -1,0 +1,160 @@
+"""What the step writes beside the panel for people: quarantine, priority inversions, and the summary."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from forecasting.order_book.normalise import ROW, RULE, SAYS
+from forecasting.order_book.schema import COLUMNS, RULES, VERSION_RULES
+from pipelines.etl.order_book.counts import Tally, total
+from pipelines.etl.order_book.incremental.engines import side_by_side
+from pipelines.etl.order_book.incremental.file_summary import Digest, broken_rows
+from pipelines.etl.order_book.incremental.kept_rows import kept
+from pipelines.etl.order_book.overtaking import Derived
+from pipelines.runtime.files.artifacts import LARGE_ROWS, write_atomic
+
+Summary = dict[str, Any]
+
+
+def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) -> None:
+    """Write the rows that break a rule, a file for each source file that has any; of CSV files as CSV too.
+
+    The rows stand as in their file, after `source_file`, `source_row`, `broken_rule` and `rule_says`.
+    """
+    target.mkdir()
+
+    def write(place: int) -> None:
+        digest = digests[place]
+        lost = derived.lost(place).with_columns(pl.col("outcome").cast(pl.String))
+        refused = lost.filter(pl.col("outcome").is_in(list(VERSION_RULES))).rename({"outcome": RULE})
+        if digest.broken or refused.height:
+            make = functools.partial(_quarantined, digest, derived.folders[place], refused)
+            path = derived.path(place, "quarantine", make, salt=digest.source.path.encode())
+            stem = f"{place + 1:05d}-{Path(digest.source.path).stem}"
+            shutil.copyfile(path, target / f"{stem}.parquet")
+            if digest.source.is_csv:
+                pl.read_parquet(path).write_csv(target / f"{stem}.csv")
+
+    list(side_by_side(write, range(len(digests))))
+
+
+def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
+    rules = pl.concat([broken_rows(folder), refused])
+    says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias(SAYS)
+    rows = kept(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
+    path = pl.lit(digest.source.path).alias("source_file")
+    return rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))
+
+
+def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[Digest]) -> None:
+    """Write `priority_inversions.parquet`, and as CSV unless it is large; files stand there by path."""
+    paths = pl.lit(pl.Series([digest.source.path for digest in digests]))
+    files = ["us_source_file", "export_source_file"]
+    cases = cases.with_columns(paths.gather(pl.col(name)).alias(name) for name in files)
+    write_atomic(folder / "priority_inversions.parquet", cases.write_parquet)
+    if cases.height <= LARGE_ROWS:
+        write_atomic(folder / "priority_inversions.csv", cases.write_csv)
+
+
+def summary(
+    digests: Sequence[Digest],
+    parts: Sequence[Tally],
+    cases: pl.DataFrame,
+    *,
+    known_until: dt.date,
+    ignored: Sequence[str],
+) -> Summary:
+    """Content of `summary.json`: every count adds up, per file and in all."""
+    return {
+        **total(parts).told(),
+        "known_until": known_until.isoformat(),
+        "priority_inversions": cases.height,
+        "columns": _columns(digests),
+        "files": [_file(digest, part) for digest, part in zip(digests, parts, strict=True)],
+        "ignored": list(ignored),
+    }
+
+
+def _columns(digests: Sequence[Digest]) -> Summary:
+    """Which columns some file has, which optional ones none has, and which are not read, by our names."""
+    used = {name for digest in digests for name in digest.columns}
+    return {
+        "used": [name for name in COLUMNS if name in used],
+        "absent": [name for name in COLUMNS if name not in used],
+        "ignored": sorted({name for digest in digests for name in digest.ignored}),
+    }
+
+
+def _file(digest: Digest, part: Tally) -> Summary:
+    source = digest.source
+    modified = dt.datetime.fromtimestamp(source.modified / 1e9, dt.UTC)
+    return {
+        "path": source.path,
+        "bytes": source.size,
+        "modified": modified.isoformat(),
+        "sha256" if source.version is None or source.is_csv else "etag": digest.content.removeprefix("etag "),
+        **part.told(),
+        "newest": None if digest.newest is None else digest.newest.isoformat(),
+        "notes": list(digest.notes),
+    }
+
+
+def write_summary(folder: Path, content: Summary) -> None:
+    """Write `summary.json`."""
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_atomic(folder / "summary.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def metrics(content: Summary) -> dict[str, float]:
+    """Figures of the run."""
+    rows = {f"rows_{name}": count for name, count in content["rows"].items()}
+    rules = {f"quarantined/{rule}": count for rule, count in content["quarantined"].items()}
+    return {
+        **rows,
+        **rules,
+        "files": len(content["files"]),
+        "priority_inversions": content["priority_inversions"],
+    }
+
+
+def told(content: Summary) -> dict[str, object]:
+    """What the command prints."""
+    broken = {rule: count for rule, count in content["quarantined"].items() if count}
+    notes = {each["path"]: note for each in content["files"] for note in each["notes"]}
+    return {
+        "files": len(content["files"]),
+        "known until": content["known_until"],
+        "rows in": content["rows"]["in"],
+        "accepted": content["rows"]["accepted"],
+        "superseded": content["rows"]["superseded"],
+        "quarantined": content["rows"]["quarantined"],
+        **({"by rule": broken} if broken else {}),
+        "inversions": content["priority_inversions"],
+        **({"notes": notes} if notes else {}),
+    }
+
+
+def story(content: Mapping[str, Any]) -> str:
+    """Text of the run's page."""
+    rows, broken = content["rows"], {rule: n for rule, n in content["quarantined"].items() if n}
+    book = f"Order book of {len(content['files'])} files, known until {content['known_until']}:"
+    counts = (
+        f"{book} {rows['in']:,} rows, {rows['accepted']:,} accepted, {rows['superseded']:,} superseded, "
+        f"{rows['quarantined']:,} quarantined."
+    )
+    cases = (
+        f"{content['priority_inversions']:,} times an export shipped while an earlier US order was delayed."
+    )
+    lines = [counts, "", cases]
+    if broken:
+        lines += ["", "| rule | rows | |", "|---|---|---|"]
+        lines += [f"| {rule} | {count:,} | {RULES[rule]} |" for rule, count in broken.items()]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The forecast step and `predict`: joint paths for the panel or for any table."""

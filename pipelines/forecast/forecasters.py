@@ -1,0 +1,58 @@
+"""Which forecaster answers, and which ones stand beside it in the backtest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from forecasting.forecasters.base import PathForecaster
+from forecasting.forecasters.blend import BlendForecaster
+from forecasting.forecasters.settings import StatisticalSettings
+from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
+from pipelines.forecast.network import NetworkPathForecaster
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.registry.weights import Weights, shipped_weights
+
+
+def named_forecaster(name: str, statistical: StatisticalSettings, weights: Weights | None) -> PathForecaster:
+    """The forecaster of that name: statistical, or network or blend, which need weights."""
+    if name == "statistical":
+        return StatisticalForecaster(statistical)
+    if weights is None:
+        raise ValueError(f"the forecaster {name} needs weights")
+    network = NetworkPathForecaster(weights.network)
+    return network if name == "network" else blended(weights, StatisticalForecaster(statistical))
+
+
+def blended(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
+    """The network with the given weights and the statistical forecaster."""
+    device = "cpu" if weights.network.device.type == "cpu" else "gpu"
+    unseeing = weights if weights.trained_until is None else shipped_weights(device)
+    return BlendForecaster(
+        network=NetworkPathForecaster(weights.network),
+        statistical=statistical,
+        rehearsal=NetworkPathForecaster(unseeing.network),
+    )
+
+
+def contenders(settings: Settings, weights: Weights | None = None) -> list[PathForecaster]:
+    """The floor, the single classical models, the choice among them, the network, and the blend of both.
+
+    Parameters
+    ----------
+    settings : Settings
+    weights : Weights, optional
+        Of the network; by default those of the package.
+    """
+    statistical = settings.statistical
+    singles = [
+        StatisticalForecaster(replace(statistical, candidates=(name,), walk_share=0.0))
+        for name in statistical.candidates
+    ]
+    used = weights or shipped_weights(settings.forecast.device)
+    return [
+        SeasonalNaiveForecaster(statistical.season_length),
+        *singles,
+        StatisticalForecaster(statistical),
+        NetworkPathForecaster(used.network),
+        blended(used, StatisticalForecaster(statistical)),
+    ]

@@ -1,0 +1,139 @@
+"""Quantiles and joint sample paths of every series of a long table, by any forecaster.
+
+I items, P paths, Q quantile levels, H horizon steps, V variates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import polars as pl
+
+from forecasting.errors import InputError
+from forecasting.forecasters.base import PathForecaster
+from forecasting.panel.history import Floats, History
+from forecasting.panel.long_table import LongTable, future_dates, histories
+
+PATHS_FOR_QUANTILES = 1000
+HORIZON_LIMIT = 4096
+ITEMS_PER_BLOCK = 200
+Block: TypeAlias = tuple[History, pl.DataFrame]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked about a long table.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range; the sentence names the option.
+    """
+
+    horizon: int
+    quantile_levels: Sequence[float]
+    paths: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.horizon <= HORIZON_LIMIT:
+            raise InputError(
+                "the horizon is out of range",
+                expected=f"1 to {HORIZON_LIMIT} steps",
+                found=str(self.horizon),
+                where="--horizon",
+            )
+        if self.paths < 0:
+            raise InputError(
+                "the number of paths must not be negative", found=str(self.paths), where="--paths"
+            )
+        if self.seed < 0:
+            raise InputError("the seed must not be negative", found=str(self.seed), where="--seed")
+        for level in self.quantile_levels:
+            if not 0 < level < 1:
+                raise InputError(
+                    "a quantile level must lie between 0 and 1", found=f"{level:g}", where="--quantiles"
+                )
+        if len(set(self.quantile_levels)) < len(self.quantile_levels) or not self.quantile_levels:
+            raise InputError("quantile levels must be given, each once", where="--quantiles")
+
+
+@runtime_checkable
+class HasQuantiles(Protocol):
+    """A path forecaster that knows quantiles without counting paths."""
+
+    def quantiles(self, horizon: int, levels: Floats) -> Floats | None:
+        """Quantiles [I, Q, H, V] of the items last given to `fit`; None where only paths tell them."""
+        ...
+
+
+class Answer(NamedTuple):
+    """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value."""
+
+    quantiles: pl.DataFrame
+    paths: pl.DataFrame
+
+
+def answer(
+    table: LongTable,
+    forecaster: PathForecaster,
+    question: Question,
+    progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
+) -> Answer:
+    """Forecast every series of a checked table; `progress` may watch the blocks go by."""
+    blocks = [block for history, last in histories(table) for block in _blocks(history, last)]
+    parts = [_forecast(forecaster, history, last, table, question) for history, last in progress(blocks)]
+    return Answer(
+        quantiles=pl.concat([part.quantiles for part in parts]).sort(*table.keys, "ds", "quantile_level"),
+        paths=pl.concat([part.paths for part in parts]).sort(*table.keys, "path", "ds"),
+    )
+
+
+def _blocks(history: History, last: pl.DataFrame) -> Iterator[Block]:
+    """Cut the items into blocks whose paths fit into memory."""
+    for start in range(0, len(history.item_ids), ITEMS_PER_BLOCK):
+        rows = list(range(start, min(start + ITEMS_PER_BLOCK, len(history.item_ids))))
+        yield history.select(rows), last[rows]
+
+
+def _forecast(
+    forecaster: PathForecaster, history: History, last: pl.DataFrame, table: LongTable, question: Question
+) -> Answer:
+    """Quantiles and paths of the items that share one set of variates."""
+    fitted = forecaster.fit(history)
+    levels = np.sort(np.asarray(question.quantile_levels, dtype=np.float64))
+    quantiles = fitted.quantiles(question.horizon, levels) if isinstance(fitted, HasQuantiles) else None
+    count = question.paths if quantiles is not None else max(question.paths, PATHS_FOR_QUANTILES)
+    sampled = fitted.sample(question.horizon, max(count, 1), question.seed)
+    if quantiles is None:
+        quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
+    dates = future_dates(last, horizon=question.horizon, frequency=table.frequency)
+    of = _Layout(
+        dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
+    )
+    return Answer(
+        quantiles=of.table(quantiles, "quantile_level", levels),
+        paths=of.table(sampled[:, : question.paths], "path", np.arange(question.paths, dtype=np.int32)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Lays arrays [I, K, H, V] out as rows, K being what `name` counts."""
+
+    dates: pl.DataFrame
+    variates: tuple[str, ...] | None
+
+    def table(self, values: Floats, name: str, labels: np.typing.NDArray[np.generic]) -> pl.DataFrame:
+        items, count, horizon, variates = values.shape
+        rows = np.arange(items * horizon).reshape(items, 1, horizon, 1)
+        shape = (items, count, horizon, variates)
+        dates = self.dates[np.broadcast_to(rows, shape).ravel()]
+        columns = {"unique_id": dates["unique_id"], "ds": dates["ds"]}
+        if self.variates is not None:
+            columns["variate"] = pl.Series(np.broadcast_to(np.array(self.variates), shape).ravel())
+        columns[name] = pl.Series(np.broadcast_to(labels.reshape(1, count, 1, 1), shape).ravel())
+        return pl.DataFrame({**columns, "value": values.ravel()})

@@ -1,0 +1,1 @@
+"""What every step stands on: configuration, files, store, tracking, registry, jobs and schedules."""

@@ -1,0 +1,1 @@
+"""Settings: declared, read from YAML, validated before any work."""

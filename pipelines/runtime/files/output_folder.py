@@ -1,0 +1,143 @@
+"""A step's files reach the user's folder as a set: a killed run leaves the previous set, or the new one.
+
+The new set is first laid down whole beside the old one. From the renaming of its folder on it counts: if the
+moving of its files into place is cut short, the next step that uses the folder completes it. Which files a
+step has published is noted; those that its next set no longer has are removed, and no file of anybody else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from forecasting.errors import StepError
+from pipelines.runtime.files.artifacts import write_atomic
+from pipelines.runtime.files.locks import held
+
+PART, WHOLE = ".overspill-part-", ".overspill-whole-"
+PUBLISHED = ".overspill-published.json"  # step -> relative paths of the files that it published
+LOCK = ".overspill-publish.lock"
+FILES, LIST = "files", "list.json"  # of a set that waits: its files, and the paths of all of them
+ABANDONED_SECONDS = 3600
+
+
+def publish(files: Path, out: Path, *, name: str) -> None:
+    """Put the files and folders of a step into `out` in place of what an earlier run of that step left there.
+
+    One run at a time, where the folder allows locks.
+
+    Raises
+    ------
+    StepError
+        If they cannot be written; what was there stays as it was.
+    """
+    part = out / f"{PART}{name}-{uuid.uuid4().hex}"
+    try:
+        with _told(out), _one_at_a_time(out) as alone:
+            _sweep(out, alone=alone)
+            _complete(out)
+            shutil.copytree(files, part / FILES)
+            listed = sorted(str(path.relative_to(files)) for path in files.rglob("*") if not path.is_dir())
+            (part / LIST).write_text(json.dumps(listed), encoding="utf-8")
+            part.rename(out / f"{WHOLE}{name}")
+            _complete(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def complete(out: Path) -> None:
+    """Move a whole set into place, if one is waiting.
+
+    Raises
+    ------
+    StepError
+        If it cannot be moved; it goes on waiting.
+    """
+    if any(out.glob(f"{WHOLE}*")):
+        with _told(out), _one_at_a_time(out):
+            _complete(out)
+
+
+@contextmanager
+def _told(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise StepError(f"{out}: the results cannot be written: {reason}") from error
+
+
+@contextmanager
+def _one_at_a_time(out: Path) -> Iterator[bool]:
+    """Wait for other runs that publish into the folder; tells whether it could be locked."""
+    try:
+        lock = held(out / LOCK)
+    except OSError:  # a file system without locks
+        yield False
+        return
+    with lock:
+        yield True
+
+
+def _sweep(out: Path, *, alone: bool) -> None:
+    """Remove parts of killed runs; where others may be at work, only old ones.
+
+    Names of steps begin with a letter; what `evidence.folder` lays beside its folder, with a number.
+    """
+    for part in out.glob(f"{PART}[a-z]*"):
+        with suppress(FileNotFoundError):
+            if alone or part.stat().st_ctime < time.time() - ABANDONED_SECONDS:
+                shutil.rmtree(part, ignore_errors=True)
+
+
+def _complete(out: Path) -> None:
+    for whole in sorted(out.glob(f"{WHOLE}*")):
+        step = whole.name.removeprefix(WHOLE)
+        if (whole / LIST).exists():  # else it has been moved, and was being removed
+            published = _published(out)
+            listed: list[str] = json.loads((whole / LIST).read_text("utf-8"))
+            before = published.pop(step, [])
+            _note(out, published | {step: sorted({*before, *listed})})  # a kill leaves no file unnoted
+            others = {path for paths in published.values() for path in paths}
+            _remove(out, set(before) - set(listed) - others)
+            _move(whole / FILES, out)
+            _note(out, published | {step: listed})
+            (whole / LIST).unlink()
+        shutil.rmtree(whole)
+
+
+def _move(files: Path, out: Path) -> None:
+    """Move what is still there of a set into place, each file in one step; folders are kept."""
+    for folder, _, names in os.walk(files):
+        target = out / Path(folder).relative_to(files)
+        target.mkdir(exist_ok=True)
+        for name in sorted(names):
+            (Path(folder) / name).replace(target / name)
+
+
+def _remove(out: Path, paths: Iterable[str]) -> None:
+    """Remove files, and the folders that this leaves empty."""
+    for path in paths:
+        (out / path).unlink(missing_ok=True)
+        for folder in Path(path).parents[:-1]:
+            with suppress(OSError):  # there is something else in it
+                (out / folder).rmdir()
+
+
+def _published(out: Path) -> dict[str, list[str]]:
+    try:
+        noted: dict[str, list[str]] = json.loads((out / PUBLISHED).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # none, or somebody has edited it: then no file counts as ours
+        return {}
+    return noted
+
+
+def _note(out: Path, published: Mapping[str, list[str]]) -> None:
+    text = json.dumps(published, indent=1, sort_keys=True) + "\n"
+    write_atomic(out / PUBLISHED, lambda path: path.write_text(text, encoding="utf-8"))

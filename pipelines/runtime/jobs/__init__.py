@@ -1,0 +1,1 @@
+"""Jobs that survive interruptions: state folders, requeueing, uploads left over, Ray."""

@@ -1,0 +1,1 @@
+"""Model versions: the champion, its weights, and the rule of promotion."""

@@ -1,0 +1,1 @@
+"""Runs recorded on disk while the MLflow server is unreachable, and uploaded later."""

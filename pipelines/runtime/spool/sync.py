@@ -1,0 +1,115 @@
+"""All outboxes of a spool folder, sent to the store that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from forecasting.errors import StepError
+from pipelines.runtime.spool.outbox import Journal, Outbox, outboxes, read_journal, sweep
+from pipelines.runtime.spool.replay import Progress, Replayed, SentRun, replay
+from pipelines.runtime.store.address import check_answers, is_server, without_password, without_secrets
+from pipelines.runtime.store.credentials import read_secret_files
+
+IN_USE, OTHER_STORE = "in use by a process", "of another store"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutboxReport:
+    """What became of one outbox.
+
+    Attributes
+    ----------
+    folder : Path
+    store : str
+        The store that it is for.
+    runs : list of SentRun
+        Those of which something was sent.
+    told : list of str
+        Sentences for the user.
+    left : str, optional
+        Why it is still there; None where all was sent.
+    """
+
+    folder: Path
+    store: str
+    runs: list[SentRun] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    left: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it should have been sent and was not."""
+        return self.left is not None and self.left not in {IN_USE, OTHER_STORE}
+
+
+def send_all(uri: str, spool: Path, *, progress: Progress = iter) -> Iterator[OutboxReport]:
+    """Send every outbox that no process uses, oldest first; one that cannot be sent stays as it is.
+
+    Parameters
+    ----------
+    uri : str
+        The store.
+    spool : Path
+        Folder of the outboxes.
+    progress : callable
+        Wraps the entries of an outbox while they are sent.
+    """
+    read_secret_files()
+    sweep(spool)
+    away: str | None = None
+    for folder in outboxes(spool):
+        try:
+            journal = read_journal(folder)
+        except FileNotFoundError:  # another process has just sent it
+            continue
+        store = str(journal.head.get("store", ""))
+        if not is_server(uri) or store != without_password(uri):
+            yield OutboxReport(folder=folder, store=store, left=OTHER_STORE)
+            continue
+        away = away or _reason_away(uri)
+        if away is not None:
+            yield OutboxReport(folder=folder, store=store, left=away)
+            continue
+        yield _sent(uri, journal, progress, reopened=_reopened(spool, but=folder))
+
+
+def _sent(uri: str, journal: Journal, progress: Progress, *, reopened: set[str]) -> OutboxReport:
+    folder, store, done, left = journal.folder, str(journal.head["store"]), Replayed(), None
+    outbox = Outbox.taken(folder)
+    if outbox is None:
+        return OutboxReport(folder=folder, store=store, left=IN_USE if folder.exists() else None)
+    try:
+        done = replay(outbox, MlflowClient(tracking_uri=uri), progress=progress, reopened=reopened)
+    except (MlflowException, requests.RequestException, OSError) as error:
+        left = without_secrets(str(error), uri).split("\n", maxsplit=1)[0][:300]
+        outbox.close()
+    else:
+        outbox.remove()
+    return OutboxReport(folder=folder, store=store, runs=done.runs, told=done.told, left=left)
+
+
+def _reason_away(uri: str) -> str | None:
+    try:
+        check_answers(uri)
+    except StepError as error:
+        return str(error)
+    return None
+
+
+def _reopened(spool: Path, *, but: Path) -> set[str]:
+    """Runs that other processes go on with."""
+    found = set()
+    for folder in outboxes(spool):
+        if folder != but:
+            try:
+                entries = read_journal(folder).entries
+            except FileNotFoundError:
+                continue
+            found |= {entry["run_id"] for entry in entries if entry["do"] == "reopen_run"}
+    return found

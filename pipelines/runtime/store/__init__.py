@@ -1,0 +1,1 @@
+"""Where runs are recorded: the store's address, credentials and tag names."""

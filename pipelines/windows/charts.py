@@ -1,0 +1,45 @@
+"""The charts of a windows run, the answer first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from forecasting.saturation.market import US_PORTFOLIO
+from pipelines.figures.chart import Chart
+from pipelines.windows.fan_chart import fan_chart
+from pipelines.windows.first_passage_chart import first_passage_chart
+from pipelines.windows.headroom_chart import headroom_charts
+from pipelines.windows.tables import Estimator
+from pipelines.windows.window_chart import window_chart
+
+
+def windows_charts(made: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator[Chart]:
+    """Figures of a windows run, the answer first; those without content are left out.
+
+    Parameters
+    ----------
+    made : Estimator
+        Markets of the paths, for the fans.
+    tables : dict of DataFrame
+        `windows`, `window_steps`, `saturation` and `headroom` of the run.
+    """
+    settings, frequency = made.settings, made.settings.data.step
+    policy = settings.policies[0]
+    answers = (
+        first_passage_chart(tables["windows"], tables["saturation"], policy=policy.name, frequency=frequency),
+        window_chart(
+            tables["windows"],
+            tables["window_steps"],
+            confidence=settings.windows.confidence,
+            frequency=frequency,
+        ),
+    )
+    yield from (chart for chart in answers if chart is not None)
+    yield from headroom_charts(tables["headroom"], tables["window_steps"], frequency=frequency)
+    shown = tables["headroom"]["chip"].unique(maintain_order=True).to_list()
+    scopes = tables["windows"].filter(pl.col("chip").is_in(shown))["scope_item"].unique(maintain_order=True)
+    for item in dict.fromkeys([*shown, *scopes, US_PORTFOLIO]):
+        if item in made.markets:
+            yield fan_chart(made.markets[item], rule_weeks=policy.supply.normal_lead_time_weeks)

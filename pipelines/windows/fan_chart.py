@@ -1,0 +1,108 @@
+"""Fan charts of one item: what is known of orders, capacity and backlog, and what may come.
+
+P paths, T periods of the item from its own start to the horizon, Q quantile levels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forecasting.panel.history import Floats
+from forecasting.periods import label
+from forecasting.saturation.market import PORTFOLIO, Market
+from pipelines.figures.chart import Band, Chart, Line, Mark, Panel
+from pipelines.figures.format import units_text
+from pipelines.figures.theme import Tone, written
+
+LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+NOTE = (
+    "history: 5 to 95 % of the draws from its measurement error; future: 10 to 90 % and 25 to 75 % of the "
+    "paths; line: median"
+)
+
+
+def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
+    """Orders, capacity and backlog of an item, with history and future.
+
+    Parameters
+    ----------
+    market : Market
+    rule_weeks : float
+        Normal lead time of the policy, weeks: what the backlog is held against.
+    """
+    ticks = tuple(label(end, market.frequency) for end in market.all_timestamps)
+    unit = "H100e" if _pooled(market.item_id) else "units"
+    flows = {"orders": market.orders, "capacity": market.capacity, "backlog": market.flow.backlog}
+    panels = []
+    for name, values in flows.items():
+        quantiles = np.nanquantile(values, LEVELS, axis=0)
+        marks = _marks(quantiles, market.origin_column)
+        if name == "backlog":
+            normal = np.nanmedian(market.capacity, axis=0) * rule_weeks / market.frequency.weeks
+            x = range(len(ticks))
+            marks += (
+                Line(
+                    name=f"normal backlog ({rule_weeks:g} weeks of median capacity)",
+                    x=x,
+                    y=normal.tolist(),
+                    tone=Tone.SAND,
+                    dash="dash",
+                ),
+            )
+        per = "" if name == "backlog" else " per period"
+        panels.append(
+            Panel(
+                title=f"US {name}: {_change(quantiles, market.origin_column, ticks)}",
+                x_title="period" if name == "backlog" else "",
+                y_title=f"{unit}{per}",
+                marks=marks,
+                ticks=ticks,
+                split=market.origin_column,
+            )
+        )
+    slug = market.item_id.replace("/", "-").replace(" ", "-")
+    return Chart(name=f"fan-{slug}", title=_finding(market, ticks), note=NOTE, panels=tuple(panels))
+
+
+def _pooled(item_id: str) -> bool:
+    return item_id.startswith(PORTFOLIO)
+
+
+def _marks(quantiles: Floats, origin: int) -> tuple[Mark, ...]:
+    """Marks of one variate from its quantiles [Q, T], known up to the origin and sampled after it."""
+    low, q10, q25, middle, q75, q90, high = (row.tolist() for row in quantiles)
+    known, ahead = range(origin + 1), range(origin, quantiles.shape[1])
+    past, future = slice(origin + 1), slice(origin, None)
+    return (
+        Band(name="history, 5 to 95 %", x=known, low=low[past], high=high[past], tone=Tone.MIDDLE),
+        Band(name="future, 10 to 90 %", x=ahead, low=q10[future], high=q90[future], tone=Tone.SAND),
+        Band(name="future, 25 to 75 %", x=ahead, low=q25[future], high=q75[future], tone=Tone.DEEP),
+        Line(name="history, median", x=known, y=middle[past], points=True),
+        Line(name="future, median", x=ahead, y=middle[future]),
+    )
+
+
+def _change(quantiles: Floats, origin: int, ticks: tuple[str, ...]) -> str:
+    middle = quantiles[LEVELS.index(0.5)]
+    low, high = (quantiles[LEVELS.index(level), -1] for level in (0.1, 0.9))
+    return (
+        f"{units_text(middle[origin])} in {ticks[origin]}, {units_text(middle[-1])} in {ticks[-1]} "
+        f"(80 % of paths: {units_text(low)} to {units_text(high)})"
+    )
+
+
+def _finding(market: Market, ticks: tuple[str, ...]) -> str:
+    backlog = np.median(market.flow.backlog, axis=0)
+    origin = market.origin_column
+    cleared = [t for t in range(origin, market.periods) if backlog[t] < 1]
+    share = float((market.flow.backlog[:, -1] >= 1).mean())
+    if not cleared:
+        return (
+            f"{market.item_id}: a backlog remains to {ticks[-1]} on {written(share, 'share')} of the paths; "
+            f"{units_text(backlog[origin])} are waiting in {ticks[origin]}"
+        )
+    when = f"{ticks[cleared[0]]} or earlier" if cleared[0] == origin else ticks[cleared[0]]
+    return (
+        f"{market.item_id}: half of the paths have no backlog by {when}, "
+        f"{written(share, 'share')} have one in {ticks[-1]}"
+    )

@@ -1,0 +1,111 @@
+"""First passage: P(demand met by t) per chip, with the mass that is censored at the horizon."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import polars as pl
+
+from forecasting.periods import Frequency, label
+from pipelines.figures.chart import Chart, Dash, Line, Mark, Note, Panel
+from pipelines.figures.format import percent
+from pipelines.figures.theme import Tone, listed
+
+NOTE = (
+    "steps: share of paths on which US demand has been met by then, each path counted once; at the right: "
+    "censored mass, paths that never get there within the horizon"
+)
+LOOKS: tuple[tuple[str, Tone, Dash], ...] = (
+    ("product", Tone.INK, "solid"),
+    ("portfolio", Tone.MIDDLE, "dash"),
+)
+
+
+def first_passage_chart(
+    windows: pl.DataFrame, saturation: pl.DataFrame, *, policy: str, frequency: Frequency
+) -> Chart | None:
+    """One panel per chip that the policy lets through; None if there is none.
+
+    Parameters
+    ----------
+    windows, saturation : DataFrame
+        Tables of the windows step.
+    """
+    rows = windows.filter(
+        pl.col("policy") == policy, pl.col("eligible"), pl.col("p_any_window").is_not_null()
+    )
+    if rows.is_empty():
+        return None
+    panels = [_panel(part, saturation, frequency) for part in rows.partition_by("chip", maintain_order=True)]
+    return Chart(
+        name="first-passage",
+        title=_finding(rows, frequency, saturation.sort("step")["timestamp"][0]),
+        note=f"policy {policy}; {NOTE}",
+        panels=tuple(panels),
+        columns=2 if len(panels) > 1 else 1,
+    )
+
+
+def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -> Panel:
+    marks: list[Mark] = []
+    ticks: tuple[str, ...] = ()
+    told = []
+    for place, (scope, tone, dash) in enumerate(LOOKS):
+        row = part.filter(pl.col("scope") == scope).to_dicts()
+        if not row:
+            continue
+        curve = saturation.filter(
+            pl.col("policy") == row[0]["policy"], pl.col("item_id") == row[0]["scope_item"]
+        ).sort("step")
+        ticks = tuple(label(end, frequency) for end in curve["timestamp"])
+        reached = curve["p_reached_by"].to_list()
+        edge = len(reached) + 0.4 * (place + 1)
+        marks += [
+            Line(
+                name=f"{scope} scope",
+                x=[*range(len(reached)), edge],
+                y=[*reached, reached[-1]],
+                tone=tone,
+                dash=dash,
+                steps=True,
+            ),
+            Line(
+                name=f"censored, {scope} scope", x=[edge, edge], y=[reached[-1], 1.0], tone=tone, dash="dot"
+            ),
+            Note(
+                x=edge - 0.3, y=min((reached[-1] + 1) / 2, 0.93), text=f"never {percent(row[0]['p_never'])}"
+            ),
+        ]
+        told.append(f"{scope} {_date(row[0]['saturated_q50'], frequency, curve['timestamp'][0])}")
+    return Panel(
+        title=f"{part['chip'][0]}, met with 50 %: {'; '.join(told)}",
+        x_title="period",
+        y_title="P(demand met by then)",
+        marks=tuple(marks),
+        ticks=ticks,
+        kind="share",
+    )
+
+
+def _date(day: dt.date | None, frequency: Frequency, first: dt.date) -> str:
+    """When something is met; nothing is known of when before the first period it was."""
+    if day is None:
+        return "not within the horizon"
+    return f"by {label(day, frequency)}" + (" or earlier" if day == first else "")
+
+
+def _finding(rows: pl.DataFrame, frequency: Frequency, first: dt.date) -> str:
+    """Median date of the chip that is met last, in product scope; least censored mass in the other."""
+    own, wider = (rows.filter(pl.col("scope") == scope) for scope in ("product", "portfolio"))
+    told = []
+    if own.height:
+        dates = own["saturated_q50"]
+        last = None if dates.null_count() else dates.max()
+        chips = listed(own["chip"].to_list())
+        told.append(f"US demand for {chips}, each alone, is met {_date(last, frequency, first)} with 50 %")  # type: ignore[arg-type]
+    if wider.height:
+        least = percent(float(wider["p_never"].min()))  # type: ignore[arg-type]
+        told.append(
+            f"for all chips of a vendor it is not met within the horizon on {least} of the paths or more"
+        )
+    return "; ".join(told)

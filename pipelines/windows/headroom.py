@@ -1,0 +1,83 @@
+"""Where the surplus of each chip goes between now and the horizon: the table `headroom.parquet`.
+
+P paths, H steps after now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from forecasting.panel.history import Floats
+from forecasting.policy.policy import Policy
+from forecasting.saturation.market import cap_item, scope_item
+from forecasting.windows.windows import Binding, WindowPaths
+from pipelines.windows.tables import Estimator, Row
+
+SUPPLY = "supply_mean"
+LOSSES = (*(f"lost_{term.name.lower()}" for term in Binding), "stock_left")
+
+
+def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict[str, float]:
+    """Mean units over paths: what was there, what each condition took, what was exported.
+
+    In each step the surplus that is not exported is lost to the condition that binds there; stock is drawn
+    once the step's surplus is gone and else stays. So
+
+        sum of surplus + stock = exported + lost to each condition + stock left.
+
+    Parameters
+    ----------
+    paths : WindowPaths
+    surplus : array [P, H]
+        Units for which no US order came, of the same steps.
+    unsold_stock : float
+        Units in stock before the first step.
+    """
+    lost = np.maximum(surplus - paths.units, 0.0)
+    drawn = np.maximum(paths.units - surplus, 0.0)
+    figures = {
+        f"lost_{term.name.lower()}": float((lost * (paths.binding == term)).sum(axis=1).mean())
+        for term in Binding
+    }
+    figures["stock_left"] = unsold_stock - float(drawn.sum(axis=1).mean())
+    return {
+        SUPPLY: float(surplus.sum(axis=1).mean()) + unsold_stock,
+        **figures,
+        "units_mean": float(paths.units.sum(axis=1).mean()),
+    }
+
+
+def headroom_table(made: Estimator) -> pl.DataFrame:
+    """The balance of each chip and scope under the first policy, with 10 and 90 % quantiles of the units."""
+    schema = dict.fromkeys(("policy", "chip", "scope"), pl.String()) | dict.fromkeys(
+        (SUPPLY, *LOSSES, "units_mean", "units_q10", "units_q90"), pl.Float64()
+    )
+    return pl.DataFrame(list(_rows(made, made.settings.policies[0])), schema=schema)
+
+
+def _rows(made: Estimator, policy: Policy) -> Iterator[Row]:
+    for exported in made.chips():
+        counted = {cap_item(exported, policy.cap.counts)} if policy.cap else set()
+        if (
+            not made.verdict(exported, policy).eligible
+            or not {exported.chip_id, *counted} <= made.markets.keys()
+        ):
+            continue
+        for scope in policy.supply.scopes:
+            if scope_item(exported, scope) not in made.markets:
+                continue
+            markets = made.markets_of(exported, policy, scope)
+            paths = made.estimate(exported, policy, markets).paths
+            surplus = markets.product.flow.surplus[:, -paths.units.shape[1] :]
+            low, high = np.quantile(paths.units.sum(axis=1), (0.1, 0.9))
+            yield {
+                "policy": policy.name,
+                "chip": exported.chip_id,
+                "scope": scope,
+                **balance(paths, surplus, unsold_stock=made.terms(exported).unsold_stock),
+                "units_q10": float(low),
+                "units_q90": float(high),
+            }
