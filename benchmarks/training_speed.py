@@ -2,12 +2,13 @@
 
     python benchmarks/training_speed.py [--threads 2] [--repeats 5] [--draws 3]
 
-Ours is the step of `models.training.pretrain`, world generation and optimiser included, on windows of 96 steps and a
-horizon of 24. The peer trains on random walks with the same context, horizon, windows per step and threads,
-and as many layers as bring its parameters closest to ours: with its own patches of 16 (12 tokens a window
-where ours has 30) and our quantile levels, and with our patches of 4 (25 tokens) and its own loss for one
-value; each in 32 bits (its default) and in bfloat16 (as ours). The runs alternate; each repeat times whole
-draws of worlds after a first one that is not counted. Needs the optional extra `bench`.
+Ours is the step of `models.training.pretrain`, world generation and optimiser included, on windows of 96
+steps and a horizon of 24. The peer trains on random walks with the same context, horizon, windows per
+step and threads, and as many layers as bring its parameters closest to ours: with its own patches of 16
+(12 tokens a window where ours has 30) and our quantile levels, and with our patches of 4 (25 tokens) and
+its own loss for one value; each in 32 bits (its default) and in bfloat16 (as ours). The runs alternate;
+each repeat times whole draws of worlds after a first one that is not counted. Needs the optional extra
+`bench`.
 """
 
 from __future__ import annotations

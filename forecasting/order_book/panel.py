@@ -9,7 +9,8 @@ cancellations X, US shipments S, export shipments E, and units of US orders that
     orders[t] = rise of max(0, running maximum of the sum of O - X) from t-1 to t
 
 While US orders wait, shipments to the US are the capacity that was offered there. While none do, whatever was
-exported could have gone to the US as well, and so could what was lately shipped (see `forecasting/public/flows.py`).
+exported could have gone to the US as well, and so could what was lately shipped (see
+`forecasting/public/flows.py`).
 Orders are net of cancellations; where more is cancelled than ordered, later orders make up for it first.
 """
 

@@ -19,7 +19,7 @@ from models.settings import NetworkSettings
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
 ARCHITECTURE = "overspill-patch-transformer-2"
-PRETRAINED = Path(__file__).parent / "pretrained"
+PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
 def save_checkpoint(folder: Path, network: Network, card: dict[str, Any]) -> None:

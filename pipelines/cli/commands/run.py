@@ -38,8 +38,8 @@ def run(
     options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
     settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out, state, command=f"run, train {train}") as context:
+        from pipelines.cli.terminal.console import begin_job
         from pipelines.run import run_all
-        from pipelines.runtime.jobs.begin import begin_job
 
         begin_job(context)
         result = run_all(context, train=train)

@@ -167,7 +167,7 @@ def _check_options(extra: list[str]) -> None:
         If an option is none of `overspill run`, a setting is wrong, or an address holds a password.
     """
     from forecasting.errors import InputError
-    from pipelines.cli.main import app as program
+    from pipelines.cli.commands import run
     from pipelines.runtime.store.address import masked
 
     for word in extra:
@@ -179,9 +179,11 @@ def _check_options(extra: list[str]) -> None:
                 found=masked(value),
                 where="--set",
             )
+    program = typer.Typer()
+    run.register(program)
     refusal: Any = typer.BadParameter.__base__  # UsageError; typer brings its own click and does not name it
     try:
-        given = _run_command(program).make_context("run", list(extra)).params
+        given = typer.main.get_command(program).make_context("run", list(extra)).params
     except typer.Exit:
         raise InputError("--help is no option of a scheduled run", where="after --") from None
     except refusal as error:
@@ -189,7 +191,3 @@ def _check_options(extra: list[str]) -> None:
             f"`overspill run` would refuse this: {error.format_message()}", where="after --"
         ) from error
     resolved_settings(given.get("config"), given.get("override"))
-
-
-def _run_command(program: typer.Typer) -> Any:  # noqa: ANN401 - a class of typer's own click
-    return getattr(typer.main.get_command(program), "commands")["run"]  # noqa: B009 - of a group

@@ -40,8 +40,8 @@ def train(
     }
     settings = resolved_settings(config, with_options(override, options))
     with step_context(settings, out, state, command=f"train {etl_run}") as context:
+        from pipelines.cli.terminal.console import begin_job
         from pipelines.cli.terminal.tables import print_table
-        from pipelines.runtime.jobs.begin import begin_job
         from pipelines.train.step import run_train
 
         begin_job(context)

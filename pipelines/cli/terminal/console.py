@@ -193,3 +193,14 @@ def check_reference_tables(*, as_json: bool) -> None:
         failed = sum(not check.passed for check in checks)
         if failed:
             fail(f"{failed} of {len(checks)} checks of the reference tables failed", 1)
+
+
+def begin_job(context: Context) -> None:
+    """Send what earlier jobs left, and read the champion now: the server may be away when it is needed."""
+    from pipelines.runtime.jobs.sync import sync_quietly
+    from pipelines.runtime.registry.registry import hold_champion
+
+    if context.tracker.is_away:
+        return
+    sync_quietly(context.settings, context.console)
+    hold_champion(context.tracker)

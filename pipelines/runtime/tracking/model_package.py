@@ -72,7 +72,7 @@ def served_parts(checkpoint: Path, workplace: Path) -> dict[str, Any]:
     workplace : Path
         Empty folder that the parts are laid out in.
     """
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parents[3]
     left_out = shutil.ignore_patterns("__pycache__", "pretrained", "reference")
     code = [workplace / name for name in PACKAGES]
     for copy in code:
@@ -80,7 +80,7 @@ def served_parts(checkpoint: Path, workplace: Path) -> dict[str, Any]:
     weights = workplace / CHECKPOINT_FOLDER  # MLflow keeps the folder's name
     shutil.copytree(checkpoint, weights)
     return {
-        "python_model": str(Path(__file__).with_name("served_model.py")),
+        "python_model": str(here / "pipelines" / "forecast" / "served_model.py"),
         "artifacts": {CHECKPOINT_FOLDER: str(weights)},
         "code_paths": [str(copy) for copy in code],
         "pip_requirements": [f"{name}=={version(name).split('+')[0]}" for name in SERVED_WITH],

@@ -18,7 +18,7 @@ from pipelines.runtime.tracking.ui import address_of_newest, free_port, server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NO_ASSISTANT = {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}  # as if it had been closed
 PATIENCE = 60_000  # milliseconds: a page of MLflow is large and the machine may be busy
 

@@ -26,9 +26,9 @@ from forecasting.errors import StepError
 from forecasting.panel.schema import content_digest
 from models.inference.checkpoint import WEIGHTS
 from pipelines.cli.main import app
+from pipelines.cli.terminal.console import begin_job
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.files.artifacts import file_digest
-from pipelines.runtime.jobs.begin import begin_job
 from pipelines.runtime.jobs.sync import sync, sync_quietly
 from pipelines.runtime.registry.promotion import Verdict
 from pipelines.runtime.registry.registry import MODEL, Registry, chosen_weights

@@ -21,7 +21,7 @@ from pipelines.runtime.tracking import Tracker
 from pipelines.runtime.tracking.ui import NO_JOBS, free_port, list_runs
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 USER = "postgres"
 
 

@@ -24,7 +24,7 @@ from pipelines.cli.main import app
 from pipelines.runtime.tracking import NESTED_STEP, UI_MODE, Tracker
 from pipelines.runtime.tracking.ui import address_of_newest, free_port, list_runs, server
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 COMMANDS = ["ui", "runs", "evidence", "sensitivity", "scenario", "windows"]
 
 
