@@ -14,11 +14,11 @@ import polars as pl
 from forecasting.forecasters.base import PathForecaster
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.history import Floats, History
-from pipelines.backtest.origins import standpoints
-from pipelines.backtest.scores import score_standpoint
+from pipelines.backtest.origins import backtest_origins
+from pipelines.backtest.scores import score_origin
 from pipelines.backtest.step import rank
 from pipelines.etl.step import public_panel
-from pipelines.forecast.forecasters import contenders
+from pipelines.forecast.forecasters import backtest_forecasters
 from pipelines.runtime.config.loader import resolve
 
 WALK_SHARES = (0.0, 0.5, 1.0)
@@ -44,16 +44,16 @@ class Named:
 def main() -> None:
     """Score and print."""
     settings = resolve()
-    stands = standpoints(public_panel(settings.data)[0], settings)
+    origins = backtest_origins(public_panel(settings.data)[0], settings)
     walking = [
         Named(StatisticalForecaster(replace(settings.statistical, walk_share=share)), f"walk share {share:g}")
         for share in WALK_SHARES
     ]
     rows = [
         row
-        for stood in stands
-        for forecaster in [*contenders(settings), *walking]
-        for row in score_standpoint(stood, forecaster, settings)[0]
+        for origin in origins
+        for forecaster in [*backtest_forecasters(settings), *walking]
+        for row in score_origin(origin, forecaster, settings)[0]
     ]
     with pl.Config(tbl_rows=20, tbl_cols=20, tbl_width_chars=160, tbl_hide_dataframe_shape=True):
         print(rank(pl.DataFrame(rows), baselines=settings.statistical.candidates))

@@ -40,9 +40,9 @@ from models.network.features import Inputs
 from models.network.sampling import sample_paths
 from models.network.transformer import count_parameters, flops_per_window
 from models.settings import NetworkSettings, PretrainSettings
-from models.training.module import PATH_SEEDS, Trainer, batch_losses, total_loss
+from models.training.module import PATH_SEEDS, ForecasterModule, batch_losses, total_loss
 from models.worlds.mixture import draw_batch
-from models.worlds.rng import Dice
+from models.worlds.rng import RandomSource
 
 SHAPE = (96, 24, 1)  # context, horizon, variates of every batch
 SIZES = {
@@ -99,12 +99,12 @@ class Parts:
 
 
 class Training:
-    """The training step of `models.training.module.Trainer`, with Lightning's loop left out."""
+    """The training step of `models.training.module.ForecasterModule`, with Lightning's loop left out."""
 
     def __init__(self, settings: PretrainSettings, device: torch.device) -> None:
         torch.manual_seed(settings.training.seed)
         self.settings, self.device = settings, device
-        self.module = Trainer(settings).to(device)
+        self.module = ForecasterModule(settings).to(device)
         self.optimizer: Any = self.module.configure_optimizers()["optimizer"]
         self.number = 0
 
@@ -181,7 +181,9 @@ def worlds_per_second(
     seeds = iter(range(10_000))
 
     def draw() -> None:
-        draw_batch(Dice(next(seeds), device), settings.worlds, settings.network, items=items, shape=SHAPE)
+        draw_batch(
+            RandomSource(next(seeds), device), settings.worlds, settings.network, items=items, shape=SHAPE
+        )
 
     return items / seconds(draw, device, repeats=repeats)
 
@@ -199,11 +201,11 @@ def paths_per_second(training: Training, *, series: int, paths: int, repeats: in
         statics=batch.statics[:series],
     )
     with torch.inference_mode():
-        _, law = network(inputs)
+        _, distribution = network(inputs)
 
         def draw() -> None:
             generator = torch.Generator(device).manual_seed(1)
-            sample_paths(law, network.head.levels, paths=paths, generator=generator)
+            sample_paths(distribution, network.head.levels, paths=paths, generator=generator)
 
         return inputs.values.shape[0] * paths / seconds(draw, device, repeats=repeats)
 

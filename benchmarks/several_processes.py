@@ -29,8 +29,8 @@ from typing import Any
 
 import torch
 
-from models.distributed.launch import launched
-from models.distributed.process_group import JoinedRanks
+from models.distributed.launch import detect_launch
+from models.distributed.process_group import DistributedRanks
 from models.distributed.ranks import Ranks
 from models.settings import PretrainSettings
 from models.training.pretrain import pretrain
@@ -43,9 +43,9 @@ VOTES, NOTHING = 200, (False, False)
 def train(folder: Path, *, steps: int) -> None:
     """One process of a training; the first writes the seconds of each step and of a vote."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    launch, minutes = launched(), timedelta(minutes=5)
+    launch, minutes = detect_launch(), timedelta(minutes=5)
     several = launch.world_size > 1
-    ranks = JoinedRanks(launch, collective=minutes, waiting=minutes) if several else Ranks(launch)
+    ranks = DistributedRanks(launch, collective=minutes, waiting=minutes) if several else Ranks(launch)
     recipe = PretrainSettings()
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, bfloat16=False))
     ends: list[float] = []

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from models.network.transformer import count_parameters
 from models.settings import PretrainSettings
-from models.training.module import Stream, Trainer
+from models.training.module import ForecasterModule, Stream
 from models.training.trainer import lightning_trainer
 from models.worlds.mixture import Batch, WorldStream
 
@@ -55,7 +55,7 @@ class TimedStream:
         return made
 
 
-class TimedTrainer(Trainer):
+class TimedModule(ForecasterModule):
     """Our training module, noting when each step starts and what its worlds have cost until then."""
 
     def __init__(self, settings: PretrainSettings) -> None:
@@ -97,7 +97,7 @@ def our_settings(draws: int) -> PretrainSettings:
 def our_run(settings: PretrainSettings) -> list[tuple[float, float]]:
     """Train and give the starts of all steps."""
     torch.manual_seed(settings.training.seed)
-    module = TimedTrainer(settings)
+    module = TimedModule(settings)
     device = torch.device("cpu")
     with quiet():
         lightning_trainer(settings.training, device, [], devices=1, progress_bar=False).fit(module)
@@ -188,18 +188,20 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     settings = our_settings(options.draws)
     skipped = settings.worlds.batches_per_draw
-    module = TimedTrainer(settings)
+    module = TimedModule(settings)
     windows, size = len(module.stream.batch(0, torch.device("cpu")).values), count_parameters(module.network)
 
-    contenders: dict[str, Callable[[], list[tuple[float, float]]]] = {"network": lambda: our_run(settings)}
+    backtest_forecasters: dict[str, Callable[[], list[tuple[float, float]]]] = {
+        "network": lambda: our_run(settings)
+    }
     sizes = {"network": size}
     for name, peer in peers_of(settings.network.quantile_levels).items():
         build = partial(peer.build, steps=settings.training.steps, windows=windows, layers=peer.layers(size))
         sizes[name] = count_parameters(build())
-        contenders[name] = lambda build=build: peer_run(build())  # type: ignore[misc]
-    measured = {name: Measured() for name in contenders}
+        backtest_forecasters[name] = lambda build=build: peer_run(build())  # type: ignore[misc]
+    measured = {name: Measured() for name in backtest_forecasters}
     for _ in range(options.repeats):
-        for name, train in contenders.items():
+        for name, train in backtest_forecasters.items():
             measured[name].add(train(), windows=windows, skipped=skipped)
     speed = {name: statistics.median(m.windows_per_second) for name, m in measured.items()}
     share = statistics.median(measured["network"].world_share)

@@ -31,7 +31,7 @@ RULE = SupplyRule(normal_lead_time_weeks=10.0, fill_rate_min=0.95, hold_periods=
 CAP = Cap(ratio=0.5, period="trailing_12m", counts="product")
 WEEKS_PER_QUARTER = 13.04
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
-STOCK, LICENCE, LEAST_UNITS = 10_000.0, 750_000.0, 1.0
+STOCK, LICENCE, MIN_UNITS = 10_000.0, 750_000.0, 1.0
 
 
 def sample_paths(paths: int, periods: int, seed: int) -> Floats:
@@ -89,7 +89,7 @@ def plain_path(orders: list[float], capacity: list[float], first_step: int) -> l
         surplus = offered - shipments[t]
         room = CAP.ratio * sum(shipments[max(t - 3, 0) : t + 1]) - sum(exports[max(t - 3, 0) : t])
         headroom = max(0.0, min(surplus + stock, room, licence))
-        units = headroom if held >= RULE.hold_periods and headroom >= LEAST_UNITS else 0.0
+        units = headroom if held >= RULE.hold_periods and headroom >= MIN_UNITS else 0.0
         stock -= max(units - surplus, 0.0)
         licence -= units
         exports.append(units)

@@ -13,7 +13,7 @@ import torch
 
 from models.worlds.chips import CHIP_WORLDS
 from models.worlds.mixture import GENERATORS
-from models.worlds.rng import Dice
+from models.worlds.rng import RandomSource
 
 SEED = 20261123
 SAMPLES = 5
@@ -35,8 +35,8 @@ def polyline(series: npt.NDArray[np.float64], *, left: float, top: float, colour
 def row(number: int, name: str) -> list[str]:
     """Label and samples of one generator; chip worlds show orders, capacity and backlog on one scale."""
     coupled = name in CHIP_WORLDS
-    dice = Dice(SEED + number, torch.device("cpu"))
-    values = GENERATORS[name](dice, SAMPLES, 3 if coupled else 1, CHIP_STEPS if coupled else STEPS).values
+    rng = RandomSource(SEED + number, torch.device("cpu"))
+    values = GENERATORS[name](rng, SAMPLES, 3 if coupled else 1, CHIP_STEPS if coupled else STEPS).values
     top = number * CELL[1]
     parts = [f'<text x="6" y="{top + CELL[1] / 2:.0f}" font-size="13">{name.replace("_", " ")}</text>']
     for sample, item in enumerate(values.double().numpy()):

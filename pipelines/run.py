@@ -54,17 +54,17 @@ def run_all(context: Context, *, train: bool = False) -> RunResult:
     with context.opened("run") as parent:
         context.log_settings(parent)
         inner = replace(context, parent_run_id=parent.run_id)
-        with _told(context, "etl"):
+        with _timed(context, "etl"):
             etl = _etl(inner)
         trained = None
         if train:
-            with _told(context, "train"):
+            with _timed(context, "train"):
                 trained = _train(inner, etl.run_id)
-        with _told(context, "backtest"):
+        with _timed(context, "backtest"):
             backtest = _backtest(inner, etl.run_id)
-        with _told(context, "forecast"):
+        with _timed(context, "forecast"):
             forecast = _forecast(inner, etl.run_id)
-        with _told(context, "windows"):
+        with _timed(context, "windows"):
             windows = run_windows(inner, forecast.run_id)
         steps = {
             "etl": etl.run_id,
@@ -156,7 +156,7 @@ def _forecast(context: Context, etl_run_id: str) -> Forecast:
 
 
 @contextmanager
-def _told(context: Context, step: str) -> Iterator[None]:
+def _timed(context: Context, step: str) -> Iterator[None]:
     started = time.monotonic()
     with context.console.status(f"{step} ...") if context.console.is_terminal else _nothing():
         yield

@@ -19,8 +19,8 @@ WEIGHTS = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the network; on equal scores the mor
 DEFAULT_WEIGHT = 0.5
 CUTS = (4, 8)  # steps before the end from which the next four are forecast
 STEPS = 4
-FEWEST_OBSERVATIONS = 7  # of every variate before a cut, as the statistical forecaster asks
-FEWEST_FORECASTS = 10  # items times cuts; weights estimated from fewer do worse than equal ones
+MIN_OBSERVATIONS_BEFORE_CUT = 7  # of every variate before a cut, as the statistical forecaster asks
+MIN_FORECASTS = 10  # items times cuts; weights estimated from fewer do worse than equal ones
 PATHS, SEED = 200, 0
 
 
@@ -30,7 +30,7 @@ class BlendForecaster:
 
     The share of the network's paths is the one of `WEIGHTS` with the least CRPS at the last one or two
     origins inside the history, over all items, steps and variates, each scaled by its naive error. Where
-    fewer than `FEWEST_FORECASTS` forecasts can be scored both have half: equal weights are hard to beat where
+    fewer than `MIN_FORECASTS` forecasts can be scored both have half: equal weights are hard to beat where
     there is little to estimate them from (Smith and Wallis 2009, Oxford Bulletin of Economics and Statistics
     71:331).
 
@@ -73,11 +73,11 @@ class BlendForecaster:
     def _best_weight(self, history: History) -> float:
         losses: list[Floats] = []
         for cut in CUTS:
-            enough = history.observed_mask[..., :-cut].sum(-1).min(-1) >= FEWEST_OBSERVATIONS
+            enough = history.observed_mask[..., :-cut].sum(-1).min(-1) >= MIN_OBSERVATIONS_BEFORE_CUT
             items = np.flatnonzero(enough).tolist()
             if items:
                 losses += self._losses(history.select(items), cut)
-        if len(losses) < FEWEST_FORECASTS:
+        if len(losses) < MIN_FORECASTS:
             return DEFAULT_WEIGHT
         return WEIGHTS[int(np.argmin(np.mean(losses, axis=0)))]
 

@@ -24,7 +24,7 @@ NEGLIGIBLE = 1e-3  # a standard deviation below 0.1 % is that of a constant
 # Nominal 80 % intervals of classical models cover 49 to 86 % on M3 and tourism: the middle of that range
 # gives the spread without evidence, its lower end the most that evidence may ask for.
 DEFAULT_SPREAD = Z_90 / float(ndtri((1 + 0.675) / 2))
-LARGEST_SPREAD = Z_90 / float(ndtri((1 + 0.49) / 2))
+MAX_SPREAD = Z_90 / float(ndtri((1 + 0.49) / 2))
 SPREAD_PRIOR = 10  # number of forecasts that weigh as much as the default
 
 
@@ -88,7 +88,7 @@ def try_candidates(
     return dict(sorted(trials.items(), key=lambda entry: entry[1].score))
 
 
-def by_wins(trials: Collection[Trials], candidates: tuple[str, ...]) -> list[str]:
+def rank_by_wins(trials: Collection[Trials], candidates: tuple[str, ...]) -> list[str]:
     """Order the candidates by the number of items that each suits best, for items that could not try them."""
     wins = Counter(next(iter(of_item)) for of_item in trials if of_item)
     return sorted(candidates, key=lambda name: -wins[name])
@@ -97,7 +97,7 @@ def by_wins(trials: Collection[Trials], candidates: tuple[str, ...]) -> list[str
 def needed_spread(trials: Collection[Trials]) -> float:
     """Factor on standard deviations that makes 80 % intervals cover 80 % of the errors pooled over items.
 
-    At least 1 and at most `LARGEST_SPREAD`. Errors of all candidates count, for those of the chosen ones have
+    At least 1 and at most `MAX_SPREAD`. Errors of all candidates count, for those of the chosen ones have
     been picked for being small. Where few forecasts were tried the factor stays near `DEFAULT_SPREAD`
     (geometric mean, weighted by the number of forecasts and by `SPREAD_PRIOR`).
     """
@@ -106,7 +106,7 @@ def needed_spread(trials: Collection[Trials]) -> float:
     if len(pooled) == 0:
         return DEFAULT_SPREAD
     tried = sum(next(iter(of_item.values())).forecasts for of_item in trials if of_item)
-    needed = float(np.clip(np.quantile(pooled, NOMINAL) / Z_90, 1.0, LARGEST_SPREAD))
+    needed = float(np.clip(np.quantile(pooled, NOMINAL) / Z_90, 1.0, MAX_SPREAD))
     weight = tried / (tried + SPREAD_PRIOR)
     return float(needed**weight * DEFAULT_SPREAD ** (1 - weight))
 

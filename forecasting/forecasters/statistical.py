@@ -20,7 +20,7 @@ from forecasting.forecasters.scaling import (
     pooled_volatility,
     scale_item,
 )
-from forecasting.forecasters.selection import by_wins, needed_spread, try_candidates
+from forecasting.forecasters.selection import needed_spread, rank_by_wins, try_candidates
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.forecasters.univariate import LinearModel, random_walk
 from forecasting.panel.history import Floats, History
@@ -138,7 +138,7 @@ class StatisticalForecaster:
             for item_id, item in scaled.items()
         }
         self.spread = needed_spread(trials.values())
-        elsewhere = by_wins(trials.values(), settings.candidates)
+        elsewhere = rank_by_wins(trials.values(), settings.candidates)
         self.choices, self._fitted = {}, {}
         for item_id, item in scaled.items():
             ranked = dict.fromkeys([*trials[item_id], *elsewhere])

@@ -1,6 +1,6 @@
 """What one file adds to the series: small integer sums that add up in any order and can be taken back.
 
-Additive, so merging is associative and commutative and `negated` is its inverse: a row that a later file
+Additive, so merging is associative and commutative and `negate` is its inverse: a row that a later file
 supersedes is taken out by adding the negated partial of that row.
 """
 
@@ -21,7 +21,7 @@ DESTINATIONS = ("us", "export")
 FATES = ("shipped", "cancelled", "open", "returned")
 NO_PERIOD = PERIODS - 1
 ADDED_AT_ONCE = 32
-MOST_DAYS = (LAST_DAY - FIRST_DAY).days + 1
+MAX_DAYS = (LAST_DAY - FIRST_DAY).days + 1
 DESTINATION, FATE, COUNTRY = pl.Enum(DESTINATIONS), pl.Enum(FATES), pl.Enum(COUNTRIES)
 PART = {"sku": pl.String(), "destination": DESTINATION, "fate": FATE}
 KEYS: Mapping[str, Mapping[str, pl.DataType]] = {
@@ -45,7 +45,7 @@ SUMS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Partial:
-    """Sums of units (Int64) over accepted order lines, each key once, in no order (`merged` sorts).
+    """Sums of units (Int64) over accepted order lines, each key once, in no order (`merge_partials` sorts).
 
     A line falls into parts, each with a fate: what was shipped, what was cancelled, what is open; or it is a
     return. A part is closed in the period in which it was shipped or cancelled (null: open, or a return).
@@ -108,12 +108,12 @@ def partial_plans(
         "shipped": grouped(
             gone.with_columns(
                 on_time=pl.col("shipped_at") <= pl.col("due_at"),
-                normal_lead=pl.col("lead") <= normal_lead_days + MOST_DAYS,
+                normal_lead=pl.col("lead") <= normal_lead_days + MAX_DAYS,
             ),
             [market, ordered, due, shipped, Axis("on_time", 2), Axis("normal_lead", 2)],
             units=units,
         ),
-        "lead_days": grouped(gone, [market, shipped, Axis("lead", 2 * MOST_DAYS)], units=units),
+        "lead_days": grouped(gone, [market, shipped, Axis("lead", 2 * MAX_DAYS)], units=units),
         "elsewhere": grouped(
             gone.filter(pl.col("end_use_country") != US), [market, country, shipped], units=units
         ),
@@ -160,7 +160,7 @@ def _places(calendar: Calendar) -> dict[str, pl.Expr]:
         "ordered": calendar.period_number(pl.col("ordered_at")),
         "due": calendar.period_number(pl.col("due_at")),
         "shipped": calendar.period_number(pl.col("shipped_at")),
-        "lead": days + MOST_DAYS,
+        "lead": days + MAX_DAYS,
     }
 
 
@@ -191,7 +191,7 @@ def _named(sums: pl.LazyFrame, skus: pl.Enum) -> pl.LazyFrame:
     return sums.with_columns(**named).select(pl.exclude("market", "units"), "units")
 
 
-def added(parts: Iterable[Mapping[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+def sum_parts(parts: Iterable[Mapping[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
     """Collected `partial_plans` of several sets of lines as those of all of them; few are held at a time."""
     total: dict[str, pl.DataFrame] = {}
     remaining = iter(parts)
@@ -251,7 +251,7 @@ def _dated(sums: pl.LazyFrame, calendar: Calendar) -> pl.LazyFrame:
 
 
 def _lead_days() -> pl.Expr:
-    return (pl.col("lead") - MOST_DAYS).cast(pl.Int32)
+    return (pl.col("lead") - MAX_DAYS).cast(pl.Int32)
 
 
 def partial_of(lines: pl.LazyFrame, *, calendar: Calendar, normal_lead_days: int) -> Partial:
@@ -261,7 +261,7 @@ def partial_of(lines: pl.LazyFrame, *, calendar: Calendar, normal_lead_days: int
     return partial_from(dict(zip(plans, frames, strict=True)), calendar)
 
 
-def merged(partials: Iterable[Partial]) -> Partial:
+def merge_partials(partials: Iterable[Partial]) -> Partial:
     """Sum of partials, its rows sorted by key, zeros left out; of none: the empty partial."""
     parts = [partial.tables() for partial in partials]
     plans = []
@@ -277,7 +277,7 @@ def merged(partials: Iterable[Partial]) -> Partial:
     return Partial(**dict(zip(KEYS, pl.collect_all(plans, engine="in-memory"), strict=True)))
 
 
-def negated(partial: Partial) -> Partial:
+def negate(partial: Partial) -> Partial:
     """The partial that takes `partial` back: merged([p, negated(p)]) is empty."""
     taken = {name: table.with_columns(-pl.col(SUMS[name])) for name, table in partial.tables().items()}
     return Partial(**taken)

@@ -17,12 +17,12 @@ from forecasting.errors import InputError
 from forecasting.order_book import parsing
 from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY
 from forecasting.order_book.countries import COUNTRIES
-from forecasting.order_book.parsing import Reading
-from forecasting.order_book.schema import COLUMNS, DAYS, MOST_UNITS, OPTIONAL, REQUIRED, ROW_RULES
+from forecasting.order_book.parsing import ParsedColumn
+from forecasting.order_book.schema import COLUMNS, DAYS, MAX_UNITS, OPTIONAL, REQUIRED, ROW_RULES
 
 READ = "order_book."  # prefix of canonical columns while the vendor's own still stand beside them
 ROW, RULE, SAYS = "source_row", "broken_rule", "rule_says"
-NEARLY = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
+TYPO_CUTOFF = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
 RESERVED = ("source_file", ROW, RULE, SAYS)
 COUNTRY = pl.Enum(COUNTRIES)
 
@@ -116,7 +116,7 @@ def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
     """Refuse a column that would be ignored and has nearly the name of an optional one that is absent."""
     absent = [name for name in OPTIONAL if name not in names and name not in intake.columns]
     for slip in intake.ignored(names):
-        near = _nearest(slip, absent, cutoff=NEARLY)
+        near = _nearest(slip, absent, cutoff=TYPO_CUTOFF)
         if near:
             name = " or ".join(repr(each) for each in near)
             raise InputError(
@@ -177,7 +177,7 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
     """
     schema = raw.collect_schema()
     check_columns(schema, intake, where=where)
-    readings = {name: _reading(name, schema, intake) for name in COLUMNS}
+    readings = {name: _parse_column(name, schema, intake) for name in COLUMNS}
     unread = {
         "bad_date": [readings[name].unread for name in (*DAYS, "updated_at")],
         "missing_order_id": [readings[name].unread for name in ("line", "split")],
@@ -192,7 +192,7 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
     )
 
 
-def _reading(name: str, schema: pl.Schema, intake: Intake) -> Reading:
+def _parse_column(name: str, schema: pl.Schema, intake: Intake) -> ParsedColumn:
     """How a canonical column is read from the vendor's; nulls, or 0 for the split, where there is none."""
     own = intake.own(name)
     kind = next(kind for kind, columns in KINDS.items() if name in columns)
@@ -232,8 +232,8 @@ def _row_tests(intake: Intake, unread: Mapping[str, list[pl.Expr]]) -> dict[str,
         "unknown_sku": [at["sku"].is_null()],
         "unknown_country": [at["customer_country"].is_null(), at["end_use_country"].is_null()],
         "bad_quantity": [
-            quantity.is_null() | (quantity == 0) | ~quantity.is_between(-MOST_UNITS, MOST_UNITS),
-            ~shipped_quantity.is_between(0, MOST_UNITS),
+            quantity.is_null() | (quantity == 0) | ~quantity.is_between(-MAX_UNITS, MAX_UNITS),
+            ~shipped_quantity.is_between(0, MAX_UNITS),
             *unread["bad_quantity"],
         ],
         "bad_price": unread["bad_price"],

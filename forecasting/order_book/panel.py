@@ -24,7 +24,7 @@ from forecasting.errors import InputError
 from forecasting.order_book.calendar import Calendar
 from forecasting.panel.schema import COLUMNS, KEY
 from forecasting.periods import Frequency
-from forecasting.public.panel import rounded
+from forecasting.public.panel import round_figures
 from forecasting.reference.chips import Chip, chip
 from forecasting.saturation.market import H100E_CHIP, PORTFOLIO, US_PORTFOLIO
 
@@ -94,7 +94,7 @@ def order_book_panel(
         .with_columns(
             timestamp=timestamp,
             published_at=pl.max_horizontal("period", timestamp),
-            value=rounded(pl.col("value")),
+            value=round_figures(pl.col("value")),
             source_id=pl.lit(source_id),
         )
         .with_columns(value_p05="value", value_p95="value")

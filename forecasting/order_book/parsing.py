@@ -21,7 +21,7 @@ MICROSECONDS = pl.Datetime("us")
 NEVER = pl.lit(value=False)
 
 
-class Reading(NamedTuple):
+class ParsedColumn(NamedTuple):
     """Value of a column, and whether what stands there cannot be read."""
 
     value: pl.Expr
@@ -63,28 +63,28 @@ EXPECTED: Mapping[str, str] = {
 }
 
 
-def text(column: pl.Expr, dtype: pl.DataType) -> Reading:
+def text(column: pl.Expr, dtype: pl.DataType) -> ParsedColumn:
     """Text without the blanks around it; blank text is none."""
     if dtype == pl.Null:
-        return Reading(pl.lit(None, pl.String), NEVER)
+        return ParsedColumn(pl.lit(None, pl.String), NEVER)
     if dtype.is_integer():
-        return Reading(column.cast(pl.String), NEVER)
+        return ParsedColumn(column.cast(pl.String), NEVER)
     words = column.cast(pl.String).str.strip_chars()
-    return Reading(pl.when(words.str.len_bytes() > 0).then(words), NEVER)
+    return ParsedColumn(pl.when(words.str.len_bytes() > 0).then(words), NEVER)
 
 
-def choice(column: pl.Expr, dtype: pl.DataType, choices: pl.Enum) -> Reading:
+def choice(column: pl.Expr, dtype: pl.DataType, choices: pl.Enum) -> ParsedColumn:
     """One of some words, whatever blanks are around it; null for any other."""
     if dtype == choices:
-        return Reading(column, NEVER)
+        return ParsedColumn(column, NEVER)
     words = column.cast(pl.String).str.strip_chars()
-    return Reading(words.cast(choices, strict=False), NEVER)
+    return ParsedColumn(words.cast(choices, strict=False), NEVER)
 
 
-def whole(column: pl.Expr, dtype: pl.DataType) -> Reading:
+def whole(column: pl.Expr, dtype: pl.DataType) -> ParsedColumn:
     """Whole number (Int64); 3.0 is one, 3.5 is not, and text like 1.000 is not: it may be a thousand."""
     if dtype == pl.Int64:
-        return Reading(column, NEVER)
+        return ParsedColumn(column, NEVER)
     value = column.cast(pl.Int64, strict=False)
     if dtype == pl.String:
         digits = column.str.strip_chars().str.replace(
@@ -93,45 +93,45 @@ def whole(column: pl.Expr, dtype: pl.DataType) -> Reading:
         value = digits.cast(pl.Int64, strict=False)
     elif not dtype.is_integer() and dtype != pl.Null:
         value = _whole(column.cast(pl.Float64, strict=False))
-    return Reading(value, _lost(column, value, dtype))
+    return ParsedColumn(value, _lost(column, value, dtype))
 
 
-def number(column: pl.Expr, dtype: pl.DataType) -> Reading:
+def number(column: pl.Expr, dtype: pl.DataType) -> ParsedColumn:
     """Number (Float64)."""
     value = _float(column) if dtype == pl.String else column.cast(pl.Float64, strict=False)
-    return Reading(value, _lost(column, value, dtype))
+    return ParsedColumn(value, _lost(column, value, dtype))
 
 
-def day(column: pl.Expr, dtype: pl.DataType, *, zones: Zones, pattern: str | None) -> Reading:
+def day(column: pl.Expr, dtype: pl.DataType, *, zones: Zones, pattern: str | None) -> ParsedColumn:
     """Day in the reporting zone.
 
     A time stamp in an hour that a change of clocks skips cannot be read; one in an hour that comes twice is
     the earlier.
     """
     if dtype in (pl.Date, pl.Null):
-        return Reading(column.cast(pl.Date), NEVER)
+        return ParsedColumn(column.cast(pl.Date), NEVER)
     if isinstance(dtype, pl.Datetime):
         value = _day_of(column, dtype.time_zone, zones)
-        return Reading(value, _lost(column, value, dtype) if dtype.time_zone is None else NEVER)
+        return ParsedColumn(value, _lost(column, value, dtype) if dtype.time_zone is None else NEVER)
     words = _date_words(column, pattern)
     value = pl.coalesce(
         words.str.to_date(form, strict=False) if not _has_time(form) else _day_of(stamp, zone, zones)
         for form, stamp, zone in _stamps(words, pattern)
     )
-    return Reading(value, words.is_not_null() & value.is_null())
+    return ParsedColumn(value, words.is_not_null() & value.is_null())
 
 
-def instant(column: pl.Expr, dtype: pl.DataType, *, zones: Zones, pattern: str | None) -> Reading:
+def instant(column: pl.Expr, dtype: pl.DataType, *, zones: Zones, pattern: str | None) -> ParsedColumn:
     """Point in time in microseconds, as UTC without a zone; a day is its midnight in the naive zone."""
     if dtype == pl.Null:
-        return Reading(column.cast(MICROSECONDS), NEVER)
+        return ParsedColumn(column.cast(MICROSECONDS), NEVER)
     if isinstance(dtype, pl.Date | pl.Datetime):
         zone = dtype.time_zone if isinstance(dtype, pl.Datetime) else None
         value = _utc(column.cast(pl.Datetime("us", zone)), zone, zones)
-        return Reading(value, _lost(column, value, dtype) if zone is None else NEVER)
+        return ParsedColumn(value, _lost(column, value, dtype) if zone is None else NEVER)
     words = _date_words(column, pattern)
     value = pl.coalesce(_utc(stamp, zone, zones) for _, stamp, zone in _stamps(words, pattern))
-    return Reading(value, words.is_not_null() & value.is_null())
+    return ParsedColumn(value, words.is_not_null() & value.is_null())
 
 
 def _stamps(words: pl.Expr, pattern: str | None) -> list[tuple[str, pl.Expr, str | None]]:

@@ -14,7 +14,7 @@ import polars as pl
 
 from forecasting.order_book.countries import COUNTRIES
 
-MOST_UNITS = 10**12  # of a line, either way: sums of millions of lines fit into 64 bits
+MAX_UNITS = 10**12  # of a line, either way: sums of millions of lines fit into 64 bits
 ROW_RULES: Mapping[str, str] = MappingProxyType(
     {
         "unknown_sku": "the SKU is not in the mapping of SKUs to chips",
@@ -58,8 +58,8 @@ class OrderLines(dy.Schema):
     customer_country = dy.Enum(COUNTRIES, description="Seat of the customer, ISO 3166-1 alpha-2")
     end_use_country = dy.Enum(COUNTRIES, description="Where the goods will be used, ISO 3166-1 alpha-2")
     quantity = dy.Int64(
-        min=-MOST_UNITS,
-        max=MOST_UNITS,
+        min=-MAX_UNITS,
+        max=MAX_UNITS,
         description="Ordered; negative for a return",
         metadata={"unit": "units"},
     )
@@ -72,7 +72,7 @@ class OrderLines(dy.Schema):
     shipped_quantity = dy.Int64(
         nullable=True,
         min=0,
-        max=MOST_UNITS,
+        max=MAX_UNITS,
         description="Shipped on that day; null with a shipping day means all of it",
         metadata={"unit": "units"},
     )

@@ -56,7 +56,7 @@ def spread_columns(errors: Sides) -> list[pl.Expr]:
     return [errors.down.alias("down"), errors.up.alias("up")]
 
 
-def widened(*errors: Sides) -> Sides:
+def combine_errors(*errors: Sides) -> Sides:
     """Independent errors together: log standard deviations added in quadrature."""
     return Sides(
         down=pl.sum_horizontal([e.down**2 for e in errors]).sqrt(),
@@ -101,7 +101,7 @@ def us_shipments(owners: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.Laz
         )
         .with_columns(
             spread_columns(
-                widened(
+                combine_errors(
                     sides(pl.col("p05"), pl.col("shipments"), pl.col("p95")),
                     sides(pl.col("share_low"), pl.col("shipments"), pl.col("share_high")),
                 )
@@ -129,7 +129,7 @@ def split_hopper(shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, lau
     for chip_id, of in (("H200", share), ("H100", lambda midpoint: 1 - share(midpoint))):
         parts.append(
             pooled.with_columns(
-                spread_columns(widened(OWN, sides(of(middle.low), of(middle.value), of(middle.high)))),
+                spread_columns(combine_errors(OWN, sides(of(middle.low), of(middle.value), of(middle.high)))),
                 item_id=pl.lit(chip_id),
                 shipments=pl.col("shipments") * of(middle.value),
             ).filter((pl.lit(chip_id) == "H100") | (k >= 0))
@@ -137,7 +137,7 @@ def split_hopper(shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, lau
     return pl.concat([shipments.filter(pl.col("item_id") != "H100/H200"), *parts])
 
 
-def aggregated(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.LazyFrame:
+def aggregate_shipments(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.LazyFrame:
     """Sum chips into families and portfolios in H100e.
 
     Parameters
@@ -194,14 +194,14 @@ def orders_and_capacity(
             for name, weeks in (("orders", lead.value), ("orders_low", lead.low), ("orders_high", lead.high))
         },
     )
-    orders_errors = widened(
+    orders_errors = combine_errors(
         OWN,
         Sides(pl.col("ratio_down"), pl.col("ratio_up")),
         sides(pl.col("orders_low"), pl.col("orders"), pl.col("orders_high")),
     )
     decay_errors = sides(_envelope(decay.low), pl.col("envelope"), _envelope(decay.high))
     slack_only = Sides(*(pl.when("tight").then(0.0).otherwise(side) for side in decay_errors))
-    capacity_errors = widened(OWN, slack_only)
+    capacity_errors = combine_errors(OWN, slack_only)
     return frame.with_columns(
         orders_down=orders_errors.down,
         orders_up=orders_errors.up,

@@ -22,7 +22,7 @@ from forecasting.public.bookings import CloudSeries, DeliveryProfile, cloud_book
 from forecasting.public.context_series import context_rows
 from forecasting.public.flows import (
     SERIES,
-    aggregated,
+    aggregate_shipments,
     orders_and_capacity,
     sides,
     split_hopper,
@@ -65,7 +65,7 @@ def build_panel(sources: PublicSources, assumptions: PublicAssumptions, books: B
     ratios = due_ratios(cloud, assumptions, books)
     flows = us_flows(owners, h100e_per_unit(sources.totals), assumptions, ratios)
     rows = pl.concat([changed(flow_rows(flows)), changed(china_rows(owners)), context_rows(sources)])
-    return rows.with_columns(rounded(pl.col(FIGURES))).sort(*KEY, "published_at")
+    return rows.with_columns(round_figures(pl.col(FIGURES))).sort(*KEY, "published_at")
 
 
 def portfolio_ratios(
@@ -75,10 +75,10 @@ def portfolio_ratios(
     _, cloud = _seen(sources)
     ratios = due_ratios(cloud, assumptions, books)
     newest = ratios.filter(pl.col("vintage") == pl.col("vintage").max())
-    return newest.with_columns(rounded(cs.float())).sort("timestamp")
+    return newest.with_columns(round_figures(cs.float())).sort("timestamp")
 
 
-def rounded(figures: pl.Expr) -> pl.Expr:
+def round_figures(figures: pl.Expr) -> pl.Expr:
     """Figures to `DIGITS` significant digits, so that one build is like another to the last bit."""
     return (figures * HALF_UP).round_sig_figs(DIGITS)
 
@@ -162,7 +162,7 @@ def us_flows(
     """
     pools = us_shipments(owners, assumptions)
     chips = split_hopper(pools, assumptions, launch=catalogue()["H200"].launch_quarter_end)
-    sums = aggregated(pools, groups(per_unit))
+    sums = aggregate_shipments(pools, groups(per_unit))
     is_portfolio = pl.col("item_id").str.starts_with(PORTFOLIO)
     own = {"ratio": pl.lit(1.0), "ratio_down": pl.lit(0.0), "ratio_up": pl.lit(0.0)}
     shipped = pl.lit(SHIPMENT_SOURCE)

@@ -113,7 +113,7 @@ def catalogue() -> Mapping[str, Chip]:
     return MappingProxyType({row["chip_id"]: Chip(**row) for row in rows})
 
 
-def with_own(own: Iterable[Chip]) -> Mapping[str, Chip]:
+def extend_catalogue(own: Iterable[Chip]) -> Mapping[str, Chip]:
     """The catalogue and, beside it, chips of one's own.
 
     Raises

@@ -25,11 +25,11 @@ from forecasting.windows.estimate import (
     value_at_stake,
 )
 
-MIDDLE = 0.5
+MEDIAN_LEVEL = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class OutcomeSettings:
     """How an answer is read off: the step that is "now", the confidence of a window, Q quantile levels."""
 
     now_step: int
@@ -38,7 +38,7 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Outcome:
     """When US demand is met and how much may then be exported, for one chip, policy and scope.
 
     Attributes
@@ -83,22 +83,22 @@ class Answer:
     @property
     def figures(self) -> dict[str, float]:
         """What a sensitivity looks at: P(saturated by the horizon), median units, median value if known."""
-        figures = {"p_saturated": self.p_saturated, "units": float(np.quantile(self.units, MIDDLE))}
+        figures = {"p_saturated": self.p_saturated, "units": float(np.quantile(self.units, MEDIAN_LEVEL))}
         if self.value_usd is not None:
-            figures["value_usd"] = float(np.quantile(self.value_usd, MIDDLE))
+            figures["value_usd"] = float(np.quantile(self.value_usd, MEDIAN_LEVEL))
         return figures
 
 
-def answer(
+def estimate_outcome(
     exported: Chip,
     policy: Policy,
     markets: MarketsOfChip,
     *,
     terms: ExportTerms,
     price: PriceTerms | None,
-    reading: Reading,
+    reading: OutcomeSettings,
     chips: Mapping[str, Chip] | None = None,
-) -> Answer:
+) -> Outcome:
     """Work out the answer for an eligible chip on the markets that decide over it.
 
     Parameters
@@ -108,7 +108,7 @@ def answer(
     markets : MarketsOfChip
     terms : ExportTerms
     price : PriceTerms, optional
-    reading : Reading
+    reading : OutcomeSettings
     chips : mapping of chip_id to Chip, optional
         Where the launch dates of successors are looked up; by default the catalogue.
 
@@ -135,7 +135,7 @@ def answer(
         quantile_levels=reading.quantile_levels,
     )
     units = estimate.paths.units
-    return Answer(
+    return Outcome(
         passage=np.asarray(first_passage(met, markets.scope.origin_column)),
         units=units.sum(axis=1),
         value_usd=None

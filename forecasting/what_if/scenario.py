@@ -23,7 +23,7 @@ from forecasting.saturation.market import PORTFOLIO, US_PORTFOLIO
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaling:
+class FlowScaling:
     """A flow multiplied by a factor, from a day on (None: from the first step after the origin)."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -59,7 +59,7 @@ class Scenario:
     ----------
     title : str
         What it says, for people.
-    capacity, orders : Scaling, optional
+    capacity, orders : FlowScaling, optional
         Of every item.
     successor : Delay, optional
     cap_period, cap_counts : optional
@@ -69,14 +69,14 @@ class Scenario:
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     title: str
-    capacity: Scaling | None = None
-    orders: Scaling | None = None
+    capacity: FlowScaling | None = None
+    orders: FlowScaling | None = None
     successor: Delay | None = None
     cap_period: CapPeriod | None = None
     cap_counts: CapCounts | None = None
 
 
-def transformed(paths: PathSet, scenario: Scenario, chips: Mapping[str, Chip]) -> PathSet:
+def apply_scenario(paths: PathSet, scenario: Scenario, chips: Mapping[str, Chip]) -> PathSet:
     """Paths under a scenario; the given ones are left alone.
 
     The delay comes first, so that a factor that starts on a day starts on that day.
@@ -98,7 +98,7 @@ def transformed(paths: PathSet, scenario: Scenario, chips: Mapping[str, Chip]) -
     return replace(paths, values=values)
 
 
-def delayed_catalogue(chips: Mapping[str, Chip], scenario: Scenario, paths: PathSet) -> dict[str, Chip]:
+def delay_launches(chips: Mapping[str, Chip], scenario: Scenario, paths: PathSet) -> dict[str, Chip]:
     """Catalogue in which the scenario's delayed chip is launched later: prices fall that much later, too."""
     if scenario.successor is None:
         return dict(chips)
@@ -107,7 +107,7 @@ def delayed_catalogue(chips: Mapping[str, Chip], scenario: Scenario, paths: Path
     return {**chips, late.chip_id: replace(late, launch_quarter_end=day)}
 
 
-def reread(policy: Policy, scenario: Scenario) -> Policy:
+def modify_policy(policy: Policy, scenario: Scenario) -> Policy:
     """The policy with the scenario's reading of its cap.
 
     Raises

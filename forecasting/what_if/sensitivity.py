@@ -89,7 +89,7 @@ def effects(names: Iterable[str], base: float, moved: Mapping[tuple[str, str], f
     ]
 
 
-def ranked(found: Iterable[Effect]) -> list[Effect]:
+def rank_effects(found: Iterable[Effect]) -> list[Effect]:
     """Effects by reach, largest first; equals by name."""
     return sorted(found, key=lambda effect: (-effect.reach, effect.name))
 
@@ -100,7 +100,7 @@ def first_stage(*stages: Stage) -> Stage:
     return min(stages, key=order.index, default="nothing")
 
 
-def chosen(assumptions: Mapping[str, Assumption], names: Sequence[str]) -> dict[str, Assumption]:
+def select_assumptions(assumptions: Mapping[str, Assumption], names: Sequence[str]) -> dict[str, Assumption]:
     """The named assumptions, in the order of the whole; all of them where none is named.
 
     Raises

@@ -23,7 +23,7 @@ from forecasting.windows.cap import CapRoom
 
 Ints = npt.NDArray[np.int64]
 
-LEAST_UNITS = 1.0
+MIN_UNITS = 1.0
 """Below one whole unit there is nothing to export, so no window."""
 
 
@@ -169,7 +169,7 @@ def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: i
         pool = surplus + stock
         headroom = np.maximum(np.minimum(np.minimum(pool, room), licence), 0.0)
         permitted = inputs.saturated_confirmed[:, t] & (inputs.eligible and bool(inputs.in_effect[t]))
-        is_open = permitted & (headroom >= LEAST_UNITS)
+        is_open = permitted & (headroom >= MIN_UNITS)
         units = headroom * is_open
         steps.append((is_open, units, headroom, _binding(inputs, t, pool=pool, room=room, licence=licence)))
         stock -= np.maximum(units - surplus, 0.0)

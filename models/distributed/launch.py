@@ -51,7 +51,7 @@ class Launch:
         return max(1, self.world_size // self.local_size)
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> Launch:
+def detect_launch(environment: Mapping[str, str] = os.environ) -> Launch:
     """How this process was started, by its environment.
 
     Raises

@@ -79,7 +79,7 @@ class LaunchedEnvironment(ClusterEnvironment):
         return self._launch.rank // self._launch.local_size
 
 
-class JoinedRanks(Ranks):
+class DistributedRanks(Ranks):
     """Processes that have found each other; the first one's address is in the launch.
 
     Parameters
@@ -134,20 +134,20 @@ class JoinedRanks(Ranks):
     def any(self, *flags: bool) -> list[bool]:
         """Whether each flag is set in any process; all processes must ask."""
         votes = torch.tensor(flags, dtype=torch.int32)
-        with self.lost_told():
+        with self.report_lost_rank():
             dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return [bool(vote) for vote in votes]
 
-    def gathered(self, value: R) -> list[R]:
+    def all_gather(self, value: R) -> list[R]:
         """Every process's value, by rank; all processes must ask."""
         found: list[Any] = [None] * self.world_size
-        with self.lost_told():
+        with self.report_lost_rank():
             dist.all_gather_object(found, value)
         return found
 
     def dealt(self, hand: list[Tensor]) -> list[Tensor]:  # type: ignore[override]  # the base knows no torch
         """Arrays of which each process has worked out every n-th, whole again; all processes must ask."""
-        with self.lost_told():
+        with self.report_lost_rank():
             for owner in range(min(self.world_size, len(hand))):
                 own = hand[owner :: self.world_size]
                 packed = torch.cat([each.flatten() for each in own])
@@ -165,7 +165,7 @@ class JoinedRanks(Ranks):
         here: Callable[[A, Ranks], R] | None = None,
     ) -> list[R]:
         """Do a piece of work in every process; only the first may call. Returns the results by rank."""
-        with self.lost_told():
+        with self.report_lost_rank():
             dist.broadcast_object_list([(work, argument)], src=0, group=self._waiting)
             try:
                 own = (here or work)(argument, self)
@@ -187,7 +187,7 @@ class JoinedRanks(Ranks):
 
     def serve(self) -> int:
         """Do what the first process calls for until it closes; returns the exit status that it gave."""
-        with self.lost_told():
+        with self.report_lost_rank():
             while True:
                 received: list[Any] = [None]
                 dist.broadcast_object_list(received, src=0, group=self._waiting)
@@ -219,7 +219,7 @@ class JoinedRanks(Ranks):
         return str(torch.cuda.get_device_properties(place).uuid)
 
     @contextmanager
-    def lost_told(self) -> Iterator[None]:
+    def report_lost_rank(self) -> Iterator[None]:
         """Turn the errors of a broken connection into a sentence."""
         try:
             yield
@@ -242,7 +242,7 @@ class JoinedRanks(Ranks):
             Two processes compute on the same GPU.
         """
         found = []
-        about = self.gathered((socket.gethostname(), time.time(), self._card()))
+        about = self.all_gather((socket.gethostname(), time.time(), self._card()))
         clocks = [clock for _, clock, _ in about]
         if max(clocks) - min(clocks) > CLOCKS_APART:
             late, early = about[clocks.index(min(clocks))][0], about[clocks.index(max(clocks))][0]

@@ -43,7 +43,7 @@ class Ranks:
         """Whether each flag is set in any process; all processes must ask."""
         return list(flags)
 
-    def gathered(self, value: R) -> list[R]:
+    def all_gather(self, value: R) -> list[R]:
         """Every process's value, by rank; all processes must ask."""
         return [value]
 

@@ -52,7 +52,7 @@ class Accelerator:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class DeviceSettings:
     """Rows of the table of accelerators for one device."""
 
     platform: Platform
@@ -110,10 +110,10 @@ def backend() -> Backend:
     return "cuda" if torch.version.cuda is not None else "cpu"
 
 
-def settings_for(device: torch.device) -> Settings:
+def settings_for(device: torch.device) -> DeviceSettings:
     """Rows of the table of accelerators for a device."""
     kind, architecture = _kind(device), _architecture(device)
-    return Settings(platform=PLATFORMS[kind], family=family(kind, architecture))
+    return DeviceSettings(platform=PLATFORMS[kind], family=family(kind, architecture))
 
 
 def accelerator(device: torch.device) -> Accelerator:

@@ -21,11 +21,11 @@ from torch import Tensor
 from models.errors import ModelError, SeriesError
 from models.hardware.device import choose_device
 from models.inference.checkpoint import PRETRAINED, load_checkpoint
-from models.inference.inputs import SHORTEST_CONTEXT, Floats, checked_inputs, checked_levels
+from models.inference.inputs import MIN_PADDED_CONTEXT, Floats, checked_inputs, checked_levels
 from models.network.features import Inputs
-from models.network.head import Law, quantile
+from models.network.head import PredictiveDistribution, quantile
 from models.network.sampling import DEFAULT_BUDGET, sample_paths
-from models.network.scaling import Scaling
+from models.network.scaling import SeriesScaling
 from models.network.transformer import Network
 
 # Paths per item whose own context is read again when a horizon is longer than one pass.
@@ -130,10 +130,10 @@ class NetworkForecaster:
             return np.moveaxis(np.quantile(drawn.numpy(), wanted, axis=-1), 0, -1)
         probability = torch.tensor(wanted, dtype=torch.float32, device=self.device)
 
-        def answer(scaling: Scaling, law: Law) -> Tensor:
-            shape = (*law.noise.shape, len(wanted))
+        def answer(scaling: SeriesScaling, distribution: PredictiveDistribution) -> Tensor:
+            shape = (*distribution.noise.shape, len(wanted))
             return scaling.restore(
-                quantile(law, self.network.head.levels, probability.expand(shape)).double()
+                quantile(distribution, self.network.head.levels, probability.expand(shape)).double()
             )
 
         return self._each_pass(inputs, answer).numpy()
@@ -209,34 +209,36 @@ class NetworkForecaster:
         )
 
     def _draw(self, inputs: Inputs, paths: int, generator: torch.Generator) -> Tensor:
-        def answer(scaling: Scaling, law: Law) -> Tensor:
+        def answer(scaling: SeriesScaling, distribution: PredictiveDistribution) -> Tensor:
             drawn = sample_paths(
-                law, self.network.head.levels, paths=paths, generator=generator, budget=self.budget
+                distribution, self.network.head.levels, paths=paths, generator=generator, budget=self.budget
             )
             return scaling.restore(drawn.double())
 
         return self._each_pass(inputs, answer)
 
-    def _law(self, inputs: Inputs) -> tuple[Scaling, Law]:
+    def _predict(self, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDistribution]:
         """Scaling and law of the items, symmetric: the law of the mirrored series is the mirrored law.
 
         The mean of what the network says of the series and, mirrored, of the mirrored series; it errs
         differently on the two (docs/experiments.md). Variates of a told role are not mirrored: orders and
         capacity below zero are nothing that the network has seen.
         """
-        scaling, law = self.network(inputs)
+        scaling, distribution = self.network(inputs)
         if inputs.statics.any():
-            return scaling, law
+            return scaling, distribution
         _, reverse = self.network(inputs._replace(values=-inputs.values))
-        return scaling, law.averaged(reverse.mirrored())
+        return scaling, distribution.averaged(reverse.mirrored())
 
-    def _each_pass(self, inputs: Inputs, answer: Callable[[Scaling, Law], Tensor]) -> Tensor:
+    def _each_pass(
+        self, inputs: Inputs, answer: Callable[[SeriesScaling, PredictiveDistribution], Tensor]
+    ) -> Tensor:
         """Answers for all items, a limited number of items at a time, gathered on the CPU.
 
         Items of a pass begin together, each at its first observation or at the shortest context: a forecast
         must not hang on how long the histories of other items are.
         """
-        latest = inputs.values.shape[-1] - SHORTEST_CONTEXT
+        latest = inputs.values.shape[-1] - MIN_PADDED_CONTEXT
         begins = inputs.observed.any(1).int().argmax(-1).clamp(max=latest)
         answers, places = [], []
         for begin in sorted(set(begins.tolist())):
@@ -245,7 +247,9 @@ class NetworkForecaster:
             places.append(alike)
         return torch.cat(answers)[torch.cat(places).argsort()]
 
-    def _alike(self, inputs: Inputs, answer: Callable[[Scaling, Law], Tensor]) -> Tensor:
+    def _alike(
+        self, inputs: Inputs, answer: Callable[[SeriesScaling, PredictiveDistribution], Tensor]
+    ) -> Tensor:
         items, variates = inputs.values.shape[:2]
         count = max(1, SERIES_PER_PASS // variates)
         start, answers = 0, []
@@ -253,7 +257,7 @@ class NetworkForecaster:
             part = Inputs(*(field[start : start + count].to(self.device) for field in inputs))
             try:
                 with torch.inference_mode():
-                    answers.append(answer(*self._law(part)).cpu())
+                    answers.append(answer(*self._predict(part)).cpu())
             except torch.OutOfMemoryError as error:
                 if count == 1:
                     raise ModelError(

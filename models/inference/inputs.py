@@ -18,7 +18,7 @@ from models.settings import NetworkSettings
 Floats = npt.NDArray[np.float64]
 MIN_OBSERVATIONS = 3
 # Steps of the shortest context in training; a history that is shorter stood at its end there, after a gap.
-SHORTEST_CONTEXT = 24
+MIN_PADDED_CONTEXT = 24
 
 
 def checked_inputs(
@@ -55,11 +55,11 @@ def checked_inputs(
     items, variates, length = values.shape
     known = _slots(covariates, (items, settings.covariates, length + horizon), axis=1, name="covariates")
     told = _slots(statics, (items, variates, settings.statics), axis=2, name="statics")
-    lacking = ((0, 0), (0, 0), (max(0, SHORTEST_CONTEXT - length), 0))
+    lacking = ((0, 0), (0, 0), (max(0, MIN_PADDED_CONTEXT - length), 0))
     values, known = np.pad(values, lacking, constant_values=np.nan), np.pad(known, lacking)
     length = values.shape[-1]
     observed = ~np.isnan(values)
-    first = min(int(observed.any((0, 1)).argmax()), length - SHORTEST_CONTEXT)
+    first = min(int(observed.any((0, 1)).argmax()), length - MIN_PADDED_CONTEXT)
     first = max(first, length - settings.max_context)
     season = np.broadcast_to(np.asarray(season_length, dtype=np.int64), (items,))
     return Inputs(

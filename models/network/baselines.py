@@ -10,9 +10,9 @@ import math
 import torch
 from torch import Tensor
 
-from models.network.scaling import VIEW_LIMIT, Scaling
+from models.network.scaling import VIEW_LIMIT, SeriesScaling
 
-ANCHORS = 5
+BASELINES = 5
 SPREADS = 4
 # Mean absolute move of a Gaussian walk over its standard deviation is sqrt(2 / pi).
 MOVES_PER_DEVIATION = math.sqrt(2 / math.pi)
@@ -22,7 +22,9 @@ SEASONS = 3
 GROWTH_LIMIT = 10.0
 
 
-def build_anchors(filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, horizon: int) -> Tensor:
+def build_baselines(
+    filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, horizon: int
+) -> Tensor:
     """Scaled views [B, V, H, A] of five forecasts: drift, log drift, mean, least-squares line, seasonal move.
 
     Parameters
@@ -31,7 +33,7 @@ def build_anchors(filled: Tensor, observed: Tensor, season: Tensor, scaling: Sca
         Context with gaps filled forward, and where it was observed.
     season : Tensor [B]
         Steps per season; 0 or 1 where there is none (the seasonal anchor is then 0).
-    scaling : Scaling
+    scaling : SeriesScaling
         Location and scale of the context.
     horizon : int
         H.
@@ -41,17 +43,19 @@ def build_anchors(filled: Tensor, observed: Tensor, season: Tensor, scaling: Sca
     elapsed = (filled.shape[-1] - 1 - observed.to(torch.uint8).argmax(-1)).clamp(min=1)
     drift = -relative[..., :1] / elapsed[..., None] * ahead
     mean, slope = trend_line(relative, observed)
-    anchors = [
+    baselines = [
         drift,
         _log_drift(filled, elapsed, scaling, ahead, drift),
         mean[..., None].expand_as(drift),
         mean[..., None] + slope[..., None] * (ahead + _centre(observed, relative.dtype)[..., None]),
         seasonal_move(relative, observed, season, horizon),
     ]
-    return torch.stack(anchors, -1).asinh().clamp(-VIEW_LIMIT, VIEW_LIMIT).float()
+    return torch.stack(baselines, -1).asinh().clamp(-VIEW_LIMIT, VIEW_LIMIT).float()
 
 
-def build_spreads(filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, horizon: int) -> Tensor:
+def build_spreads(
+    filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, horizon: int
+) -> Tensor:
     """Log spreads [B, V, H, W] of four simple methods, relative to a walk's: 0 where one says the same.
 
     A Gaussian walk whose mean absolute move is the scale has, h steps ahead, a standard deviation of
@@ -61,7 +65,7 @@ def build_spreads(filled: Tensor, observed: Tensor, season: Tensor, scaling: Sca
     Parameters
     ----------
     filled, observed, season, scaling, horizon
-        As in `build_anchors`.
+        As in `build_baselines`.
     """
     residual = detrended((filled - scaling.loc[..., None]) / scaling.scale[..., None], observed)
     ahead = torch.arange(1, horizon + 1, device=filled.device, dtype=residual.dtype)
@@ -136,7 +140,9 @@ def _centre(observed: Tensor, dtype: torch.dtype) -> Tensor:
     return (back * observed).sum(-1).to(dtype) / observed.sum(-1).clamp(min=1)
 
 
-def _log_drift(filled: Tensor, elapsed: Tensor, scaling: Scaling, ahead: Tensor, drift: Tensor) -> Tensor:
+def _log_drift(
+    filled: Tensor, elapsed: Tensor, scaling: SeriesScaling, ahead: Tensor, drift: Tensor
+) -> Tensor:
     """Scaled exponential extrapolation of an all-positive series [B, V, H]; the plain drift elsewhere."""
     positive = (filled > 0).all(-1)
     tiny = torch.finfo(filled.dtype).tiny

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.network.baselines import ANCHORS, SPREADS, build_anchors, build_spreads, detrended
-from models.network.scaling import Scaling, carry_forward, fit_scaling
+from models.network.baselines import BASELINES, SPREADS, build_baselines, build_spreads, detrended
+from models.network.scaling import SeriesScaling, carry_forward, fit_scaling
 
 # Seasons back from which a horizon step is told the value at its own phase.
-ECHOES = 3
+SEASONAL_LAGS = 3
 CONTEXT_CHANNELS = 6
-HORIZON_CHANNELS = 2 * ECHOES + ANCHORS + SPREADS
+HORIZON_CHANNELS = 2 * SEASONAL_LAGS + BASELINES + SPREADS
 SHARED_CHANNELS = 5
 STATISTICS = 23
 
@@ -64,13 +64,13 @@ class Features(NamedTuple):
 
     Attributes
     ----------
-    scaling : Scaling
+    scaling : SeriesScaling
         Location and scale per series [B, V].
     context : Tensor [B, V, L, C]
         Channels per context step.
     horizon : Tensor [B, V, H, C]
         Channels per horizon step.
-    anchors : Tensor [B, V, H, A]
+    baselines : Tensor [B, V, H, A]
         Scaled forecasts of simple methods; they are among the channels too.
     spreads : Tensor [B, V, H, W]
         Log spreads of simple methods relative to a walk's; among the channels too.
@@ -78,10 +78,10 @@ class Features(NamedTuple):
         Numbers per series.
     """
 
-    scaling: Scaling
+    scaling: SeriesScaling
     context: Tensor
     horizon: Tensor
-    anchors: Tensor
+    baselines: Tensor
     spreads: Tensor
     statistics: Tensor
 
@@ -104,13 +104,15 @@ def build_features(inputs: Inputs) -> Features:
     context = torch.cat(
         [torch.stack([channel.float() for channel in channels], -1), shared[:, :, :length].float()], -1
     )
-    anchors = build_anchors(filled, observed, season, scaling, horizon)
+    baselines = build_baselines(filled, observed, season, scaling, horizon)
     spreads = build_spreads(filled, observed, season, scaling, horizon)
-    echoes = _echoes(filled, observed, season, scaling, horizon)
-    ahead = torch.cat([echoes, anchors, spreads, shared[:, :, length:].float()], -1)
+    echoes = _seasonal_lags(filled, observed, season, scaling, horizon)
+    ahead = torch.cat([echoes, baselines, spreads, shared[:, :, length:].float()], -1)
     statistics = _statistics(filled, observed, season, scaling, change)
     statistics = torch.cat([statistics, log_statistics, inputs.statics.to(statistics.dtype)], -1).float()
-    return Features(scaling, context, ahead, anchors, spreads, statistics.nan_to_num(0.0).clamp(-20.0, 20.0))
+    return Features(
+        scaling, context, ahead, baselines, spreads, statistics.nan_to_num(0.0).clamp(-20.0, 20.0)
+    )
 
 
 def filled_age(observed: Tensor) -> Tensor:
@@ -148,13 +150,15 @@ def _look_up(filled: Tensor, observed: Tensor, index: Tensor) -> tuple[Tensor, T
     return filled.gather(-1, where), observed.gather(-1, where) & inside[:, None, :]
 
 
-def _echoes(filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, horizon: int) -> Tensor:
+def _seasonal_lags(
+    filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, horizon: int
+) -> Tensor:
     """Scaled values at each step's phase in the last seasons, and which exist [B, V, H, 2 * ECHOES]."""
     step = torch.arange(1, horizon + 1, device=filled.device)
     length = season[:, None].clamp(min=1)
     cycles = (step + length - 1) // length
     channels = []
-    for back in range(ECHOES):
+    for back in range(SEASONAL_LAGS):
         index = step - (cycles + back) * length + filled.shape[-1] - 1
         value, seen = _look_up(filled, observed, index)
         seen = seen & (season > 1)[:, None, None]
@@ -187,7 +191,9 @@ def autocorrelation(moves: Tensor, lag: int = 1) -> Tensor:
     return (centred[..., lag:] * centred[..., :-lag]).sum(-1) / energy.clamp(min=1e-12)
 
 
-def _statistics(filled: Tensor, observed: Tensor, season: Tensor, scaling: Scaling, change: Tensor) -> Tensor:
+def _statistics(
+    filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, change: Tensor
+) -> Tensor:
     """Numbers per series [B, V, 19] on length, drift, memory, tails of the moves, season and level."""
     seen = observed.sum(-1).clamp(min=1)
     transitions = (seen - 1).clamp(min=1)

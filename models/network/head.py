@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.network.baselines import ANCHORS, MOVES_PER_DEVIATION, SPREADS
+from models.network.baselines import BASELINES, MOVES_PER_DEVIATION, SPREADS
 from models.network.scaling import VIEW_LIMIT
 from models.settings import NetworkSettings
 
@@ -36,7 +36,7 @@ EDGE = 1e-5
 STEP_CHANNELS = 64
 
 
-class Law(NamedTuple):
+class PredictiveDistribution(NamedTuple):
     """Joint law of the scaled future.
 
     Attributes
@@ -59,14 +59,14 @@ class Law(NamedTuple):
     own: Tensor
     noise: Tensor
 
-    def mirrored(self) -> Law:
+    def mirrored(self) -> PredictiveDistribution:
         """Law of the future with its sign changed; a correlation does not see a change of all signs."""
         return self._replace(quantiles=-self.quantiles.flip(-1), tails=self.tails.flip(-1))
 
-    def averaged(self, other: Law) -> Law:
+    def averaged(self, other: PredictiveDistribution) -> PredictiveDistribution:
         """Law of the mean of both quantile functions and of both correlations, of twice the rank."""
         half = math.sqrt(0.5)
-        return Law(
+        return PredictiveDistribution(
             quantiles=(self.quantiles + other.quantiles) / 2,
             tails=(self.tails + other.tails) / 2,
             shared=torch.cat([self.shared, other.shared], dim=-1) * half,
@@ -94,7 +94,7 @@ class Head(nn.Module):
         count = len(settings.quantile_levels)
         self.sizes = (
             1,
-            ANCHORS,
+            BASELINES,
             1,
             SPREADS,
             count // 2,
@@ -117,21 +117,21 @@ class Head(nn.Module):
         with torch.no_grad():
             self.out.bias[-1] = NOISE_START
 
-    def forward(self, tokens: Tensor, anchors: Tensor, spreads: Tensor) -> Law:
+    def forward(self, tokens: Tensor, baselines: Tensor, spreads: Tensor) -> PredictiveDistribution:
         """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on anchors [B, V, H, A], spreads [B, V, H, W].
 
         An untrained head says a Gaussian random walk: the median at the last value, a standard deviation of
         sqrt(pi / 2 * h) scales at step h, the correlation of a walk. The network moves the median, stretches
         the spread and each gap between two quantiles by a factor, and bends the correlation.
         """
-        horizon = anchors.shape[2]
+        horizon = baselines.shape[2]
         steps = self.spread(tokens).unflatten(-1, (self.patch_length, -1)).flatten(2, 3)[:, :, :horizon]
         with torch.autocast(tokens.device.type, enabled=False):
             raw = self.out(functional.silu(steps.float() + self.step[:horizon]))
             middle, lean, stretch, widen, down, up, tails, shared, bend, own, noise = raw.split(
                 self.sizes, -1
             )
-            centre = middle + (lean * anchors).sum(-1, keepdim=True)
+            centre = middle + (lean * baselines).sum(-1, keepdim=True)
             stretch = stretch + (widen * spreads).sum(-1, keepdim=True)
             quantiles = self.around(centre, stretch, down, up)
             edges = torch.stack(
@@ -140,8 +140,10 @@ class Head(nn.Module):
             tails = TAIL_PER_GAP * edges.detach().clamp(min=1e-5) * tails.clamp(-STRETCH, STRETCH).exp()
             tails = tails.clamp(max=TAIL_LIMIT)
             alone = self.walk[:horizon] * (1 + bend) + own
-            together, alone, share = normalise(shared, alone, functional.softplus(noise[..., 0]) + 1e-6)
-        return Law(quantiles, tails, together, alone, share)
+            together, alone, share = normalise_variance(
+                shared, alone, functional.softplus(noise[..., 0]) + 1e-6
+            )
+        return PredictiveDistribution(quantiles, tails, together, alone, share)
 
     def around(self, centre: Tensor, stretch: Tensor, down: Tensor, up: Tensor) -> Tensor:
         """Ascending quantiles [B, V, H, Q]: a walk's around a centre, stretched as a whole and gap by gap."""
@@ -168,7 +170,7 @@ def walk_factor(horizon: int, rank: int) -> Tensor:
     return functional.pad(leading, (0, rank - leading.shape[1])).float()
 
 
-def normalise(shared: Tensor, own: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def normalise_variance(shared: Tensor, own: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Factors [..., S] and [..., O] and noise [...] of unit total variance, noise not below its floor."""
     total = shared.square().sum(-1) + own.square().sum(-1) + noise
     share = NOISE_FLOOR + (1 - NOISE_FLOOR) * noise / total
@@ -176,33 +178,35 @@ def normalise(shared: Tensor, own: Tensor, noise: Tensor) -> tuple[Tensor, Tenso
     return shared * size, own * size, share
 
 
-def cumulative(law: Law, levels: Tensor, values: Tensor) -> Tensor:
+def cumulative(distribution: PredictiveDistribution, levels: Tensor, values: Tensor) -> Tensor:
     """F(values) [B, V, H] in [EDGE, 1 - EDGE]: linear between quantiles, exponential beyond them."""
-    quantiles = law.quantiles
+    quantiles = distribution.quantiles
     upper = torch.searchsorted(quantiles, values[..., None]).clamp(1, len(levels) - 1)
     low = quantiles.gather(-1, upper - 1)[..., 0]
     high = quantiles.gather(-1, upper)[..., 0]
     upper = upper[..., 0]
     share = ((values - low) / (high - low).clamp(min=1e-9)).clamp(0.0, 1.0)
     inside = levels[upper - 1] + share * (levels[upper] - levels[upper - 1])
-    under = levels[0] * torch.exp(-(quantiles[..., 0] - values).clamp(min=0.0) / law.tails[..., 0])
-    over = 1 - (1 - levels[-1]) * torch.exp(-(values - quantiles[..., -1]).clamp(min=0.0) / law.tails[..., 1])
+    under = levels[0] * torch.exp(-(quantiles[..., 0] - values).clamp(min=0.0) / distribution.tails[..., 0])
+    over = 1 - (1 - levels[-1]) * torch.exp(
+        -(values - quantiles[..., -1]).clamp(min=0.0) / distribution.tails[..., 1]
+    )
     result = torch.where(
         values < quantiles[..., 0], under, torch.where(values > quantiles[..., -1], over, inside)
     )
     return result.clamp(EDGE, 1 - EDGE)
 
 
-def quantile(law: Law, levels: Tensor, probability: Tensor) -> Tensor:
+def quantile(distribution: PredictiveDistribution, levels: Tensor, probability: Tensor) -> Tensor:
     """Inverse of `cumulative`: values [B, V, H, P] at probabilities [B, V, H, P]."""
-    quantiles = law.quantiles
+    quantiles = distribution.quantiles
     probability = probability.clamp(EDGE, 1 - EDGE)
     upper = torch.bucketize(probability, levels).clamp(1, len(levels) - 1)
     low, high = quantiles.gather(-1, upper - 1), quantiles.gather(-1, upper)
     share = ((probability - levels[upper - 1]) / (levels[upper] - levels[upper - 1])).clamp(0.0, 1.0)
     inside = torch.lerp(low, high, share)
-    under = (probability / levels[0]).clamp(max=1.0).log() * law.tails[..., :1]
-    over = ((1 - probability) / (1 - levels[-1])).clamp(max=1.0).log() * law.tails[..., 1:]
+    under = (probability / levels[0]).clamp(max=1.0).log() * distribution.tails[..., :1]
+    over = ((1 - probability) / (1 - levels[-1])).clamp(max=1.0).log() * distribution.tails[..., 1:]
     return (inside + under - over).clamp(-VIEW_LIMIT, VIEW_LIMIT)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.network.head import Law, copula_nll, cumulative, normal_scores
+from models.network.head import PredictiveDistribution, copula_nll, cumulative, normal_scores
 from models.network.sampling import draw
 from models.network.scaling import VIEW_LIMIT
 
@@ -33,16 +33,16 @@ def pinball(quantiles: Tensor, levels: Tensor, target: Tensor) -> Tensor:
     return 2 * torch.maximum(levels * gap, (levels - 1) * gap).mean(-1)
 
 
-def tail_nll(law: Law, target: Tensor) -> Tensor:
+def tail_nll(distribution: PredictiveDistribution, target: Tensor) -> Tensor:
     """Negative log density of exponential excesses beyond the outer quantiles [...], 0 inside them.
 
     The quantiles are taken as given, so that the tails cannot move them.
     """
-    edges = law.quantiles.detach()
+    edges = distribution.quantiles.detach()
     below = edges[..., 0] - target
     above = target - edges[..., -1]
-    low = torch.where(below > 0, law.tails[..., 0].log() + below / law.tails[..., 0], 0.0)
-    high = torch.where(above > 0, law.tails[..., 1].log() + above / law.tails[..., 1], 0.0)
+    low = torch.where(below > 0, distribution.tails[..., 0].log() + below / distribution.tails[..., 0], 0.0)
+    high = torch.where(above > 0, distribution.tails[..., 1].log() + above / distribution.tails[..., 1], 0.0)
     return low + high
 
 
@@ -85,13 +85,19 @@ def path_loss(paths: Tensor, target: Tensor, observed: Tensor, signs: Tensor) ->
 
 
 def losses(
-    law: Law, levels: Tensor, target: Tensor, observed: Tensor, *, paths: int, generator: torch.Generator
+    distribution: PredictiveDistribution,
+    levels: Tensor,
+    target: Tensor,
+    observed: Tensor,
+    *,
+    paths: int,
+    generator: torch.Generator,
 ) -> Losses:
     """All parts for scaled targets; the copula's likelihood sees the marginals detached.
 
     Parameters
     ----------
-    law : Law
+    distribution : PredictiveDistribution
         Law of the scaled future.
     levels : Tensor [Q]
         Quantile levels of the law.
@@ -103,14 +109,18 @@ def losses(
         Draws the paths, on the law's device.
     """
     count = observed.sum().clamp(min=1)
-    fixed = law._replace(quantiles=law.quantiles.detach(), tails=law.tails.detach())
+    fixed = distribution._replace(
+        quantiles=distribution.quantiles.detach(), tails=distribution.tails.detach()
+    )
     scores = normal_scores(cumulative(fixed, levels, target.contiguous()))
-    dependence = copula_nll(law.factor(), law.noise.flatten(1), scores.flatten(1), observed.flatten(1))
-    drawn = draw(law, levels, paths=paths, generator=generator)
+    dependence = copula_nll(
+        distribution.factor(), distribution.noise.flatten(1), scores.flatten(1), observed.flatten(1)
+    )
+    drawn = draw(distribution, levels, paths=paths, generator=generator)
     coin = torch.rand(target.shape[:2], generator=generator, device=target.device)
     return Losses(
-        quantile=(pinball(law.quantiles, levels, target) * observed).sum() / count,
-        tail=(torch.where(observed, tail_nll(law, target), 0.0)).sum() / count,
+        quantile=(pinball(distribution.quantiles, levels, target) * observed).sum() / count,
+        tail=(torch.where(observed, tail_nll(distribution, target), 0.0)).sum() / count,
         copula=dependence.sum() / count,
         path=path_loss(drawn, target, observed, torch.where(coin < 0.5, -1.0, 1.0)),
     )

@@ -10,7 +10,7 @@ import logging
 import torch
 from torch import Tensor
 
-from models.network.head import Law, quantile
+from models.network.head import PredictiveDistribution, quantile
 
 # Float32 arrays of the size of the paths that are alive at once while sampling.
 ALIVE = 10
@@ -19,7 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 def sample_paths(
-    law: Law, levels: Tensor, *, paths: int, generator: torch.Generator, budget: int = DEFAULT_BUDGET
+    distribution: PredictiveDistribution,
+    levels: Tensor,
+    *,
+    paths: int,
+    generator: torch.Generator,
+    budget: int = DEFAULT_BUDGET,
 ) -> Tensor:
     """Scaled joint paths [B, V, H, P], drawn in chunks of paths that fit a memory budget.
 
@@ -28,7 +33,7 @@ def sample_paths(
 
     Parameters
     ----------
-    law : Law
+    distribution : PredictiveDistribution
         Law of B items.
     levels : Tensor [Q]
         Quantile levels of the law.
@@ -44,12 +49,14 @@ def sample_paths(
     torch.OutOfMemoryError
         A chunk of one path does not fit.
     """
-    chunk = max(1, min(paths, budget // (4 * ALIVE * max(1, law.noise.numel()))))
+    chunk = max(1, min(paths, budget // (4 * ALIVE * max(1, distribution.noise.numel()))))
     state = generator.get_state()
     while True:
         try:
             sizes = [min(chunk, paths - start) for start in range(0, paths, chunk)]
-            return torch.cat([draw(law, levels, paths=size, generator=generator) for size in sizes], dim=-1)
+            return torch.cat(
+                [draw(distribution, levels, paths=size, generator=generator) for size in sizes], dim=-1
+            )
         except torch.OutOfMemoryError:
             if chunk == 1:
                 raise
@@ -58,16 +65,24 @@ def sample_paths(
         logger.warning("out of memory while sampling: going on with %d paths at a time", chunk)
 
 
-def correlated_scores(law: Law, paths: int, generator: torch.Generator) -> Tensor:
+def correlated_scores(distribution: PredictiveDistribution, paths: int, generator: torch.Generator) -> Tensor:
     """Standard normal scores [B, V, H, P] with the correlation of the law's copula."""
-    device = law.noise.device
-    items, variates, _, rank = law.shared.shape
+    device = distribution.noise.device
+    items, variates, _, rank = distribution.shared.shape
     common = torch.randn(items, 1, rank, paths, generator=generator, device=device)
-    alone = torch.randn(items, variates, law.own.shape[-1], paths, generator=generator, device=device)
-    noise = torch.randn(*law.noise.shape, paths, generator=generator, device=device)
-    return torch.addcmul(law.shared @ common + law.own @ alone, law.noise.sqrt()[..., None], noise)
+    alone = torch.randn(
+        items, variates, distribution.own.shape[-1], paths, generator=generator, device=device
+    )
+    noise = torch.randn(*distribution.noise.shape, paths, generator=generator, device=device)
+    return torch.addcmul(
+        distribution.shared @ common + distribution.own @ alone, distribution.noise.sqrt()[..., None], noise
+    )
 
 
-def draw(law: Law, levels: Tensor, *, paths: int, generator: torch.Generator) -> Tensor:
+def draw(
+    distribution: PredictiveDistribution, levels: Tensor, *, paths: int, generator: torch.Generator
+) -> Tensor:
     """Scaled joint paths [B, V, H, P] in one piece, with gradients to the law."""
-    return quantile(law, levels, torch.special.ndtr(correlated_scores(law, paths, generator)))
+    return quantile(
+        distribution, levels, torch.special.ndtr(correlated_scores(distribution, paths, generator))
+    )

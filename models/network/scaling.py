@@ -16,7 +16,7 @@ STILL_SCALE = 0.01
 VIEW_LIMIT = 30.0
 
 
-class Scaling(NamedTuple):
+class SeriesScaling(NamedTuple):
     """Location and scale per series.
 
     Attributes
@@ -64,7 +64,7 @@ def carry_forward(values: Tensor, observed: Tensor) -> Tensor:
     return clean.gather(-1, torch.where(last_seen < 0, first_seen, last_seen))
 
 
-def fit_scaling(values: Tensor, observed: Tensor) -> Scaling:
+def fit_scaling(values: Tensor, observed: Tensor) -> SeriesScaling:
     """Location and scale from the observed context alone.
 
     Parameters
@@ -80,4 +80,4 @@ def fit_scaling(values: Tensor, observed: Tensor) -> Scaling:
     convention = torch.where(loc == 0, 1.0, STILL_SCALE * loc.abs())
     floor = 1e-6 * loc.abs() + torch.finfo(values.dtype).tiny
     still = scale <= floor
-    return Scaling(loc=loc, scale=torch.where(still, convention, scale), still=still)
+    return SeriesScaling(loc=loc, scale=torch.where(still, convention, scale), still=still)

@@ -20,8 +20,8 @@ from models.network.features import (
     Inputs,
     build_features,
 )
-from models.network.head import Head, Law
-from models.network.scaling import Scaling
+from models.network.head import Head, PredictiveDistribution
+from models.network.scaling import SeriesScaling
 from models.settings import NetworkSettings
 
 
@@ -143,12 +143,12 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(settings, across=k % 2 == 1) for k in range(settings.blocks))
         self.head = Head(settings)
 
-    def forward(self, inputs: Inputs) -> tuple[Scaling, Law]:
+    def forward(self, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDistribution]:
         """Scaling per series, and the law of the scaled future [B, V, H]."""
         features = build_features(inputs)
         return features.scaling, self.decode(features)
 
-    def decode(self, features: Features) -> Law:
+    def decode(self, features: Features) -> PredictiveDistribution:
         """Law of the scaled future from the features."""
         patch, horizon = self.settings.patch_length, features.horizon.shape[2]
         past = functional.pad(features.context, (0, 0, -features.context.shape[2] % patch, 0))
@@ -161,8 +161,8 @@ class Network(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, positions)
         final = root_mean_square_norm(tokens[:, :, -ahead:])
-        law: Law = self.head(final, features.anchors, features.spreads)
-        return law
+        distribution: PredictiveDistribution = self.head(final, features.baselines, features.spreads)
+        return distribution
 
     def rotary(self, tokens: int, ahead: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [T, D / heads / 2] of token positions counted from the origin, typed as `like`."""

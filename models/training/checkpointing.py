@@ -26,7 +26,7 @@ SECONDS_BETWEEN = 180.0
 logger = logging.getLogger(__name__)
 
 
-class WholeFiles(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoint files, each put in the place of the last one only once it is complete.
 
     Attributes
@@ -63,7 +63,7 @@ class WholeFiles(TorchCheckpointIO):
             )
 
 
-class Kept(NamedTuple):
+class CheckpointSettings(NamedTuple):
     """Where the state of a training is kept, and how often.
 
     Attributes
@@ -84,14 +84,14 @@ class Kept(NamedTuple):
     before: Callable[[], None] | None = None
 
 
-class KeepState(Checkpoint):
+class StateCheckpoint(Checkpoint):
     """Writes the state every few minutes, and stops the training where the process is asked to.
 
     A state that cannot be written on the way is told and tried again later; at a stop it is an error.
 
     Parameters
     ----------
-    kept : Kept
+    kept : CheckpointSettings
     ranks : Ranks
         The first process's clock counts.
 
@@ -101,7 +101,7 @@ class KeepState(Checkpoint):
         Whether training has ended because a stop was asked for.
     """
 
-    def __init__(self, kept: Kept, *, ranks: Ranks) -> None:
+    def __init__(self, kept: CheckpointSettings, *, ranks: Ranks) -> None:
         self._kept, self._ranks = kept, ranks
         self._kept_at = time.monotonic()
         self.stopped = False
@@ -149,7 +149,7 @@ class KeepState(Checkpoint):
         failure = self._prepared() if trainer.is_global_zero else None
         trainer.save_checkpoint(self._kept.path)  # all processes meet here, so nothing is raised before
         files = trainer.strategy.checkpoint_io
-        failure = failure or (files.failure if isinstance(files, WholeFiles) else None)
+        failure = failure or (files.failure if isinstance(files, AtomicCheckpointIO) else None)
         (failed,) = self._ranks.any(failure is not None)
         if failed:
             reason = failure or "the first process cannot write the state of the training"
@@ -171,7 +171,7 @@ def stop_together(ranks: Ranks) -> None:
         STOP.ask()
 
 
-def begun_at(path: Path | None, ranks: Ranks) -> int:
+def checkpoint_step(path: Path | None, ranks: Ranks) -> int:
     """Number of steps done in a state that may be there, the same in all processes; 0 without one.
 
     Raises
@@ -182,7 +182,7 @@ def begun_at(path: Path | None, ranks: Ranks) -> int:
         If the processes do not see the same file.
     """
     done = check_state(path) if path is not None and path.exists() else 0
-    found = ranks.gathered(done)
+    found = ranks.all_gather(done)
     if len(set(found)) > 1:
         raise ClusterError(
             f"{path}: the processes do not see the same state: expected a folder that all of them share, "

@@ -17,9 +17,15 @@ from models.distributed.signals import STOP
 from models.hardware.device import choose_device, describe
 from models.network.transformer import Network
 from models.settings import NetworkSettings, PretrainSettings
-from models.training.checkpointing import KeepState, Kept, begun_at, stop_together
-from models.training.module import NotANumberError, Stream, Trainer, weights_digest
-from models.training.observed import Observed, Windows, check_observed, held_out_steps, rolling_validation
+from models.training.checkpointing import CheckpointSettings, StateCheckpoint, checkpoint_step, stop_together
+from models.training.module import ForecasterModule, NotANumberError, Stream, weights_digest
+from models.training.observed import (
+    ObservedSeries,
+    TrainingWindows,
+    check_observed,
+    held_out_steps,
+    rolling_validation,
+)
 from models.training.pretrain import recipe_card
 from models.training.trainer import lightning_trainer, quiet
 from models.training.validation import NOT_A_NUMBER, KeepBest, Progress, Scalars
@@ -111,7 +117,7 @@ class MixedStream:
 
 
 def finetune(
-    observed: Observed,
+    observed: ObservedSeries,
     settings: FineTuneSettings,
     *,
     start: Network | None,
@@ -119,7 +125,7 @@ def finetune(
     device: str = "auto",
     progress: Progress | None = None,
     ranks: Ranks | None = None,
-    kept: Kept | None = None,
+    kept: CheckpointSettings | None = None,
 ) -> FineTuned:
     """Train on observed series mixed with worlds, and keep the best weights of a rolling validation.
 
@@ -129,7 +135,7 @@ def finetune(
 
     Parameters
     ----------
-    observed : Observed
+    observed : ObservedSeries
     settings : FineTuneSettings
     start : Network, optional
         Is left as it is; None trains a new network of the recipe's shape.
@@ -142,7 +148,7 @@ def finetune(
     ranks : Ranks, optional
         The processes that train together, each of which calls this with the same arguments; every batch is
         shared among them.
-    kept : Kept, optional
+    kept : CheckpointSettings, optional
         Where the state of the training is kept; where it is there, training goes on from it.
 
     Raises
@@ -159,7 +165,13 @@ def finetune(
     chosen, ranks = choose_device(device), ranks or Ranks()
     while True:
         try:
-            return _run(observed, settings, start, recipe, _Place(chosen, ranks, kept or Kept(), progress))
+            return _run(
+                observed,
+                settings,
+                start,
+                recipe,
+                _Place(chosen, ranks, kept or CheckpointSettings(), progress),
+            )
         except torch.OutOfMemoryError:
             if settings.windows == 1 or ranks.world_size > 1:
                 raise
@@ -178,12 +190,12 @@ class _Place(NamedTuple):
 
     device: torch.device
     ranks: Ranks
-    kept: Kept
+    kept: CheckpointSettings
     progress: Progress | None
 
 
 def _run(
-    observed: Observed,
+    observed: ObservedSeries,
     settings: FineTuneSettings,
     start: Network | None,
     recipe: PretrainSettings,
@@ -194,7 +206,7 @@ def _run(
     held_out = held_out_steps(observed, origins=settings.origins)
     device, ranks = place.device, place.ranks
     share = {"rank": ranks.rank, "processes": ranks.world_size}
-    windows = Windows(
+    windows = TrainingWindows(
         observed, held_out=held_out, size=settings.windows, seed=settings.seed, network=shape, **share
     )
     validation = rolling_validation(observed, held_out=held_out, origins=settings.origins, network=shape)
@@ -206,7 +218,7 @@ def _run(
         learning_rate=settings.learning_rate,
         seed=settings.seed,
     )
-    module = Trainer(
+    module = ForecasterModule(
         replace(recipe, network=shape, training=training),
         network=_first(start, shape, seed=settings.seed),
         stream=MixedStream(windows, worlds, worlds_share=settings.worlds_share),
@@ -230,10 +242,10 @@ def _run(
     )
 
 
-def _fit(module: Trainer, keeper: KeepBest, place: _Place) -> str:
+def _fit(module: ForecasterModule, keeper: KeepBest, place: _Place) -> str:
     """Train to the end, or from where the state is; returns why it ended."""
-    state = KeepState(place.kept, ranks=place.ranks)
-    begun = begun_at(place.kept.path, place.ranks) > 0
+    state = StateCheckpoint(place.kept, ranks=place.ranks)
+    begun = checkpoint_step(place.kept.path, place.ranks) > 0
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(
             module.settings.training, place.device, [keeper, state], ranks=place.ranks

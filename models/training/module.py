@@ -76,7 +76,7 @@ class Stream(Protocol):
         ...
 
 
-class Trainer(lightning.LightningModule):
+class ForecasterModule(lightning.LightningModule):
     """One training step is one batch of a stream, made on the training device.
 
     A loss that is not finite stops the training before it spoils the weights: every process sees it in the
@@ -137,11 +137,11 @@ class Trainer(lightning.LightningModule):
                     generator=torch.Generator(self.device).manual_seed(seed),
                 )
         except NotANumberError:
-            parts = spoiled_losses(self.network)
+            parts = nan_losses(self.network)
         loss = total_loss(parts, training)
         if not torch.isfinite(loss):
             self._spoiled.append((self._ranks.rank, number))
-            loss = total_loss(spoiled_losses(self.network), training)
+            loss = total_loss(nan_losses(self.network), training)
         scalars = {f"train/{name}_loss": part.detach() for name, part in parts._asdict().items()}
         self.log_dict({**scalars, "train/loss": loss.detach(), **self._throughput(batch)}, prog_bar=True)
         return loss
@@ -157,7 +157,7 @@ class Trainer(lightning.LightningModule):
         parameters = [each for group in optimizer.param_groups for each in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.training.clip_norm)
         if not torch.isfinite(norm):
-            everywhere = self._ranks.gathered(self._spoiled)
+            everywhere = self._ranks.all_gather(self._spoiled)
             raise NotANumberError([batch for batches in everywhere for batch in batches])
 
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - Lightning's own
@@ -235,7 +235,7 @@ def batch_losses(
         return losses(law, levels, target, observed, paths=paths, generator=generator)
 
 
-def weights_digest(module: Trainer, ranks: Ranks) -> str:
+def weights_digest(module: ForecasterModule, ranks: Ranks) -> str:
     """SHA-256 of the weights, which must be the same in every process; all processes must ask.
 
     Raises
@@ -246,13 +246,13 @@ def weights_digest(module: Trainer, ranks: Ranks) -> str:
     digest = hashlib.sha256()
     for parameter in module.network.parameters():
         digest.update(parameter.detach().cpu().numpy().tobytes())
-    found = ranks.gathered(digest.hexdigest())
+    found = ranks.all_gather(digest.hexdigest())
     if len(set(found)) > 1:
         raise ClusterError(f"the weights of the processes differ after the training: {', '.join(found)}")
     return found[0]
 
 
-def spoiled_losses(network: Network) -> Losses:
+def nan_losses(network: Network) -> Losses:
     """Losses that are not numbers and reach every weight: processes that average must all go backward."""
     touched = torch.stack([parameter.float().sum() for parameter in network.parameters()]).sum()
     return Losses(*(touched * math.nan for _ in Losses._fields))

@@ -28,7 +28,7 @@ Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-class Observed(NamedTuple):
+class ObservedSeries(NamedTuple):
     """Series to learn from.
 
     Attributes
@@ -49,7 +49,7 @@ class Observed(NamedTuple):
     statics: Floats | None = None
 
 
-def check_observed(observed: Observed, *, longest: int) -> None:
+def check_observed(observed: ObservedSeries, *, longest: int) -> None:
     """Refuse what the network cannot learn from.
 
     Raises
@@ -65,7 +65,7 @@ def check_observed(observed: Observed, *, longest: int) -> None:
         raise SeriesError(f"the horizon must be 1 to {longest} steps, found {observed.horizon}")
 
 
-def held_out_steps(observed: Observed, *, origins: int) -> int:
+def held_out_steps(observed: ObservedSeries, *, origins: int) -> int:
     """Number of last steps that are validated on: the horizon, within a quarter of the history.
 
     At least one step per origin.
@@ -74,7 +74,7 @@ def held_out_steps(observed: Observed, *, origins: int) -> int:
     return max(origins, min(observed.horizon, int(HELD_OUT_SHARE * length)))
 
 
-class Windows:
+class TrainingWindows:
     """Training windows by number, all of them before the held-out steps.
 
     A window's context is 8 columns or more, and as many as the network reads at most; its length is drawn per
@@ -83,7 +83,7 @@ class Windows:
 
     Parameters
     ----------
-    observed : Observed
+    observed : ObservedSeries
     held_out : int
         Last steps that are never cut from.
     size : int
@@ -101,7 +101,7 @@ class Windows:
 
     def __init__(
         self,
-        observed: Observed,
+        observed: ObservedSeries,
         *,
         held_out: int,
         size: int,
@@ -151,7 +151,7 @@ class Windows:
 
 
 def rolling_validation(
-    observed: Observed, *, held_out: int, origins: int, network: NetworkSettings
+    observed: ObservedSeries, *, held_out: int, origins: int, network: NetworkSettings
 ) -> list[Batch]:
     """Batches of the held-out steps, seen from several origins one after the other, each with all its past.
 
@@ -200,7 +200,7 @@ def context_needed(values: Floats) -> Integers:
 
 
 def cut(
-    observed: Observed,
+    observed: ObservedSeries,
     items: Integers,
     origins: Integers,
     *,
@@ -241,7 +241,7 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     )
 
 
-def _observed_ahead(observed: Observed, *, end: int) -> Bools:
+def _observed_ahead(observed: ObservedSeries, *, end: int) -> Bools:
     """Whether any variate is observed in the H steps after each step [I, L] and before `end`."""
     seen: Bools = np.any(~np.isnan(observed.values), axis=1)
     length = seen.shape[1]

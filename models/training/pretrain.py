@@ -29,13 +29,13 @@ from models.settings import PretrainSettings
 from models.training.checkpointing import (
     SECONDS_BETWEEN,
     STATE,
-    KeepState,
-    Kept,
-    begun_at,
+    CheckpointSettings,
+    StateCheckpoint,
     check_state,
+    checkpoint_step,
     stop_together,
 )
-from models.training.module import Trainer, weights_digest
+from models.training.module import ForecasterModule, weights_digest
 from models.training.trainer import lightning_trainer, quiet
 from models.training.validation import Progress
 from models.worlds.mixture import GENERATORS
@@ -64,12 +64,12 @@ class KeepAverage(Callback):
     def keep(self) -> None:
         """Write the weights."""
         trainer = self._trainer
-        if trainer is not None and isinstance(trainer.lightning_module, Trainer):
+        if trainer is not None and isinstance(trainer.lightning_module, ForecasterModule):
             module = trainer.lightning_module
             save_checkpoint(self._folder, module.average, recipe_card(module, trainer.global_step))
 
 
-def recipe_card(module: Trainer, steps: int) -> dict[str, Any]:
+def recipe_card(module: ForecasterModule, steps: int) -> dict[str, Any]:
     """Card of a pretraining run after a number of steps."""
     settings = module.settings
     return {
@@ -144,11 +144,11 @@ def pretrain(
     """
     chosen, ranks = choose_device(device), ranks or Ranks()
     check_recipe(settings, folder)
-    done = begun_at(folder / STATE, ranks)
+    done = checkpoint_step(folder / STATE, ranks)
     if ranks.rank == 0:
         write_recipe(settings, folder)
     torch.manual_seed(settings.training.seed)
-    module = Trainer(settings, ranks=ranks)
+    module = ForecasterModule(settings, ranks=ranks)
     if settings.training.compile_network:
         compile_in_place(module.network, chosen)
     keeper = KeepAverage(folder, progress if ranks.rank == 0 else None)
@@ -158,7 +158,9 @@ def pretrain(
         if before is not None:
             before()
 
-    state = KeepState(Kept(folder / STATE, seconds, result=True, before=keep), ranks=ranks)
+    state = StateCheckpoint(
+        CheckpointSettings(folder / STATE, seconds, result=True, before=keep), ranks=ranks
+    )
     with quiet(), STOP.deferred():
         trainer = lightning_trainer(settings.training, chosen, [keeper, state], ranks=ranks)
         trainer.fit(module, ckpt_path=folder / STATE if done else None, weights_only=True)
@@ -167,7 +169,7 @@ def pretrain(
     return done
 
 
-def begun(settings: PretrainSettings, folder: Path) -> int:
+def steps_done(settings: PretrainSettings, folder: Path) -> int:
     """Number of steps that a folder's run has done; 0 where there is none.
 
     Raises

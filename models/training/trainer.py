@@ -16,7 +16,7 @@ from models.distributed.process_group import LaunchedEnvironment
 from models.distributed.ranks import Ranks
 from models.hardware.device import check_enough
 from models.settings import TrainingSettings
-from models.training.checkpointing import WholeFiles
+from models.training.checkpointing import AtomicCheckpointIO
 
 # Remarks of Lightning and torch that do not hold here.
 REMARKS = (
@@ -48,7 +48,7 @@ def lightning_trainer(
         devices=launch.local_size,
         num_nodes=launch.nodes,
         strategy=strategy,
-        plugins=[LaunchedEnvironment(launch), WholeFiles()],
+        plugins=[LaunchedEnvironment(launch), AtomicCheckpointIO()],
         precision="bf16-mixed" if training.bfloat16 else "32-true",
         max_steps=training.steps,
         callbacks=list(callbacks),

@@ -17,7 +17,7 @@ from models.errors import ModelError
 from models.network.losses import Losses
 from models.network.transformer import Network
 from models.settings import TrainingSettings
-from models.training.module import NotANumberError, Trainer, batch_losses, numbers_alone, total_loss
+from models.training.module import ForecasterModule, NotANumberError, batch_losses, numbers_alone, total_loss
 from models.training.observed import on_device
 from models.worlds.mixture import Batch
 
@@ -95,8 +95,8 @@ class KeepBest(Callback):
             self._check(trainer, pl_module)
 
     def _check(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        if not isinstance(module, Trainer):
-            raise TypeError(f"KeepBest belongs to a Trainer, found {type(module).__name__}")
+        if not isinstance(module, ForecasterModule):
+            raise TypeError(f"KeepBest belongs to a ForecasterModule, found {type(module).__name__}")
         self._checked = self.steps
         scalars: Scalars | None = None
         if trainer.is_global_zero:

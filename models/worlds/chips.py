@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from models.worlds.linear import growth
-from models.worlds.rng import Dice, Series, innovations, seasonal_pattern
+from models.worlds.rng import RandomSource, WorldSeries, innovations, seasonal_pattern
 
 
 class Supply(NamedTuple):
@@ -47,106 +47,108 @@ class Supply(NamedTuple):
     cancel: Tensor
 
 
-def generations(dice: Dice, items: int, variates: int, steps: int) -> Series:
+def generations(rng: RandomSource, items: int, variates: int, steps: int) -> WorldSeries:
     """One chip of a line of successive generations that replace each other (Norton and Bass 1987)."""
-    demand = norton_bass(dice, items, steps)
-    return _world(dice, demand, variates, roughness=(0.03, 0.4))
+    demand = norton_bass(rng, items, steps)
+    return _world(rng, demand, variates, roughness=(0.03, 0.4))
 
 
-def portfolio(dice: Dice, items: int, variates: int, steps: int) -> Series:
+def portfolio(rng: RandomSource, items: int, variates: int, steps: int) -> WorldSeries:
     """All chips of a vendor: growth that may fade, with cycles and shocks of bookings."""
-    pace = dice.uniform(items, 1, low=-0.03, high=0.2) * dice.log_uniform(items, 1, low=0.1, high=1.0)
-    fade = dice.log_uniform(items, 1, low=0.002, high=0.15) * dice.chance(items, 1, share=0.7)
-    clock = torch.arange(steps, device=dice.device)
+    pace = rng.uniform(items, 1, low=-0.03, high=0.2) * rng.log_uniform(items, 1, low=0.1, high=1.0)
+    fade = rng.log_uniform(items, 1, low=0.002, high=0.15) * rng.chance(items, 1, share=0.7)
+    clock = torch.arange(steps, device=rng.device)
     trend = torch.where(fade > 0, pace * (1 - torch.exp(-fade * clock)) / fade.clamp(min=1e-6), pace * clock)
-    wander = dice.log_uniform(items, 1, low=0.01, high=0.15) * growth(dice, items, 1, steps)[:, 0].cumsum(-1)
-    return _world(dice, (trend + wander).clamp(-15.0, 15.0).exp(), variates, roughness=(0.02, 0.3))
+    wander = rng.log_uniform(items, 1, low=0.01, high=0.15) * growth(rng, items, 1, steps)[:, 0].cumsum(-1)
+    return _world(rng, (trend + wander).clamp(-15.0, 15.0).exp(), variates, roughness=(0.02, 0.3))
 
 
-def order_book(dice: Dice, items: int, variates: int, steps: int) -> Series:
+def order_book(rng: RandomSource, items: int, variates: int, steps: int) -> WorldSeries:
     """A book of large lumpy orders around a slowly wandering, sometimes seasonal level."""
-    wander = dice.log_uniform(items, 1, low=0.005, high=0.08) * growth(dice, items, 1, steps)[:, 0].cumsum(-1)
-    season = dice.season(items, steps)
-    swing = dice.uniform(items, 1, high=0.4) * dice.chance(items, 1, share=0.4)
-    level = (wander + swing * seasonal_pattern(dice, season, 1, steps)[:, 0]).clamp(-12.0, 12.0).exp()
-    lumps = dice.log_uniform(items, 1, low=2.0, high=100.0)
-    orders = dice.poisson(lumps * level) / lumps
-    return _world(dice, orders + 0.01, variates, roughness=(0.01, 0.2))._replace(
+    wander = rng.log_uniform(items, 1, low=0.005, high=0.08) * growth(rng, items, 1, steps)[:, 0].cumsum(-1)
+    season = rng.season(items, steps)
+    swing = rng.uniform(items, 1, high=0.4) * rng.chance(items, 1, share=0.4)
+    level = (wander + swing * seasonal_pattern(rng, season, 1, steps)[:, 0]).clamp(-12.0, 12.0).exp()
+    lumps = rng.log_uniform(items, 1, low=2.0, high=100.0)
+    orders = rng.poisson(lumps * level) / lumps
+    return _world(rng, orders + 0.01, variates, roughness=(0.01, 0.2))._replace(
         season=torch.where(swing[:, 0] > 0, season, 1)
     )
 
 
-CHIP_WORLDS: dict[str, Callable[[Dice, int, int, int], Series]] = {
+CHIP_WORLDS: dict[str, Callable[[RandomSource, int, int, int], WorldSeries]] = {
     "generations": generations,
     "portfolio": portfolio,
     "order_book": order_book,
 }
 
 
-def norton_bass(dice: Dice, items: int, steps: int) -> Tensor:
+def norton_bass(rng: RandomSource, items: int, steps: int) -> Tensor:
     """Demand [B, T] for one generation, or for all, of a Norton-Bass line with G = 4 generations.
 
     Generation k takes F(t - launch[k]) of its own potential and of what the one before had won:
     S[k] = F[k] (m[k] + S_before[k-1]) (1 - F[k+1]), with Bass's F(t) = (1 - e^-(p+q)t) / (1 + q/p e^-(p+q)t).
     """
     count = 4
-    cadence = dice.log_uniform(items, 1, low=4.0, high=max(5.0, steps / 2))
-    gaps = cadence * dice.uniform(items, count, low=0.6, high=1.5)
-    launch = gaps.cumsum(1) - gaps[:, :1] - cadence * dice.uniform(items, 1, high=1.5)
-    age = (torch.arange(steps, device=dice.device) - launch[:, :, None]).clamp(min=0.0)
-    innovate = dice.log_uniform(items, 1, 1, low=0.003, high=0.05)
-    imitate = dice.log_uniform(items, 1, 1, low=1.5, high=6.0) / cadence[:, :, None]
+    cadence = rng.log_uniform(items, 1, low=4.0, high=max(5.0, steps / 2))
+    gaps = cadence * rng.uniform(items, count, low=0.6, high=1.5)
+    launch = gaps.cumsum(1) - gaps[:, :1] - cadence * rng.uniform(items, 1, high=1.5)
+    age = (torch.arange(steps, device=rng.device) - launch[:, :, None]).clamp(min=0.0)
+    innovate = rng.log_uniform(items, 1, 1, low=0.003, high=0.05)
+    imitate = rng.log_uniform(items, 1, 1, low=1.5, high=6.0) / cadence[:, :, None]
     decay = torch.exp(-(innovate + imitate) * age)
     taken = (1 - decay) / (1 + imitate / innovate * decay)
-    potential = torch.exp(dice.uniform(items, count, low=0.0, high=1.2).cumsum(1))
-    won = torch.zeros(items, steps, device=dice.device)
+    potential = torch.exp(rng.uniform(items, count, low=0.0, high=1.2).cumsum(1))
+    won = torch.zeros(items, steps, device=rng.device)
     sales = []
     for k in range(count):
         won = taken[:, k] * (potential[:, k : k + 1] + won)
         sales.append(won * (1 - taken[:, k + 1]) if k + 1 < count else won)
     lines = torch.stack(sales, dim=1)
-    single = lines.gather(1, dice.integer(items, 1, 1, low=0, high=count - 1).expand(-1, -1, steps))[:, 0]
-    chosen = torch.where(dice.chance(items, 1, share=0.7), single, lines.sum(1))
+    single = lines.gather(1, rng.integer(items, 1, 1, low=0, high=count - 1).expand(-1, -1, steps))[:, 0]
+    chosen = torch.where(rng.chance(items, 1, share=0.7), single, lines.sum(1))
     return chosen / chosen.amax(-1, keepdim=True).clamp(min=1e-6) + 0.01
 
 
-def _world(dice: Dice, demand: Tensor, variates: int, *, roughness: tuple[float, float]) -> Series:
+def _world(
+    rng: RandomSource, demand: Tensor, variates: int, *, roughness: tuple[float, float]
+) -> WorldSeries:
     """Orders, capacity and backlog [B, V, T] that follow from a smooth demand [B, T], as measured."""
     items, steps = demand.shape
-    orders = demand * _roughness(dice, items, steps, low=roughness[0], high=roughness[1])
-    world = respond(orders, draw_supply(dice, items), innovations(dice, items, 1, steps)[:, 0])
-    size = dice.log_uniform(items, 1, 1, low=0.005, high=0.15) * dice.chance(items, 1, 1, share=0.4)
-    measured = world * (size * innovations(dice, items, world.shape[1], steps)).exp()
+    orders = demand * _roughness(rng, items, steps, low=roughness[0], high=roughness[1])
+    world = respond(orders, draw_supply(rng, items), innovations(rng, items, 1, steps)[:, 0])
+    size = rng.log_uniform(items, 1, 1, low=0.005, high=0.15) * rng.chance(items, 1, 1, share=0.4)
+    measured = world * (size * innovations(rng, items, world.shape[1], steps)).exp()
     first = (
-        dice.integer(items, low=0, high=2) if variates == 1 else torch.zeros(items, device=dice.device).long()
+        rng.integer(items, low=0, high=2) if variates == 1 else torch.zeros(items, device=rng.device).long()
     )
-    chosen = (first[:, None] + torch.arange(variates, device=dice.device)) % world.shape[1]
-    ratio = dice.chance(items, share=0.5) & (variates > 1)
+    chosen = (first[:, None] + torch.arange(variates, device=rng.device)) % world.shape[1]
+    ratio = rng.chance(items, share=0.5) & (variates > 1)
     book_to_bill = measured[:, 0] / measured[:, 1].clamp(min=1e-6)
     measured[:, 0] = torch.where(ratio[:, None], book_to_bill.clamp(max=1e3), measured[:, 0])
     values = measured.gather(1, chosen[:, :, None].expand(-1, -1, steps))
-    return Series(values, torch.ones(items, dtype=torch.long, device=dice.device), ratio)
+    return WorldSeries(values, torch.ones(items, dtype=torch.long, device=rng.device), ratio)
 
 
-def _roughness(dice: Dice, items: int, steps: int, *, low: float, high: float) -> Tensor:
+def _roughness(rng: RandomSource, items: int, steps: int, *, low: float, high: float) -> Tensor:
     """Multiplier [B, T] of demand: noise, pulls-forward that are followed by a hole, and booms that last."""
-    noise = dice.log_uniform(items, 1, low=low, high=high) * innovations(dice, items, 1, steps)[:, 0]
-    pulse = dice.chance(items, steps, share=0.03) * dice.uniform(items, steps, high=1.2)
-    pulse = (pulse - 0.6 * pulse.roll(1, -1)) * dice.chance(items, 1, share=0.4)
-    boom = (dice.chance(items, steps, share=0.025) * 0.5 * dice.normal(items, steps)).cumsum(-1)
-    return (noise + pulse + boom * dice.chance(items, 1, share=0.4)).clamp(-6.0, 6.0).exp()
+    noise = rng.log_uniform(items, 1, low=low, high=high) * innovations(rng, items, 1, steps)[:, 0]
+    pulse = rng.chance(items, steps, share=0.03) * rng.uniform(items, steps, high=1.2)
+    pulse = (pulse - 0.6 * pulse.roll(1, -1)) * rng.chance(items, 1, share=0.4)
+    boom = (rng.chance(items, steps, share=0.025) * 0.5 * rng.normal(items, steps)).cumsum(-1)
+    return (noise + pulse + boom * rng.chance(items, 1, share=0.4)).clamp(-6.0, 6.0).exp()
 
 
-def draw_supply(dice: Dice, items: int) -> Supply:
+def draw_supply(rng: RandomSource, items: int) -> Supply:
     """How capacity answers demand in each of the items."""
     return Supply(
-        lag=dice.log_uniform(items, low=0.03, high=0.7),
-        ramp_limit=dice.log_uniform(items, low=0.02, high=0.5),
-        cut_limit=dice.log_uniform(items, low=0.01, high=0.4),
-        margin=dice.uniform(items, low=-0.25, high=0.25),
-        lead=dice.log_uniform(items, low=0.3, high=6.0),
-        shock=dice.log_uniform(items, low=0.003, high=0.12),
-        cancel=dice.uniform(items, high=0.3) * dice.chance(items, share=0.5),
+        lag=rng.log_uniform(items, low=0.03, high=0.7),
+        ramp_limit=rng.log_uniform(items, low=0.02, high=0.5),
+        cut_limit=rng.log_uniform(items, low=0.01, high=0.4),
+        margin=rng.uniform(items, low=-0.25, high=0.25),
+        lead=rng.log_uniform(items, low=0.3, high=6.0),
+        shock=rng.log_uniform(items, low=0.003, high=0.12),
+        cancel=rng.uniform(items, high=0.3) * rng.chance(items, share=0.5),
     )
 
 

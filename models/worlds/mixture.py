@@ -17,12 +17,12 @@ from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
 from models.worlds.linear import geometric, sarima, seasonal_walks, walks
 from models.worlds.nonlinear import counts, kernels, level_shifts, mean_reverting, trend_season_noise
-from models.worlds.rng import Dice, Series, innovations
+from models.worlds.rng import RandomSource, WorldSeries, innovations
 
 # Parts the seeds of the processes that share a batch.
 RANK_SEEDS = 1_000_000_000_000_037
 
-GENERATORS: dict[str, Callable[[Dice, int, int, int], Series]] = {
+GENERATORS: dict[str, Callable[[RandomSource, int, int, int], WorldSeries]] = {
     "sarima": sarima,
     "walks": walks,
     "geometric": geometric,
@@ -73,24 +73,24 @@ class Batch(NamedTuple):
 
 
 def draw_series(
-    dice: Dice, names: tuple[str, ...], *, items: int, variates: int, steps: int
-) -> tuple[Series, Tensor]:
+    rng: RandomSource, names: tuple[str, ...], *, items: int, variates: int, steps: int
+) -> tuple[WorldSeries, Tensor]:
     """Series of the named generators in equal shares, and each item's generator [B], shuffled."""
     bounds = [round(k * items / len(names)) for k in range(len(names) + 1)]
     shares = [high - low for low, high in pairwise(bounds)]
     parts = [
-        GENERATORS[name](dice, share, variates, steps)
+        GENERATORS[name](rng, share, variates, steps)
         for name, share in zip(names, shares, strict=True)
         if share
     ]
-    origin = torch.repeat_interleave(torch.arange(len(names)), torch.tensor(shares)).to(dice.device)
-    order = dice.shuffle(items)
+    origin = torch.repeat_interleave(torch.arange(len(names)), torch.tensor(shares)).to(rng.device)
+    order = rng.shuffle(items)
     values = torch.cat([part.values for part in parts])[order]
     season = torch.cat([part.season for part in parts])[order]
     ratio = torch.cat(
         [torch.zeros_like(part.season).bool() if part.ratio is None else part.ratio for part in parts]
     )
-    return Series(values, season, ratio[order]), origin[order]
+    return WorldSeries(values, season, ratio[order]), origin[order]
 
 
 class WorldStream:
@@ -139,7 +139,7 @@ class WorldStream:
 
     def _draw(self, draw: int, device: torch.device) -> list[Batch]:
         worlds = self._worlds
-        dice = Dice(self._seed * 1_000_003 + draw + self._rank * RANK_SEEDS, device)
+        rng = RandomSource(self._seed * 1_000_003 + draw + self._rank * RANK_SEEDS, device)
         choice = torch.randint(
             len(worlds.shapes), (), generator=torch.Generator().manual_seed(self._seed + draw)
         )
@@ -147,7 +147,7 @@ class WorldStream:
         total = max(8, round(worlds.series_per_batch * 128 / ((context + horizon) * variates)))
         items = max(1, part(total, rank=self._rank, processes=self._processes))
         whole = draw_batch(
-            dice,
+            rng,
             worlds,
             self._network,
             items=items * worlds.batches_per_draw,
@@ -159,91 +159,96 @@ class WorldStream:
 
 
 def draw_batch(
-    dice: Dice, worlds: WorldSettings, network: NetworkSettings, *, items: int, shape: tuple[int, int, int]
+    rng: RandomSource,
+    worlds: WorldSettings,
+    network: NetworkSettings,
+    *,
+    items: int,
+    shape: tuple[int, int, int],
 ) -> Batch:
     """One batch of the mixture of shape (context_length, horizon, variates)."""
     context, horizon, variates = shape
     names = worlds.generators or tuple(GENERATORS)
-    series, origin = draw_series(dice, names, items=items, variates=variates, steps=context + horizon)
-    chips = torch.tensor([name in CHIP_WORLDS for name in names], device=dice.device)[origin]
-    values = _place(dice, series.values)
-    covariates, values = _add_covariates(dice, values, slots=network.covariates, share=worlds.covariate_share)
-    observed = _observe(dice, chips, shape=shape, gap_share=worlds.gap_share)
+    series, origin = draw_series(rng, names, items=items, variates=variates, steps=context + horizon)
+    chips = torch.tensor([name in CHIP_WORLDS for name in names], device=rng.device)[origin]
+    values = _place(rng, series.values)
+    covariates, values = _add_covariates(rng, values, slots=network.covariates, share=worlds.covariate_share)
+    observed = _observe(rng, chips, shape=shape, gap_share=worlds.gap_share)
     observed = observed & values.isfinite()
-    told = ~dice.chance(items, share=worlds.season_hidden)
-    spurious = (series.season <= 1) & dice.chance(items, share=0.35)
-    season = torch.where(spurious, dice.season(items, context + horizon), series.season) * told
+    told = ~rng.chance(items, share=worlds.season_hidden)
+    spurious = (series.season <= 1) & rng.chance(items, share=0.35)
+    season = torch.where(spurious, rng.season(items, context + horizon), series.season) * told
     return Batch(
         values=torch.where(observed, values, 0.0),
         observed=observed,
         season=season,
         covariates=covariates,
-        statics=_roles(dice, chips & (variates > 1), series.ratio, (variates, network.statics)),
+        statics=_roles(rng, chips & (variates > 1), series.ratio, (variates, network.statics)),
         horizon=horizon,
     )
 
 
-def _place(dice: Dice, values: Tensor) -> Tensor:
+def _place(rng: RandomSource, values: Tensor) -> Tensor:
     """Place series on the axis: positive ones mostly stay, others may be flipped or lifted above zero."""
     items = values.shape[0]
     low = values.amin(-1, keepdim=True)
     positive = low >= 0
     reach = (values.amax(-1, keepdim=True) - low).clamp(min=1e-6)
-    flipped = values * torch.where(dice.chance(items, 1, 1, share=0.5), -1.0, 1.0)
+    flipped = values * torch.where(rng.chance(items, 1, 1, share=0.5), -1.0, 1.0)
     bottom = flipped.amin(-1, keepdim=True)
-    lifted = flipped - bottom + reach * dice.log_uniform(items, 1, 1, low=0.02, high=30.0)
-    moved = torch.where(dice.chance(items, 1, 1, share=0.5), lifted, flipped)
-    stays = positive & dice.chance(items, 1, 1, share=0.92)
-    return torch.where(stays, values, moved) * dice.log_uniform(items, 1, 1, low=1e-2, high=1e4)
+    lifted = flipped - bottom + reach * rng.log_uniform(items, 1, 1, low=0.02, high=30.0)
+    moved = torch.where(rng.chance(items, 1, 1, share=0.5), lifted, flipped)
+    stays = positive & rng.chance(items, 1, 1, share=0.92)
+    return torch.where(stays, values, moved) * rng.log_uniform(items, 1, 1, low=1e-2, high=1e4)
 
 
-def _add_covariates(dice: Dice, values: Tensor, *, slots: int, share: float) -> tuple[Tensor, Tensor]:
+def _add_covariates(rng: RandomSource, values: Tensor, *, slots: int, share: float) -> tuple[Tensor, Tensor]:
     """Covariates [B, K, T] (pulses or smooth) and the series with their effect in a share of the items."""
     items, variates, steps = values.shape
-    pulses = dice.chance(items, slots, steps, share=0.1).float()
-    smooth = innovations(dice, items, slots, steps).cumsum(-1)
-    shown = torch.where(dice.chance(items, slots, 1, share=0.5), pulses, smooth) * dice.chance(
+    pulses = rng.chance(items, slots, steps, share=0.1).float()
+    smooth = innovations(rng, items, slots, steps).cumsum(-1)
+    shown = torch.where(rng.chance(items, slots, 1, share=0.5), pulses, smooth) * rng.chance(
         items, 1, 1, share=share
     )
-    shown = shown * dice.chance(items, slots, 1, share=0.7)
+    shown = shown * rng.chance(items, slots, 1, share=0.7)
     spread = shown.std(-1, keepdim=True).clamp(min=1e-6)
     unit = (shown - shown.mean(-1, keepdim=True)) / spread
     move = values.diff(dim=-1).abs().mean(-1, keepdim=True)
-    strength = 3.0 * dice.normal(items, variates, slots) * dice.chance(items, 1, 1, share=0.7)
+    strength = 3.0 * rng.normal(items, variates, slots) * rng.chance(items, 1, 1, share=0.7)
     return shown, values + move * (strength @ unit)
 
 
-def _observe(dice: Dice, chips: Tensor, *, shape: tuple[int, int, int], gap_share: float) -> Tensor:
+def _observe(rng: RandomSource, chips: Tensor, *, shape: tuple[int, int, int], gap_share: float) -> Tensor:
     """Where series are observed [B, V, L+H]: histories of different lengths, single gaps, dead stretches."""
     context, horizon, variates = shape
     items, steps = chips.shape[0], context + horizon
     short = torch.where(
         chips,
-        dice.integer(items, low=8, high=40),
-        dice.log_uniform(items, low=5.0, high=float(context)).long(),
+        rng.integer(items, low=8, high=40),
+        rng.log_uniform(items, low=5.0, high=float(context)).long(),
     )
-    length = torch.where(chips | dice.chance(items, share=0.35), short.clamp(max=context), context)
-    clock = torch.arange(steps, device=dice.device)
+    length = torch.where(chips | rng.chance(items, share=0.35), short.clamp(max=context), context)
+    clock = torch.arange(steps, device=rng.device)
     observed = (clock >= (context - length)[:, None])[:, None, :].expand(-1, variates, -1)
-    gappy = dice.chance(items, 1, 1, share=gap_share)
-    holes = dice.uniform(items, variates, steps) < dice.uniform(items, 1, 1, high=0.3)
-    start = dice.integer(items, variates, 1, low=0, high=steps)
-    block = (clock >= start) & (clock < start + dice.integer(items, 1, 1, low=2, high=max(3, steps // 6)))
-    missing = gappy & torch.where(dice.chance(items, 1, 1, share=0.6), holes, block)
-    kept = ((clock == context - 1) | (clock == context - 2)) & dice.chance(items, 1, 1, share=0.85)
+    gappy = rng.chance(items, 1, 1, share=gap_share)
+    holes = rng.uniform(items, variates, steps) < rng.uniform(items, 1, 1, high=0.3)
+    start = rng.integer(items, variates, 1, low=0, high=steps)
+    block = (clock >= start) & (clock < start + rng.integer(items, 1, 1, low=2, high=max(3, steps // 6)))
+    missing = gappy & torch.where(rng.chance(items, 1, 1, share=0.6), holes, block)
+    kept = ((clock == context - 1) | (clock == context - 2)) & rng.chance(items, 1, 1, share=0.85)
     kept = kept | (clock == 0) | (clock == (context - length)[:, None, None])
     return observed & (~missing | kept)
 
 
-def _roles(dice: Dice, coupled: Tensor, ratio: Tensor | None, shape: tuple[int, int]) -> Tensor:
+def _roles(rng: RandomSource, coupled: Tensor, ratio: Tensor | None, shape: tuple[int, int]) -> Tensor:
     """Static covariates [B, V, S] of most coupled worlds.
 
     Slot 0 tells orders or book-to-bill (1) from capacity (-1), slot 1 book-to-bill (1) from orders.
     """
     variates, slots = shape
-    role = torch.tensor([1.0, -1.0, *(0.0,) * variates], device=dice.device)[:variates]
-    told = coupled & dice.chance(len(coupled), share=0.7)
-    statics = torch.zeros(len(coupled), variates, slots, device=dice.device)
+    role = torch.tensor([1.0, -1.0, *(0.0,) * variates], device=rng.device)[:variates]
+    told = coupled & rng.chance(len(coupled), share=0.7)
+    statics = torch.zeros(len(coupled), variates, slots, device=rng.device)
     statics[..., 0] = told[:, None] * role
     if ratio is not None and slots > 1:
         statics[:, 0, 1] = (told & ratio).float()

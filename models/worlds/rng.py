@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class Series(NamedTuple):
+class WorldSeries(NamedTuple):
     """What a generator returns.
 
     Attributes
@@ -30,7 +30,7 @@ class Series(NamedTuple):
     ratio: Tensor | None = None
 
 
-class Dice:
+class RandomSource:
     """Draws from one explicit generator, all on its device."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -74,46 +74,44 @@ class Dice:
         return torch.where(length <= steps // 2, length, 4)
 
 
-def innovations(dice: Dice, items: int, variates: int, steps: int) -> Tensor:
+def innovations(rng: RandomSource, items: int, variates: int, steps: int) -> Tensor:
     """Unit-variance noise [B, V, T], correlated across variates by a law that changes over time.
 
     Each variate loads on one common factor; the loadings jump between two regimes. A share of the items
     has heavy tails (log-normal variance mixture) or a volatility that wanders.
     """
-    own = dice.normal(items, variates, steps)
+    own = rng.normal(items, variates, steps)
     if variates > 1:
-        loading = dice.uniform(items, 2, variates, low=-0.6, high=0.98)
-        loading = torch.where(dice.chance(items, 1, 1, share=0.3), 0.0, loading)
-        regime = regimes(dice, items, steps, share=0.01)[:, None, :].expand(-1, variates, -1)
+        loading = rng.uniform(items, 2, variates, low=-0.6, high=0.98)
+        loading = torch.where(rng.chance(items, 1, 1, share=0.3), 0.0, loading)
+        regime = regimes(rng, items, steps, share=0.01)[:, None, :].expand(-1, variates, -1)
         now = loading.transpose(1, 2).gather(2, regime)
-        own = now * dice.normal(items, 1, steps) + (1 - now.square()).sqrt() * own
-    spread = torch.where(
-        dice.chance(items, 1, 1, share=0.3), dice.uniform(items, 1, 1, low=0.2, high=0.9), 0.0
-    )
+        own = now * rng.normal(items, 1, steps) + (1 - now.square()).sqrt() * own
+    spread = torch.where(rng.chance(items, 1, 1, share=0.3), rng.uniform(items, 1, 1, low=0.2, high=0.9), 0.0)
     wander = torch.where(
-        dice.chance(items, 1, 1, share=0.15), dice.uniform(items, 1, 1, low=0.02, high=0.12), 0.0
+        rng.chance(items, 1, 1, share=0.15), rng.uniform(items, 1, 1, low=0.02, high=0.12), 0.0
     )
-    log_volatility = spread * dice.normal(items, variates, steps)
-    log_volatility = log_volatility - spread.square() + (wander * dice.normal(items, 1, steps)).cumsum(-1)
+    log_volatility = spread * rng.normal(items, variates, steps)
+    log_volatility = log_volatility - spread.square() + (wander * rng.normal(items, 1, steps)).cumsum(-1)
     return own * log_volatility.clamp(-4.0, 4.0).exp()
 
 
-def regimes(dice: Dice, items: int, steps: int, *, share: float) -> Tensor:
+def regimes(rng: RandomSource, items: int, steps: int, *, share: float) -> Tensor:
     """Two-state chain [B, T] of 0 and 1 that switches with probability `share` at each step."""
-    start = dice.integer(items, 1, low=0, high=1)
-    return (start + dice.chance(items, steps, share=share).long().cumsum(-1)) % 2
+    start = rng.integer(items, 1, low=0, high=1)
+    return (start + rng.chance(items, steps, share=share).long().cumsum(-1)) % 2
 
 
-def seasonal_pattern(dice: Dice, season: Tensor, variates: int, steps: int) -> Tensor:
+def seasonal_pattern(rng: RandomSource, season: Tensor, variates: int, steps: int) -> Tensor:
     """Patterns [B, V, T] that repeat every `season` [B] steps: smooth harmonics or free dummies."""
     items = season.shape[0]
-    clock = torch.arange(steps, device=dice.device)
+    clock = torch.arange(steps, device=rng.device)
     phase = clock % season[:, None]
-    dummies = dice.normal(items, variates, 64).gather(
+    dummies = rng.normal(items, variates, 64).gather(
         2, phase[:, None, :].expand(-1, variates, -1).clamp(max=63)
     )
-    harmonic = torch.arange(1, 5, device=dice.device)
+    harmonic = torch.arange(1, 5, device=rng.device)
     angle = 2 * math.pi * phase[:, None, None, :] / season[:, None, None, None] * harmonic[:, None]
-    weight = dice.normal(items, variates, 4, 1) / harmonic[:, None]
-    smooth = (weight * torch.sin(angle + dice.uniform(items, variates, 4, 1, high=2 * math.pi))).sum(2)
-    return torch.where(dice.chance(items, 1, 1, share=0.5), dummies, smooth)
+    weight = rng.normal(items, variates, 4, 1) / harmonic[:, None]
+    smooth = (weight * torch.sin(angle + rng.uniform(items, variates, 4, 1, high=2 * math.pi))).sum(2)
+    return torch.where(rng.chance(items, 1, 1, share=0.5), dummies, smooth)

@@ -25,16 +25,16 @@ class NoOriginError(InputError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standpoint:
+class BacktestOrigin:
     """One day on which forecasters stand: what was known, and what came after it (H' known steps)."""
 
     as_of: dt.date
     history: History
-    outcomes: dict[str, Market]
+    actuals: dict[str, Market]
     steps: int
 
 
-def standpoint(panel: pl.DataFrame, day: dt.date, settings: Settings) -> Standpoint | None:
+def origin_on(panel: pl.DataFrame, day: dt.date, settings: Settings) -> BacktestOrigin | None:
     """What was known on a day, and what came; None if nothing could be forecast or nothing came yet.
 
     An item whose series ended since is scored on the steps it had.
@@ -43,17 +43,17 @@ def standpoint(panel: pl.DataFrame, day: dt.date, settings: Settings) -> Standpo
     items = forecastable(known, settings.data.min_observations)[0] if _has_flows(known) else []
     if not items:
         return None
-    origin, frequency = newest_period(known), settings.data.step
+    origin, frequency = newest_period(known), settings.data.panel_frequency
     final = latest(panel.lazy()).collect()
-    outcomes = {item: _outcome(final, item, origin=origin, settings=settings) for item in items}
-    came = {item: outcome for item, outcome in outcomes.items() if outcome is not None}
-    if not came:
+    actuals = {item: _actuals(final, item, origin=origin, settings=settings) for item in items}
+    observed = {item: outcome for item, outcome in actuals.items() if outcome is not None}
+    if not observed:
         return None
     history = to_history(
-        known, items=list(came), origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
+        known, items=list(observed), origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
     )
-    steps = max(outcome.horizon for outcome in came.values())
-    return Standpoint(as_of=day, history=history, outcomes=came, steps=steps)
+    steps = max(outcome.horizon for outcome in observed.values())
+    return BacktestOrigin(as_of=day, history=history, actuals=observed, steps=steps)
 
 
 def _has_flows(known: pl.DataFrame) -> bool:
@@ -62,14 +62,18 @@ def _has_flows(known: pl.DataFrame) -> bool:
     )
 
 
-def _outcome(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Settings) -> Market | None:
+def _actuals(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Settings) -> Market | None:
     """An item's market as it came, on one path: the newest central figures; None if the item had ended."""
     stamps = final.filter(pl.col("item_id") == item, pl.col("variate") == "orders")["timestamp"].sort()
-    steps = periods_between(origin, stamps[-1], settings.data.step)
+    steps = periods_between(origin, stamps[-1], settings.data.panel_frequency)
     if steps < 1:
         return None
     history = to_history(
-        final, items=[item], origin=stamps[-1], frequency=settings.data.step, variates=[*FLOWS, "shipments"]
+        final,
+        items=[item],
+        origin=stamps[-1],
+        frequency=settings.data.panel_frequency,
+        variates=[*FLOWS, "shipments"],
     )
     paths = PathSet(
         item_ids=history.item_ids,
@@ -82,7 +86,7 @@ def _outcome(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Setti
     return market(paths, item)
 
 
-def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
+def backtest_origins(panel: pl.DataFrame, settings: Settings) -> list[BacktestOrigin]:
     """All standpoints of the backtest, oldest first: one per origin, on the day its figures were published.
 
     Raises
@@ -90,7 +94,7 @@ def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
     NoOriginError
         If there is none.
     """
-    backtest, frequency = settings.backtest, settings.data.step
+    backtest, frequency = settings.backtest, settings.data.panel_frequency
     flows = panel.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT))
     lags = (flows["published_at"] - flows["timestamp"]).dt.total_days()
     last = add_periods(newest_period(latest(panel.lazy()).collect()), -1, frequency)
@@ -106,8 +110,8 @@ def standpoints(panel: pl.DataFrame, settings: Settings) -> list[Standpoint]:
         )
     except InputError as error:
         raise NoOriginError(error.rule, expected=error.expected, found=error.found) from error
-    stood = [standpoint(panel, split.as_of, settings) for split in splits]
-    found = [stand for stand in stood if stand is not None]
+    candidates = [origin_on(panel, split.as_of, settings) for split in splits]
+    found = [stand for stand in candidates if stand is not None]
     if not found:
         raise NoOriginError(
             "no origin of the backtest has both a past to forecast from and an outcome",

@@ -14,54 +14,56 @@ from forecasting.panel.schema import FLOWS
 from forecasting.policy.terms import SupplyRule
 from forecasting.saturation.first_passage import first_passage, probability_by_step
 from forecasting.saturation.market import Market, market
-from pipelines.backtest.origins import Standpoint
+from pipelines.backtest.origins import BacktestOrigin
 from pipelines.forecast.paths import sample_paths
 from pipelines.runtime.config.settings import Settings
 
 Row = dict[str, Any]
 
 
-def score_standpoint(
-    stood: Standpoint, forecaster: PathForecaster, settings: Settings
+def score_origin(
+    origin: BacktestOrigin, forecaster: PathForecaster, settings: Settings
 ) -> tuple[list[Row], list[Row]]:
     """Scores of one forecaster for each item at one standpoint, and what it stated of the dates."""
-    paths = forecast_from(stood, forecaster, settings, horizon=settings.backtest.horizon)
+    paths = forecast_from(origin, forecaster, settings, horizon=settings.backtest.horizon)
     rows, events = [], []
     for item_id in paths.item_ids:
-        row, stated = _scores(stood, paths, item_id, settings)
+        row, stated = _scores(origin, paths, item_id, settings)
         rows.append({"forecaster": forecaster.name, **row})
         events += [{"forecaster": forecaster.name, **event} for event in stated]
     return rows, events
 
 
 def forecast_from(
-    stood: Standpoint, forecaster: PathForecaster, settings: Settings, *, horizon: int
+    origin: BacktestOrigin, forecaster: PathForecaster, settings: Settings, *, horizon: int
 ) -> PathSet:
     """Joint paths from a standpoint."""
     sized = settings.forecast.model_copy(update={"horizon": horizon, "paths": settings.backtest.paths})
-    return sample_paths(stood.history, settings.model_copy(update={"forecast": sized}), forecaster)
+    return sample_paths(origin.history, settings.model_copy(update={"forecast": sized}), forecaster)
 
 
-def _scores(stood: Standpoint, paths: PathSet, item_id: str, settings: Settings) -> tuple[Row, list[Row]]:
+def _scores(
+    origin: BacktestOrigin, paths: PathSet, item_id: str, settings: Settings
+) -> tuple[Row, list[Row]]:
     """Scores of one forecast of one item, and its stated probabilities of the date with what came."""
     item = paths.item_ids.index(item_id)
-    came = stood.outcomes[item_id]
-    steps = min(came.horizon, paths.horizon)
-    outcome = np.stack([came.orders[0], came.capacity[0]], axis=-1)  # [T, V]
+    actual = origin.actuals[item_id]
+    steps = min(actual.horizon, paths.horizon)
+    outcome = np.stack([actual.orders[0], actual.capacity[0]], axis=-1)  # [T, V]
     scored = score_item(
         paths.future[item, ..., : len(FLOWS)],
-        outcome[came.origin_column + 1 :][:steps],
-        stood.history.values[item, : len(FLOWS)].T,
+        outcome[actual.origin_column + 1 :][:steps],
+        origin.history.values[item, : len(FLOWS)].T,
         variates=FLOWS,
-        season_length=stood.history.frequency.season_length,
+        season_length=origin.history.frequency.season_length,
     )
     rule = settings.policies[0].supply
     stated = reached(market(paths, item_id), rule)[: steps + 1]
-    observed = observed_step(came, rule, steps)
+    observed = observed_step(actual, rule, steps)
     date = censored_crps(stated, observed, steps)
     row = {
-        "as_of": stood.as_of,
-        "origin": stood.history.origins[item],
+        "as_of": origin.as_of,
+        "origin": origin.history.origins[item],
         "item_id": item_id,
         "steps": steps,
         "crps": _mean(scored, "scaled_crps"),
@@ -90,7 +92,7 @@ def reached(of: Market, rule: SupplyRule) -> Floats:
     return np.asarray(probability_by_step(passage, of.horizon + 1))
 
 
-def observed_step(came: Market, rule: SupplyRule, steps: int) -> int | None:
+def observed_step(actual: Market, rule: SupplyRule, steps: int) -> int | None:
     """Step of the origin or after on which demand was met, None where it was not within these steps."""
-    passage = int(first_passage(came.demand_met(rule), came.origin_column)[0])
-    return passage if passage <= min(steps, came.horizon) else None
+    passage = int(first_passage(actual.demand_met(rule), actual.origin_column)[0])
+    return passage if passage <= min(steps, actual.horizon) else None

@@ -22,11 +22,11 @@ from forecasting.periods import Frequency, label
 from forecasting.saturation.first_passage import first_passage, never, probability_by_step, quantile_steps
 from forecasting.saturation.market import Market, market
 from pipelines.backtest.charts import backtest_charts
-from pipelines.backtest.origins import Standpoint, standpoint, standpoints
+from pipelines.backtest.origins import BacktestOrigin, backtest_origins, origin_on
 from pipelines.backtest.parallel import spread
-from pipelines.backtest.scores import Row, forecast_from, observed_step, score_standpoint
+from pipelines.backtest.scores import Row, forecast_from, observed_step, score_origin
 from pipelines.figures.page import write_figures
-from pipelines.forecast.forecasters import contenders
+from pipelines.forecast.forecasters import backtest_forecasters
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.registry import chosen_weights
 from pipelines.runtime.registry.weights import Weights, shipped_weights
@@ -56,15 +56,15 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
     settings, tracker = context.settings, context.tracker
     read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
     panel = read.table
-    stands = standpoints(panel, settings)
+    origins = backtest_origins(panel, settings)
     weights = _weights(context)
     with context.step("backtest", upstream_run_id=read.run_id) as (run, folder):
         read.log(run)
         run.set_tags(weights.tags())
         tasks = [
-            (stood, forecaster)
-            for stood in stands
-            for forecaster in contenders(settings, known_by(stood.as_of, weights, settings))
+            (origin, forecaster)
+            for origin in origins
+            for forecaster in backtest_forecasters(settings, known_by(origin.as_of, weights, settings))
         ]
         scored = spread(
             context,
@@ -87,8 +87,8 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
                 for name in (*SCORES, "skill")
             }
         )
-        told = _told(weights)
-        run.describe(_story(leaderboard, stands, told))
+        told = _weights_label(weights)
+        run.describe(_page_text(leaderboard, origins, told))
         write_figures(
             folder,
             backtest_charts(tables["reliability"], leaderboard),
@@ -130,9 +130,9 @@ def _weights(context: Context) -> Weights:
 
 
 def _score_task(
-    task: tuple[Standpoint, PathForecaster], *, settings: Settings
+    task: tuple[BacktestOrigin, PathForecaster], *, settings: Settings
 ) -> tuple[list[Row], list[Row]]:
-    return score_standpoint(*task, settings)
+    return score_origin(*task, settings)
 
 
 def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
@@ -177,25 +177,25 @@ def known_case(panel: pl.DataFrame, settings: Settings, weights: Weights) -> pl.
     case = settings.backtest.case
     if case is None:
         return None
-    stood = standpoint(panel, case.as_of, settings)
-    if stood is None or case.item_id not in stood.history.item_ids:
+    origin = origin_on(panel, case.as_of, settings)
+    if origin is None or case.item_id not in origin.history.item_ids:
         raise InputError(
             "the item of the known case could not be forecast on that day",
-            expected="one of " + ", ".join(stood.history.item_ids if stood else ("no item",)),
+            expected="one of " + ", ".join(origin.history.item_ids if origin else ("no item",)),
             found=case.item_id,
             where="backtest.case",
         )
-    frequency, rule = settings.data.step, settings.policies[0].supply
+    frequency, rule = settings.data.panel_frequency, settings.policies[0].supply
     rows = []
-    for forecaster in contenders(settings, known_by(case.as_of, weights, settings)):
+    for forecaster in backtest_forecasters(settings, known_by(case.as_of, weights, settings)):
         paths = forecast_from(
-            stood, forecaster, settings, horizon=max(stood.steps, settings.backtest.horizon)
+            origin, forecaster, settings, horizon=max(origin.steps, settings.backtest.horizon)
         )
         of = market(paths, case.item_id)
         passage = first_passage(of.demand_met(rule), of.origin_column)
         steps = of.horizon + 1
         dates = quantile_steps(passage, CASE_LEVELS, steps)
-        observed = observed_step(stood.outcomes[case.item_id], rule, stood.steps)
+        observed = observed_step(origin.actuals[case.item_id], rule, origin.steps)
         stated = probability_by_step(passage, steps)
         rows.append(
             {
@@ -207,7 +207,7 @@ def known_case(panel: pl.DataFrame, settings: Settings, weights: Weights) -> pl.
                 "p_never": float(never(passage, steps)),
                 "p_by_then": None if observed is None else float(stated[observed]),
                 "happened": "not yet" if observed is None else _named(of, observed, frequency),
-                "known_until": label(stood.history.origins[0], frequency),
+                "known_until": label(origin.history.origins[0], frequency),
             }
         )
     return pl.DataFrame(rows)
@@ -223,7 +223,7 @@ def _case_title(settings: Settings) -> str:
     return "" if case is None else f"standing on {case.as_of}: when was US demand for {case.item_id} met?"
 
 
-def _told(weights: Weights) -> str:
+def _weights_label(weights: Weights) -> str:
     """Which weights the network answered with, and from when on."""
     if weights.trained_until is None:
         return weights.label
@@ -233,10 +233,10 @@ def _told(weights: Weights) -> str:
     )
 
 
-def _story(leaderboard: pl.DataFrame, stands: Sequence[Standpoint], weights: str) -> str:
+def _page_text(leaderboard: pl.DataFrame, origins: Sequence[BacktestOrigin], weights: str) -> str:
     names = ["forecaster", *SCORES, "skill"]
     lines = [
-        f"{len(stands)} days from {stands[0].as_of} to {stands[-1].as_of}.",
+        f"{len(origins)} days from {origins[0].as_of} to {origins[-1].as_of}.",
         "Shipment estimates have one vintage: what was known before it is hypothetical.",
         f"The network's weights: {weights}.",
         "",

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from models.distributed.launch import Launch, launched
+from models.distributed.launch import Launch, detect_launch
 from models.errors import ClusterError, DeviceError
 from models.hardware.device import choose_device, describe, settings_for
 from pipelines.doctor.findings import Finding, fail, ok, warn
@@ -44,7 +44,7 @@ def check_collectives(settings: Settings, _: Path) -> Iterator[Finding]:
     """A process group on the device, one sum over its ranks, and what several ranks have in common."""
     check = "collectives"
     try:
-        launch = launched()
+        launch = detect_launch()
         device = _own_device(choose_device(settings.forecast.device), launch)
     except DeviceError as error:
         yield warn(check, f"not tried: {error}", "see the device")

@@ -22,7 +22,7 @@ GPU_BUSY = (
     "see with the vendor's tool (nvidia-smi, amd-smi) whether another job, heat or a power cap slows it"
 )
 SLOW_PRODUCT, SLOW_COPY = 0.4, 0.5  # shares of the data sheet's peak below which something is wrong
-LARGEST_ERROR = 0.02  # of a bfloat16 product: 8 bits of mantissa, sums in float32
+MAX_ERROR = 0.02  # of a bfloat16 product: 8 bits of mantissa, sums in float32
 NO_BFLOAT16 = "expect slow training in full precision; a forecast is not concerned"
 LEAVE_OFF = "leave it off, as it is by default; nothing but speed is lost"
 CPU_COMPILERS = ("g++", "clang++")
@@ -91,7 +91,7 @@ def _speed(device: torch.device) -> Iterator[Finding]:
 
 def _bfloat16(device: torch.device, *, error: float, gain: float) -> Finding:
     text = f"works, relative error {error:.4f}, {gain:.1f} times as fast as float32"
-    if not error < LARGEST_ERROR:
+    if not error < MAX_ERROR:
         return warn("bfloat16", f"wrong: relative error {error:.4f}", NO_BFLOAT16)
     if not accelerator(device).bfloat16:
         reason = settings_for(device).family.bfloat16.reason

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from models.distributed.launch import Launch, launched
+from models.distributed.launch import Launch, detect_launch
 from models.errors import ClusterError
 from pipelines.doctor.findings import Finding, shown
 from pipelines.doctor.machine import DISK, check_machine
@@ -17,7 +17,7 @@ from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.store.address import resolve_uri
 
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))  # of the drivers of NVIDIA and AMD
-GPU_PATIENCE = 4  # times as long: a first kernel, a first NCCL ring and Triton take their time
+GPU_TIMEOUT_FACTOR = 4  # times as long: a first kernel, a first NCCL ring and Triton take their time
 TRY_CPU = "run `overspill doctor --device cpu`; if that is well, mend the driver or set forecast.device=cpu"
 SEE_RANKS = "look whether every rank was started, and whether a firewall stands between the nodes"
 ORDER = (
@@ -36,7 +36,7 @@ ORDER = (
 )
 
 
-def examine(settings: Settings, *, ended: Callable[[Probe], None] = lambda _: None) -> list[Finding]:
+def run_checks(settings: Settings, *, ended: Callable[[Probe], None] = lambda _: None) -> list[Finding]:
     """Make every check, and give the findings without secrets.
 
     Under several ranks all but rank 0 take part in the check of the job alone.
@@ -54,7 +54,7 @@ def examine(settings: Settings, *, ended: Callable[[Probe], None] = lambda _: No
 def own_launch() -> Launch:
     """How this process was started; as by hand where that makes no sense: the check of the job tells."""
     try:
-        return launched()
+        return detect_launch()
     except ClusterError:
         return Launch()
 
@@ -117,4 +117,4 @@ def stored_probe() -> Probe:
 
 def _patience(settings: Settings) -> int:
     gpu = settings.forecast.device != "cpu" and any(file.exists() for file in GPU_FILES)
-    return GPU_PATIENCE if gpu else 1
+    return GPU_TIMEOUT_FACTOR if gpu else 1

@@ -33,7 +33,7 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-class Waiting:
+class ProbeProgress:
     """Spinner with the probes that have not answered yet; nothing where there is no terminal."""
 
     def __init__(self, console: Console) -> None:

@@ -54,7 +54,7 @@ def public_panel(data: PublicData) -> tuple[pl.DataFrame, pl.DataFrame]:
         ratios,
         DeliveryProfile(duration_quarters=duration, calm_from=data.calm_from, calm_to=data.calm_to),
     )
-    return check_panel(panel, frequency=data.step, where="public panel"), ratios
+    return check_panel(panel, frequency=data.panel_frequency, where="public panel"), ratios
 
 
 def run_etl(context: Context) -> EtlResult:
@@ -92,11 +92,11 @@ def run_public_etl(context: Context, data: PublicData) -> EtlResult:
                 "vintages": panel["published_at"].n_unique(),
             }
         )
-        run.describe(_story(panel))
+        run.describe(_page_text(panel))
     return EtlResult(run_id=run.run_id, panel=panel)
 
 
-def _story(panel: pl.DataFrame) -> str:
+def _page_text(panel: pl.DataFrame) -> str:
     newest = latest(panel.lazy()).collect()
     stamps, days = newest["timestamp"].sort(), panel["published_at"].unique().sort()
     return (

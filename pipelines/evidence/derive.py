@@ -19,15 +19,15 @@ from pipelines.evidence.conditions import CHINESE, effective, eligibility_condit
 from pipelines.evidence.supply import cap_condition, supply_conditions
 from pipelines.evidence.verdicts import Plain, by_probability, plain, quantiles_of, rule_of_verdicts, term
 from pipelines.runtime.config.settings import Settings
-from pipelines.windows.tables import Estimator, Row, estimator, q
+from pipelines.windows.tables import Estimator, Row, build_estimator, q
 
 DATES = ("saturated", "opening", "closing")
 FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
-FLOWS = ("orders", "capacity", "shipments")
+SOURCE_VARIATES = ("orders", "capacity", "shipments")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class EvidenceInputs:
     """What the figures are derived from.
 
     Attributes
@@ -69,72 +69,74 @@ class Stored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Derived:
+class DerivedEvidence:
     """Rows of the windows step for one policy, and the figures of the evidence as JSON holds them."""
 
     windows: list[Row]
     figures: Plain
 
 
-def derive(stored: Stored) -> Derived:
+def derive(stored: EvidenceInputs) -> DerivedEvidence:
     """Derive every figure of the evidence from what is stored."""
     policy = stored.only_policy()
     settings = stored.settings.model_copy(update={"policies": (policy,)})
-    paths = from_table(stored.paths, frequency=settings.data.step, where="paths.parquet")
+    paths = from_table(stored.paths, frequency=settings.data.panel_frequency, where="paths.parquet")
     missing = dict(stored.choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
-    made = estimator(settings, paths, missing, stored.known_until)
-    rows = list(made.window_rows())
-    chips = made.chips()
+    estimator = build_estimator(settings, paths, missing, stored.known_until)
+    rows = list(estimator.window_rows())
+    chips = estimator.chips()
     let_through = {row["chip"] for row, _ in rows if row["eligible"]}
     passed = [chip for chip in chips if chip.chip_id in let_through]
-    basis = _basis(made, stored)
+    basis = _basis(estimator, stored)
     conditions = [
         review(policy),
         effective(policy, dt.date.fromisoformat(basis["next_period"])),
         *eligibility_conditions(policy, chips, settings.data.catalogue.values()),
-        *supply_conditions(made, policy, passed),
-        *([] if policy.cap is None else [cap_condition(made, policy, policy.cap, passed)]),
+        *supply_conditions(estimator, policy, passed),
+        *([] if policy.cap is None else [cap_condition(estimator, policy, policy.cap, passed)]),
     ]
     figures = {
         "basis": basis,
-        "headline": [_headline(made, policy, row, steps) for row, steps in rows],
+        "headline": [_headline(estimator, policy, row, steps) for row, steps in rows],
         "conditions": conditions,
         "duty": _duty(policy, passed),
-        "cap_readings": plain([nested(row, ("cap_units", "units"), made.levels) for row in made.cap_rows()]),
+        "cap_readings": plain(
+            [nested(row, ("cap_units", "units"), estimator.levels) for row in estimator.cap_rows()]
+        ),
         "row_sets": list(row_sets(conditions, stored)),
     }
-    return Derived(windows=[row for row, _ in rows], figures=figures)
+    return DerivedEvidence(windows=[row for row, _ in rows], figures=figures)
 
 
-def _basis(made: Estimator, stored: Stored) -> Plain:
+def _basis(estimator: Estimator, stored: EvidenceInputs) -> Plain:
     """What all figures have in common."""
-    any_market = next(iter(made.markets.values()))
-    stamps, confidence = any_market.timestamps(0), made.settings.windows.confidence
+    any_market = next(iter(estimator.markets.values()))
+    stamps, confidence = any_market.timestamps(0), estimator.settings.windows.confidence
     figures = {
-        "now": made.now,
-        "next_period": stamps[made.now_step + 1],
+        "now": estimator.now,
+        "next_period": stamps[estimator.now_step + 1],
         "origin": any_market.origin,
         "horizon_end": stamps[-1],
-        "frequency": made.settings.data.frequency,
+        "frequency": estimator.settings.data.frequency,
         "paths": len(any_market.orders),
         "known_until": stored.known_until,
         "confidence": confidence,
-        "quantile_levels": made.levels,
+        "quantile_levels": estimator.levels,
         "verdict_rule": rule_of_verdicts(confidence),
     }
     return dict(plain(figures))
 
 
-def _headline(made: Estimator, policy: Policy, row: Row, steps: Sequence[Row]) -> Plain:
+def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Row]) -> Plain:
     """One chip and scope: the row of the windows table, P(open) by period, headroom, and the verdict."""
-    told = nested(row, (*DATES, *FIGURES), made.levels)
-    told["steps"] = [_step(step, made.levels) for step in steps]
+    told = nested(row, (*DATES, *FIGURES), estimator.levels)
+    told["steps"] = [_step(step, estimator.levels) for step in steps]
     told["headroom_next_period"] = told["all_conditions_next_period"] = None
     if steps:
-        chip = next(chip for chip in made.chips() if chip.chip_id == row["chip"])
-        estimate = made.estimate(chip, policy, made.markets_of(chip, policy, row["scope"]))
-        told["headroom_next_period"] = quantiles_of(estimate.paths.headroom[:, 0], made.levels)
-        confidence = made.settings.windows.confidence
+        chip = next(chip for chip in estimator.chips() if chip.chip_id == row["chip"])
+        estimate = estimator.estimate(chip, policy, estimator.markets_of(chip, policy, row["scope"]))
+        told["headroom_next_period"] = quantiles_of(estimate.paths.headroom[:, 0], estimator.levels)
+        confidence = estimator.settings.windows.confidence
         told["all_conditions_next_period"] = by_probability(steps[0]["p_open"], confidence)
     return dict(plain(told))
 
@@ -165,11 +167,11 @@ def _duty(policy: Policy, chips: Sequence[Chip]) -> Plain:
     }
 
 
-def row_sets(conditions: Sequence[Plain], stored: Stored) -> Iterator[Plain]:
+def row_sets(conditions: Sequence[Plain], stored: EvidenceInputs) -> Iterator[Plain]:
     """Rows that the findings name: artifact, selection, number, and digest of their content."""
     named = [name for each in conditions for found in each["findings"] for name in found["rows"]]
-    flows = latest(stored.panel.lazy()).filter(pl.col("variate").is_in(FLOWS)).collect()
-    newest = f"variate in {', '.join(FLOWS)}; newest published_at of each"
+    flows = latest(stored.panel.lazy()).filter(pl.col("variate").is_in(SOURCE_VARIATES)).collect()
+    newest = f"variate in {', '.join(SOURCE_VARIATES)}; newest published_at of each"
     for name in dict.fromkeys(named):  # each once, in the order of the findings
         kind, _, item = name.partition("/")
         if kind == "chips":

@@ -13,7 +13,7 @@ import polars as pl
 
 from forecasting.errors import StepError
 from pipelines.evidence import facts
-from pipelines.evidence.derive import Derived, Stored, derive
+from pipelines.evidence.derive import DerivedEvidence, EvidenceInputs, derive
 from pipelines.evidence.document import render, template_digest
 from pipelines.evidence.folder import check_replaceable, replaced
 from pipelines.evidence.lineage import Lineage, lineage
@@ -100,10 +100,10 @@ def write_evidence(
     return EvidenceResult(run_id=run.run_id, out=out, seal=seal, content=content)
 
 
-def stored_inputs(of: Lineage, policy: str | None) -> Stored:
+def stored_inputs(of: Lineage, policy: str | None) -> EvidenceInputs:
     """What the figures are derived from, each table checked against what its run recorded."""
     settings = of.windows.settings()
-    return Stored(
+    return EvidenceInputs(
         settings=settings,
         policy=policy or settings.policies[0].name,
         paths=of.forecast.table("paths"),
@@ -113,7 +113,7 @@ def stored_inputs(of: Lineage, policy: str | None) -> Stored:
     )
 
 
-def check_agrees(derived: Derived, recorded: pl.DataFrame, *, policy: str) -> None:
+def check_agrees(derived: DerivedEvidence, recorded: pl.DataFrame, *, policy: str) -> None:
     """Refuse to testify to figures that are not those of the windows run.
 
     Raises
@@ -138,7 +138,9 @@ def _alike(mine: object, theirs: object) -> bool:
     return mine == theirs
 
 
-def _content(of: Lineage, stored: Stored, derived: Derived, *, store: str, run_id: str) -> Plain:
+def _content(
+    of: Lineage, stored: EvidenceInputs, derived: DerivedEvidence, *, store: str, run_id: str
+) -> Plain:
     """Everything that `evidence.json` holds."""
     policy = stored.only_policy()
     return {

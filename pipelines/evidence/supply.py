@@ -16,7 +16,7 @@ from forecasting.saturation.first_passage import first_passage, never, quantile_
 from forecasting.saturation.market import Market, cap_item, counted_shipments, scope_item
 from forecasting.windows.cap import CapRoom
 from forecasting.windows.estimate import MarketsOfChip
-from forecasting.windows.windows import LEAST_UNITS
+from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.verdicts import (
     NOT_SHOWN,
@@ -37,9 +37,9 @@ HOW_PATHS = (
 )
 
 
-def supply_conditions(made: Estimator, policy: Policy, chips: Sequence[Chip]) -> list[Plain]:
+def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip]) -> list[Plain]:
     """Backlog, fill rate and how long both must have held, for each eligible chip and scope."""
-    rule, at = policy.supply, made.now
+    rule, at = policy.supply, estimator.now
     scopes = term(policy, "supply.scopes", list(rule.scopes))
     cases = [(chip, scope) for chip in chips for scope in rule.scopes]
     weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min)
@@ -81,24 +81,24 @@ def supply_conditions(made: Estimator, policy: Policy, chips: Sequence[Chip]) ->
             policy=policy,
             terms=[term(policy, element, value), scopes],
             how=how if cases else NONE_ELIGIBLE,
-            findings=[_on(made, policy, chip, scope, judge) for chip, scope in cases],
+            findings=[_on(estimator, policy, chip, scope, judge) for chip, scope in cases],
         )
         for element, words, value, how, judge in parts
     ]
 
 
-def _on(made: Estimator, policy: Policy, chip: Chip, scope: str, judge: Any) -> Plain:  # noqa: ANN401
+def _on(estimator: Estimator, policy: Policy, chip: Chip, scope: str, judge: Any) -> Plain:  # noqa: ANN401
     item = scope_item(chip, scope)
     case = {"chip": chip.chip_id, "scope": scope}
-    if item not in made.markets:
-        return finding(NOT_SHOWN, _lacking(made, item), case=case, rows=[f"panel/{item}"])
-    figures = judge(made, made.markets[item], policy.supply)
-    verdict = by_probability(figures["probability"], made.settings.windows.confidence)
+    if item not in estimator.markets:
+        return finding(NOT_SHOWN, _lacking(estimator, item), case=case, rows=[f"panel/{item}"])
+    figures = judge(estimator, estimator.markets[item], policy.supply)
+    verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
     return finding(verdict, figures.pop("why"), case=case, rows=rows_of(item), **figures)
 
 
-def _lacking(made: Estimator, item: str) -> str:
-    return f"{item} is not forecast: {made.missing.get(item, 'not in the panel')}."
+def _lacking(estimator: Estimator, item: str) -> str:
+    return f"{item} is not forecast: {estimator.missing.get(item, 'not in the panel')}."
 
 
 def rows_of(item: str) -> list[str]:
@@ -106,29 +106,31 @@ def rows_of(item: str) -> list[str]:
     return [f"panel/{item}", f"paths/{item}"]
 
 
-def _lead_time(made: Estimator, of: Market, rule: SupplyRule) -> Plain:
-    column = of.origin_column + made.now_step
+def _lead_time(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
+    column = of.origin_column + estimator.now_step
     limit = rule.normal_lead_time_weeks / of.frequency.weeks
     short = of.flow.backlog[:, column] <= limit * of.capacity[:, column]
-    weeks = quantiles_of(of.lead_time[:, made.now_step], made.levels, method="inverted_cdf")
+    weeks = quantiles_of(of.lead_time[:, estimator.now_step], estimator.levels, method="inverted_cdf")
     return _share(short, weeks, "the backlog is that short")
 
 
-def _fill_rate(made: Estimator, of: Market, rule: SupplyRule) -> Plain:
+def _fill_rate(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
     rates = fill_rate(of.orders, of.flow, rule.normal_lead_time_weeks / of.frequency.weeks)
-    now: Floats = np.asarray(rates)[:, of.origin_column + made.now_step]
-    return _share(now >= rule.fill_rate_min, quantiles_of(now, made.levels), "enough is shipped in time")
+    now: Floats = np.asarray(rates)[:, of.origin_column + estimator.now_step]
+    return _share(now >= rule.fill_rate_min, quantiles_of(now, estimator.levels), "enough is shipped in time")
 
 
-def _held(made: Estimator, of: Market, rule: SupplyRule) -> Plain:
+def _held(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
     met = of.demand_met(rule)
     passage, steps, stamps = first_passage(met, of.origin_column), of.horizon + 1, of.timestamps(0)
-    when = quantile_steps(passage, made.levels, steps)
+    when = quantile_steps(passage, estimator.levels, steps)
     dates = {
         q(level): None if np.isnan(step) else stamps[int(step)]
-        for level, step in zip(made.levels, when, strict=True)
+        for level, step in zip(estimator.levels, when, strict=True)
     }
-    figures = _share(met[:, of.origin_column + made.now_step], dates, "US demand is met, for long enough")
+    figures = _share(
+        met[:, of.origin_column + estimator.now_step], dates, "US demand is met, for long enough"
+    )
     figures["why"] += f" By {stamps[-1]} it has not come about on {_points(float(never(passage, steps)))}."
     return figures
 
@@ -149,7 +151,7 @@ def _points(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def cap_condition(made: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Plain:
+def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Plain:
     """Whether the cap leaves room for a unit in the first period after now, for each eligible chip."""
     period = {
         "since_launch": "since the chip's launch",
@@ -161,7 +163,7 @@ def cap_condition(made: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chi
         "family": "the product's family",
         "us_hardware": "all advanced chips",
     }[cap.counts]
-    end = _next_end(made)
+    end = _next_end(estimator)
     return condition(
         "cap",
         f"Exports stay within {percent(cap.ratio)} of the TPP of {counts} shipped to US customers, {period}.",
@@ -175,42 +177,42 @@ def cap_condition(made: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chi
             if chips
             else NONE_ELIGIBLE
         ),
-        findings=list(_cap_findings(made, policy, cap, chips)),
+        findings=list(_cap_findings(estimator, policy, cap, chips)),
     )
 
 
-def _next_end(made: Estimator) -> str:
-    any_market = next(iter(made.markets.values()))
-    return any_market.timestamps(made.now_step + 1)[0].isoformat()
+def _next_end(estimator: Estimator) -> str:
+    any_market = next(iter(estimator.markets.values()))
+    return any_market.timestamps(estimator.now_step + 1)[0].isoformat()
 
 
-def _cap_findings(made: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Iterator[Plain]:
+def _cap_findings(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Iterator[Plain]:
     for chip in chips:
         case = {"chip": chip.chip_id}
         items = list(dict.fromkeys([chip.chip_id, cap_item(chip, cap.counts)]))
-        lacking = [item for item in items if item not in made.markets]
+        lacking = [item for item in items if item not in estimator.markets]
         if lacking:
-            why = " ".join(_lacking(made, item) for item in lacking)
+            why = " ".join(_lacking(estimator, item) for item in lacking)
             yield finding(NOT_SHOWN, why, case=case, rows=[f"panel/{item}" for item in items])
             continue
-        markets = made.markets_of(chip, policy, "product")
-        room = cap_room(made, chip, cap, markets)
-        enough = room >= LEAST_UNITS
-        figures = _share(enough, quantiles_of(room, made.levels), "the cap leaves at least one unit")
-        verdict = by_probability(figures["probability"], made.settings.windows.confidence)
+        markets = estimator.markets_of(chip, policy, "product")
+        room = cap_room(estimator, chip, cap, markets)
+        enough = room >= MIN_UNITS
+        figures = _share(enough, quantiles_of(room, estimator.levels), "the cap leaves at least one unit")
+        verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
         rows = [row for item in items for row in rows_of(item)]
         yield finding(verdict, figures.pop("why"), case=case, rows=rows, **figures)
 
 
-def cap_room(made: Estimator, chip: Chip, cap: Cap, markets: MarketsOfChip) -> Floats:
+def cap_room(estimator: Estimator, chip: Chip, cap: Cap, markets: MarketsOfChip) -> Floats:
     """Units [P] that the cap leaves in the first period after now, as the windows step counts them."""
     product = markets.product
     counted = counted_shipments(chip, cap.counts, markets.counted, product)
-    first = product.origin_column + made.now_step + 1
+    first = product.origin_column + estimator.now_step + 1
     room = CapRoom(
         cap,
         counted[:, :first],
-        exported_so_far=made.terms(chip).exported_so_far,
+        exported_so_far=estimator.terms(chip).exported_so_far,
         periods_per_year=round(product.frequency.periods_per_year),
     )
     return np.maximum(room.after_us_shipments(counted[:, first]), 0.0)

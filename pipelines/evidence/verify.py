@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from forecasting.errors import InputError, OverspillError, StepError
-from pipelines.evidence.derive import Stored, derive
+from pipelines.evidence.derive import EvidenceInputs, derive
 from pipelines.evidence.document import render, template_digest
 from pipelines.evidence.folder import settle
 from pipelines.evidence.manifest import ARTIFACTS, DOCUMENT, EVIDENCE, check_manifest
@@ -69,7 +69,7 @@ def _rederived(folder: Path, content: Plain) -> Plain:
     """The figures, from the stored artifacts by the code that wrote them."""
     artifacts = folder / ARTIFACTS
     try:
-        stored = Stored(
+        stored = EvidenceInputs(
             settings=load_settings(artifacts / SETTINGS),
             policy=content["policy"]["name"],
             paths=read_table(artifacts / "paths.parquet"),

@@ -34,7 +34,7 @@ STYLE = (
 
 
 @functools.cache
-def packed_plotly() -> str:
+def plotly_script() -> str:
     """Plotly's JavaScript, compressed, as text."""
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
@@ -72,7 +72,7 @@ def _page(charts: Sequence[Chart], *, heading: str) -> str:
         place = f'<div class="chart" id="chart-{chart.name}" style="height:{chart.height}px"></div>'
         parts.append(f'<section id="{chart.name}">{told}{place}{_content(chart)}</section>')
     unpack = (files("pipelines.figures") / "unpack.js").read_text(encoding="utf-8")
-    plotly = f'<script type="text/plain" id="plotly">{packed_plotly()}</script>'
+    plotly = f'<script type="text/plain" id="plotly">{plotly_script()}</script>'
     return "".join([*parts, plotly, f"<script>{unpack}</script></body></html>"])
 
 

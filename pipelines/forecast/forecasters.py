@@ -20,10 +20,10 @@ def named_forecaster(name: str, statistical: StatisticalSettings, weights: Weigh
     if weights is None:
         raise ValueError(f"the forecaster {name} needs weights")
     network = NetworkPathForecaster(weights.network)
-    return network if name == "network" else blended(weights, StatisticalForecaster(statistical))
+    return network if name == "network" else build_blend(weights, StatisticalForecaster(statistical))
 
 
-def blended(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
+def build_blend(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
     """The network with the given weights and the statistical forecaster."""
     device = "cpu" if weights.network.device.type == "cpu" else "gpu"
     unseeing = weights if weights.trained_until is None else shipped_weights(device)
@@ -34,7 +34,7 @@ def blended(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
     )
 
 
-def contenders(settings: Settings, weights: Weights | None = None) -> list[PathForecaster]:
+def backtest_forecasters(settings: Settings, weights: Weights | None = None) -> list[PathForecaster]:
     """The floor, the single classical models, the choice among them, the network, and the blend of both.
 
     Parameters
@@ -54,5 +54,5 @@ def contenders(settings: Settings, weights: Weights | None = None) -> list[PathF
         *singles,
         StatisticalForecaster(statistical),
         NetworkPathForecaster(used.network),
-        blended(used, StatisticalForecaster(statistical)),
+        build_blend(used, StatisticalForecaster(statistical)),
     ]

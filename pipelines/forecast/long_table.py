@@ -24,7 +24,7 @@ Block: TypeAlias = tuple[History, pl.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class ForecastOptions:
     """What is asked about a long table.
 
     Raises
@@ -70,23 +70,23 @@ class HasQuantiles(Protocol):
         ...
 
 
-class Answer(NamedTuple):
+class ForecastTables(NamedTuple):
     """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value."""
 
     quantiles: pl.DataFrame
     paths: pl.DataFrame
 
 
-def answer(
+def forecast_long_table(
     table: LongTable,
     forecaster: PathForecaster,
-    question: Question,
+    options: ForecastOptions,
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
-) -> Answer:
+) -> ForecastTables:
     """Forecast every series of a checked table; `progress` may watch the blocks go by."""
     blocks = [block for history, last in histories(table) for block in _blocks(history, last)]
-    parts = [_forecast(forecaster, history, last, table, question) for history, last in progress(blocks)]
-    return Answer(
+    parts = [_forecast(forecaster, history, last, table, options) for history, last in progress(blocks)]
+    return ForecastTables(
         quantiles=pl.concat([part.quantiles for part in parts]).sort(*table.keys, "ds", "quantile_level"),
         paths=pl.concat([part.paths for part in parts]).sort(*table.keys, "path", "ds"),
     )
@@ -100,23 +100,27 @@ def _blocks(history: History, last: pl.DataFrame) -> Iterator[Block]:
 
 
 def _forecast(
-    forecaster: PathForecaster, history: History, last: pl.DataFrame, table: LongTable, question: Question
-) -> Answer:
+    forecaster: PathForecaster,
+    history: History,
+    last: pl.DataFrame,
+    table: LongTable,
+    options: ForecastOptions,
+) -> ForecastTables:
     """Quantiles and paths of the items that share one set of variates."""
     fitted = forecaster.fit(history)
-    levels = np.sort(np.asarray(question.quantile_levels, dtype=np.float64))
-    quantiles = fitted.quantiles(question.horizon, levels) if isinstance(fitted, HasQuantiles) else None
-    count = question.paths if quantiles is not None else max(question.paths, PATHS_FOR_QUANTILES)
-    sampled = fitted.sample(question.horizon, max(count, 1), question.seed)
+    levels = np.sort(np.asarray(options.quantile_levels, dtype=np.float64))
+    quantiles = fitted.quantiles(options.horizon, levels) if isinstance(fitted, HasQuantiles) else None
+    count = options.paths if quantiles is not None else max(options.paths, PATHS_FOR_QUANTILES)
+    sampled = fitted.sample(options.horizon, max(count, 1), options.seed)
     if quantiles is None:
         quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
-    dates = future_dates(last, horizon=question.horizon, frequency=table.frequency)
+    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency)
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
     )
-    return Answer(
+    return ForecastTables(
         quantiles=of.table(quantiles, "quantile_level", levels),
-        paths=of.table(sampled[:, : question.paths], "path", np.arange(question.paths, dtype=np.int32)),
+        paths=of.table(sampled[:, : options.paths], "path", np.arange(options.paths, dtype=np.int32)),
     )
 
 

@@ -59,7 +59,7 @@ class NetworkPathForecaster:
         """
         history = self._fitted()
         flows = history.variates == FLOWS
-        with _told():
+        with _convert_model_errors():
             drawn = self.network.sample(
                 network_view(history),
                 horizon=horizon,
@@ -79,7 +79,7 @@ class NetworkPathForecaster:
         history = self._fitted()
         if history.variates == FLOWS or horizon > self.network.network.settings.max_horizon:
             return None
-        with _told():
+        with _convert_model_errors():
             found = self.network.predict_quantiles(
                 network_view(history),
                 horizon=horizon,
@@ -95,7 +95,7 @@ class NetworkPathForecaster:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _convert_model_errors() -> Iterator[None]:
     """Errors of the network as those of the pipeline."""
     try:
         yield

@@ -18,7 +18,7 @@ from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
-from pipelines.forecast.long_table import Question, answer
+from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
 from pipelines.runtime.files.artifacts import check_writable, read_table, write_atomic
 from pipelines.runtime.registry.weights import Weights, folder_weights, require_device, shipped_weights
 from pipelines.runtime.store.address import is_laid_out, resolve_uri
@@ -33,7 +33,7 @@ class PredictRequest:
     source: Path
     out: Path
     frequency: Frequency
-    question: Question
+    options: ForecastOptions
     model: Model = "statistical"
     checkpoint: Path | None = None
     device: str = "auto"
@@ -102,8 +102,8 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
         track, description="forecasting", console=console, transient=True, disable=not console.is_terminal
     )
     forecaster = named_forecaster(request.model, StatisticalSettings(), weights)
-    given = answer(table, forecaster, request.question, watched)
-    tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.question.paths else {})
+    given = forecast_long_table(table, forecaster, request.options, watched)
+    tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.options.paths else {})
     _write_together(request.out, tables)
     return {
         "series": table.rows.select(table.keys).unique().height,

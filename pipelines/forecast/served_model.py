@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
 from models.inference.forecaster import NetworkForecaster
-from pipelines.forecast.long_table import Answer, Question, answer
+from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
 from pipelines.forecast.network import NetworkPathForecaster
 
 
@@ -43,16 +43,16 @@ class ServedModel(PythonModel):
         if "variate" in given.columns and given["variate"].null_count() == given.height:
             given = given.drop("variate")
         table = check_long_table(given, frequency=Frequency.parse(asked["freq"]), where="the request")
-        question = Question(
+        options = ForecastOptions(
             horizon=asked["horizon"],
             quantile_levels=[float(level) for level in asked["quantile_levels"]],
             paths=asked["paths"],
             seed=asked["seed"],
         )
-        return _rows(answer(table, self.forecaster, question))
+        return _rows(forecast_long_table(table, self.forecaster, options))
 
 
-def _rows(given: Answer) -> list[dict[str, Any]]:
+def _rows(given: ForecastTables) -> list[dict[str, Any]]:
     """Both tables in one, None where a column does not apply."""
     together = pl.concat([given.quantiles, given.paths], how="diagonal")
     if "variate" not in together.columns:

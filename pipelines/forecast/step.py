@@ -54,7 +54,11 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         raise InputError("no item can be forecast", found=str(skipped), where=f"panel of run {read.run_id}")
     origin = newest_period(panel)
     history = to_history(
-        panel, items=items, origin=origin, frequency=settings.data.step, variates=[*FLOWS, "shipments"]
+        panel,
+        items=items,
+        origin=origin,
+        frequency=settings.data.panel_frequency,
+        variates=[*FLOWS, "shipments"],
     )
     known_until = tracker.finished(read.run_id, "etl").data.tags[KNOWN_UNTIL_TAG]
     weights = _weights(context)

@@ -9,8 +9,8 @@ import polars as pl
 
 from forecasting.errors import InputError
 from models.inference.forecaster import NetworkForecaster
-from pipelines.backtest.origins import Standpoint
-from pipelines.backtest.scores import score_standpoint
+from pipelines.backtest.origins import BacktestOrigin
+from pipelines.backtest.scores import score_origin
 from pipelines.backtest.step import SCORES
 from pipelines.forecast.network import NetworkPathForecaster
 from pipelines.runtime.config.settings import Settings
@@ -21,12 +21,12 @@ from pipelines.runtime.registry.weights import Weights, shipped_weights
 CANDIDATE = "candidate"
 
 
-class Contest:
+class ModelComparison:
     """The last days of the backtest, on which a candidate is scored beside the champion.
 
     Parameters
     ----------
-    stands : sequence of Standpoint, oldest first
+    origins : sequence of BacktestOrigin, oldest first
     settings : Settings
     registry : Registry
     tell : callable
@@ -35,19 +35,19 @@ class Contest:
 
     def __init__(
         self,
-        stands: Sequence[Standpoint],
+        origins: Sequence[BacktestOrigin],
         settings: Settings,
         *,
         registry: Registry,
         tell: Callable[[str], None],
     ) -> None:
-        self._stands, self._settings, self._registry, self._tell = stands, settings, registry, tell
+        self._origins, self._settings, self._registry, self._tell = origins, settings, registry, tell
         self._scores: dict[str, pl.DataFrame] = {}
 
     @property
     def first_day(self) -> dt.date:
         """The first day of the test; the candidate knows nothing published later."""
-        return self._stands[0].as_of
+        return self._origins[0].as_of
 
     @property
     def scores(self) -> pl.DataFrame:
@@ -75,16 +75,16 @@ class Contest:
 
     def enter(self, candidate: NetworkForecaster) -> dict[str, float]:
         """Score the candidate on every day; returns its mean scores."""
-        self._scores[CANDIDATE] = self._score(CANDIDATE, candidate, self._stands)
+        self._scores[CANDIDATE] = self._score(CANDIDATE, candidate, self._origins)
         return means(self._scores[CANDIDATE])
 
     def judge(self, champion: Version | None) -> Verdict:
         """Verdict on the candidate beside a champion, on the days that neither's training had seen."""
         weights = self.incumbent(champion)
-        stands = self._unseen(weights)
+        origins = self._unseen(weights)
         if weights.label not in self._scores:
-            self._scores[weights.label] = self._score(weights.label, weights.network, stands)
-        days = [stood.as_of for stood in stands]
+            self._scores[weights.label] = self._score(weights.label, weights.network, origins)
+        days = [origin.as_of for origin in origins]
         candidate = self._scores[CANDIDATE].filter(pl.col("as_of").is_in(days))
         return Verdict(
             incumbent=weights.label,
@@ -111,21 +111,23 @@ class Contest:
             ]
         )
 
-    def _unseen(self, weights: Weights) -> list[Standpoint]:
+    def _unseen(self, weights: Weights) -> list[BacktestOrigin]:
         until = weights.trained_until
-        stands = [stood for stood in self._stands if until is None or until <= stood.as_of]
-        if not stands:
+        origins = [origin for origin in self._origins if until is None or until <= origin.as_of]
+        if not origins:
             raise InputError(
                 "the champion's training has seen every day of the test",
                 expected=f"a panel that reaches beyond {until}, or another champion",
-                found=f"a last day of {self._stands[-1].as_of}",
+                found=f"a last day of {self._origins[-1].as_of}",
                 where=weights.label,
             )
-        return stands
+        return origins
 
-    def _score(self, name: str, network: NetworkForecaster, stands: Sequence[Standpoint]) -> pl.DataFrame:
+    def _score(
+        self, name: str, network: NetworkForecaster, origins: Sequence[BacktestOrigin]
+    ) -> pl.DataFrame:
         forecaster = NetworkPathForecaster(network)
-        rows = [row for stood in stands for row in score_standpoint(stood, forecaster, self._settings)[0]]
+        rows = [row for origin in origins for row in score_origin(origin, forecaster, self._settings)[0]]
         return pl.DataFrame(rows).with_columns(forecaster=pl.lit(name))
 
 

@@ -15,7 +15,7 @@ from models.distributed.ranks import Ranks
 from models.inference.checkpoint import CARD, WEIGHTS
 from models.settings import PretrainSettings
 from models.training.module import NotANumberError
-from models.training.pretrain import begun, pretrain
+from models.training.pretrain import pretrain, steps_done
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.jobs.state import JobState
 from pipelines.runtime.registry.weights import WEIGHTS_TAG
@@ -23,7 +23,7 @@ from pipelines.runtime.step.context import Context
 from pipelines.train.curves import Recorder, recorded
 
 
-class Job(NamedTuple):
+class PretrainJob(NamedTuple):
     """What every process is sent."""
 
     recipe: PretrainSettings
@@ -38,7 +38,7 @@ class PretrainResult:
 
     run_id: str
     folder: Path
-    begun_at: int
+    checkpoint_step: int
     steps: int
     scalars: Mapping[str, float]
 
@@ -59,8 +59,8 @@ def run_pretrain(context: Context) -> PretrainResult:
     if state is None:
         raise ValueError("a pretraining needs a state")
     settings = context.settings
-    job = Job(recipe, state.folder, settings.forecast.device, 60 * settings.cluster.state_minutes)
-    done = begun(recipe, job.folder)
+    job = PretrainJob(recipe, state.folder, settings.forecast.device, 60 * settings.cluster.state_minutes)
+    done = steps_done(recipe, job.folder)
     if done:
         context.tell(f"going on with {job.folder} at step {done} of {recipe.training.steps}")
     with context.step("pretrain") as (run, folder):
@@ -68,7 +68,7 @@ def run_pretrain(context: Context) -> PretrainResult:
             run, steps=recipe.training.steps, console=context.console, first=done, file=state.curves
         ) as recorder:
 
-            def here(job: Job, ranks: Ranks) -> None:
+            def here(job: PretrainJob, ranks: Ranks) -> None:
                 _pretrain(job, ranks, recorder)
 
             try:
@@ -86,13 +86,13 @@ def run_pretrain(context: Context) -> PretrainResult:
     return PretrainResult(
         run_id=run.run_id,
         folder=job.folder,
-        begun_at=done,
+        checkpoint_step=done,
         steps=recipe.training.steps,
         scalars=recorder.last_scalars,
     )
 
 
-def _pretrain(job: Job, ranks: Ranks, recorder: Recorder | None) -> None:
+def _pretrain(job: PretrainJob, ranks: Ranks, recorder: Recorder | None) -> None:
     pretrain(
         job.recipe,
         job.folder,
@@ -104,7 +104,7 @@ def _pretrain(job: Job, ranks: Ranks, recorder: Recorder | None) -> None:
     )
 
 
-def _elsewhere(job: Job, ranks: Ranks) -> None:
+def _elsewhere(job: PretrainJob, ranks: Ranks) -> None:
     """The part of a process other than the first: it tells nothing, which holds for failures of all too."""
     try:
         _pretrain(job, ranks, None)
@@ -120,5 +120,5 @@ def state_of(folder: Path, recipe: PretrainSettings) -> JobState:
     CheckpointError
         The folder holds a run of another recipe; the first difference is named.
     """
-    begun(recipe, folder)  # which knows the recipe of the state
+    steps_done(recipe, folder)  # which knows the recipe of the state
     return JobState(folder, about={"command": "pretrain"})

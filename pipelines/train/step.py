@@ -24,11 +24,11 @@ from models.inference.checkpoint import WEIGHTS, save_checkpoint
 from models.inference.forecaster import NetworkForecaster
 from models.network.transformer import Network
 from models.settings import PretrainSettings
-from models.training.checkpointing import Kept, begun_at
+from models.training.checkpointing import CheckpointSettings, checkpoint_step
 from models.training.finetune import FineTuned, FineTuneSettings, finetune
-from models.training.observed import Observed
+from models.training.observed import ObservedSeries
 from models.training.validation import NO_BETTER, NOT_A_NUMBER, Progress
-from pipelines.backtest.origins import standpoints
+from pipelines.backtest.origins import backtest_origins
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.registry.promotion import Verdict
@@ -37,20 +37,20 @@ from pipelines.runtime.registry.weights import TRAINED_UNTIL, Weights, folder_we
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_panel
 from pipelines.runtime.tracking import StepRun
-from pipelines.train.comparison import Contest
+from pipelines.train.comparison import ModelComparison
 from pipelines.train.curves import recorded
 from pipelines.train.training_series import observed_series
 
 
-class Job(NamedTuple):
+class FineTuneJob(NamedTuple):
     """What every process of a training is sent."""
 
-    observed: Observed
+    observed: ObservedSeries
     settings: FineTuneSettings
     start: Network | None
     recipe: PretrainSettings
     device: str
-    kept: Kept
+    kept: CheckpointSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +96,15 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
     settings, tracker = context.settings, context.tracker
     read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
     registry = Registry(tracker)
-    stands = standpoints(read.table, settings)[-settings.train.test_origins :]
-    contest = Contest(stands, settings, registry=registry, tell=context.tell)
-    contest.incumbent(registry.champion())  # what cannot be tested is refused before the training
-    start = _start(settings, contest)
+    origins = backtest_origins(read.table, settings)[-settings.train.test_origins :]
+    comparison = ModelComparison(origins, settings, registry=registry, tell=context.tell)
+    comparison.incumbent(registry.champion())  # what cannot be tested is refused before the training
+    start = _start(settings, comparison)
     observed = observed_series(
-        read.table, contest.first_day, frequency=settings.data.step, horizon=settings.forecast.horizon
+        read.table,
+        comparison.first_day,
+        frequency=settings.data.panel_frequency,
+        horizon=settings.forecast.horizon,
     )
     if context.state is not None and not context.state.trains_on(read.digest):
         context.tell("the panel is another one than before the interruption: the training begins anew")
@@ -111,13 +114,15 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
     ):
         read.log(run)
         tuned, curves = _train(context, run, observed, start)
-        card = _card(tuned, start, contest, read)
+        card = _card(tuned, start, comparison, read)
         save_checkpoint(Path(temporary), tuned.network, card)
         version = _registered(context, registry, run, Path(temporary), _tags(card))
-        verdict = registry.settle(version, contest.judge)
-        leaderboard = contest.leaderboard(verdict.incumbent)
+        verdict = registry.settle(version, comparison.judge)
+        leaderboard = comparison.leaderboard(verdict.incumbent)
         told = [_outcome(tuned), f"{version.label} is {verdict.sentence}"]
-        context.write(run, folder, {"training": curves, "scores": contest.scores, "leaderboard": leaderboard})
+        context.write(
+            run, folder, {"training": curves, "scores": comparison.scores, "leaderboard": leaderboard}
+        )
         run.set_tags({**_tags(card), **verdict.tags(), "overspill.model_version": version.number})
         run.log_metrics({"skill": verdict.skill, **_validation(tuned)})
         run.describe("\n\n".join(told))
@@ -147,7 +152,7 @@ def _registered(
     return version
 
 
-def _start(settings: Settings, contest: Contest) -> Weights | None:
+def _start(settings: Settings, comparison: ModelComparison) -> Weights | None:
     """Weights to start from: the folder's if one is given, else the package's; None from scratch."""
     if settings.train.from_scratch:
         return None
@@ -155,10 +160,10 @@ def _start(settings: Settings, contest: Contest) -> Weights | None:
     if forecast.checkpoint is None:
         return shipped_weights(forecast.device)
     start = folder_weights(forecast.checkpoint, device=forecast.device)
-    if start.trained_until is not None and start.trained_until > contest.first_day:
+    if start.trained_until is not None and start.trained_until > comparison.first_day:
         raise InputError(
             "the weights to start from have seen days of the test",
-            expected=f"trained on what was known by {contest.first_day}",
+            expected=f"trained on what was known by {comparison.first_day}",
             found=f"by {start.trained_until}",
             where=str(forecast.checkpoint),
         )
@@ -166,7 +171,7 @@ def _start(settings: Settings, contest: Contest) -> Weights | None:
 
 
 def _train(
-    context: Context, run: StepRun, observed: Observed, start: Weights | None
+    context: Context, run: StepRun, observed: ObservedSeries, start: Weights | None
 ) -> tuple[FineTuned, pl.DataFrame]:
     """Train with the progress on the terminal and the scalars in the run; returns these too."""
     train, forecast = context.settings.train, context.settings.forecast
@@ -178,22 +183,22 @@ def _train(
         seed=context.settings.seed,
     )
     state = context.state
-    job = Job(
+    job = FineTuneJob(
         observed=observed,
         settings=chosen,
         start=None if start is None else copy.deepcopy(start.network.network).cpu(),
         recipe=context.settings.pretrain,
         device=forecast.device,
-        kept=Kept(
+        kept=CheckpointSettings(
             path=None if state is None else state.training,
             seconds=60 * context.settings.cluster.state_minutes,
         ),
     )
-    done = begun_at(job.kept.path, Ranks())
+    done = checkpoint_step(job.kept.path, Ranks())
     file = None if state is None else state.curves
     with recorded(run, steps=chosen.steps, console=context.console, first=done, file=file) as recorder:
 
-        def here(job: Job, ranks: Ranks) -> FineTuned | None:
+        def here(job: FineTuneJob, ranks: Ranks) -> FineTuned | None:
             kept = job.kept._replace(before=recorder.keep)
             return _tuned(job._replace(kept=kept), ranks, recorder)
 
@@ -208,7 +213,7 @@ def _train(
     return tuned, recorder.curves
 
 
-def _tuned(job: Job, ranks: Ranks, progress: Progress | None) -> FineTuned:
+def _tuned(job: FineTuneJob, ranks: Ranks, progress: Progress | None) -> FineTuned:
     return finetune(
         job.observed,
         job.settings,
@@ -221,23 +226,25 @@ def _tuned(job: Job, ranks: Ranks, progress: Progress | None) -> FineTuned:
     )
 
 
-def _tuned_elsewhere(job: Job, ranks: Ranks) -> FineTuned | None:
+def _tuned_elsewhere(job: FineTuneJob, ranks: Ranks) -> FineTuned | None:
     """The part of a process other than the first: the weights are the same, and stay there."""
     _tuned(job, ranks, None)
     return None
 
 
-def _card(tuned: FineTuned, start: Weights | None, contest: Contest, read: Input) -> dict[str, Any]:
+def _card(
+    tuned: FineTuned, start: Weights | None, comparison: ModelComparison, read: Input
+) -> dict[str, Any]:
     """Card of the new checkpoint, once the candidate has been scored."""
     known = {
         **tuned.card,
         "data": f"panel of etl run {read.run_id}, and synthetic worlds",
         "panel_sha256": read.digest,
         "start": "random weights" if start is None else start.label,
-        TRAINED_UNTIL: str(contest.first_day),
+        TRAINED_UNTIL: str(comparison.first_day),
     }
     device = next(tuned.network.parameters()).device
-    scores = contest.enter(NetworkForecaster(network=tuned.network, card=known, device=device))
+    scores = comparison.enter(NetworkForecaster(network=tuned.network, card=known, device=device))
     return {**known, "scores": {**_validation(tuned), **scores}}
 
 

@@ -14,11 +14,13 @@ from forecasting.errors import InputError
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import CHINA, CONTEXT, FLOWS, as_of
 from forecasting.periods import Frequency, periods_between
-from models.training.observed import Observed
+from models.training.observed import ObservedSeries
 from pipelines.forecast.network import ROLES, network_view
 
 
-def observed_series(panel: pl.DataFrame, day: dt.date, *, frequency: Frequency, horizon: int) -> Observed:
+def observed_series(
+    panel: pl.DataFrame, day: dt.date, *, frequency: Frequency, horizon: int
+) -> ObservedSeries:
     """What had been published by a day, as the network sees it; items that have ended are there too.
 
     Parameters
@@ -68,7 +70,7 @@ def observed_series(panel: pl.DataFrame, day: dt.date, *, frequency: Frequency, 
         origins=(stamps[-1],) * len(items),
         frequency=frequency,
     )
-    return Observed(
+    return ObservedSeries(
         values=network_view(history),
         season_length=frequency.season_length,
         horizon=horizon,

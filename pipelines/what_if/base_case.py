@@ -49,7 +49,7 @@ class BaseCase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class CaseSelection:
     """Which chip, under which policy, in which scopes."""
 
     chip: Chip
@@ -88,13 +88,15 @@ def read_case(tracker: Tracker, windows_run_id: str | None) -> BaseCase:
         panel=read_panel(tracker, etl_id, settings["etl"]),
         paths_read=read,
         paths=from_table(
-            read.table, frequency=settings["forecast"].data.step, where=f"paths of run {forecast_id}"
+            read.table,
+            frequency=settings["forecast"].data.panel_frequency,
+            where=f"paths of run {forecast_id}",
         ),
         published=dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]),
     )
 
 
-def question(case: BaseCase, *, chip: str, scope: str | None, policy: str | None) -> Question:
+def select_case(case: BaseCase, *, chip: str, scope: str | None, policy: str | None) -> CaseSelection:
     """What is asked of a case: by default its first policy, in every scope that the policy names.
 
     Raises
@@ -129,18 +131,18 @@ def question(case: BaseCase, *, chip: str, scope: str | None, policy: str | None
             found=repr(scope),
             where=f"policy {chosen.name}",
         )
-    asked = Question(chip=exported, policy=chosen, scopes=scopes)
-    lacking = [item for item in asked.items if item not in case.paths.item_ids]
+    selection = CaseSelection(chip=exported, policy=chosen, scopes=scopes)
+    lacking = [item for item in selection.items if item not in case.paths.item_ids]
     if lacking:
         raise InputError(
             "an item that decides over the chip has no paths",
             found=", ".join(lacking),
             where=f"run {case.paths_read.run_id}",
         )
-    return asked
+    return selection
 
 
-def narrowed(paths: PathSet, items: list[str]) -> PathSet:
+def select_items(paths: PathSet, items: list[str]) -> PathSet:
     """Paths of some items, in the given order."""
     places = [paths.item_ids.index(item) for item in items]
     return PathSet(

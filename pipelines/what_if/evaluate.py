@@ -23,7 +23,7 @@ from forecasting.panel.schema import FLOWS, content_digest, forecastable, latest
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
 from forecasting.saturation.market import market
-from forecasting.what_if.outcome import Answer, Reading, answer
+from forecasting.what_if.outcome import Outcome, OutcomeSettings, estimate_outcome
 from forecasting.what_if.sensitivity import Stage
 from pipelines.etl.step import public_panel
 from pipelines.forecast.forecasters import named_forecaster
@@ -32,14 +32,14 @@ from pipelines.runtime.config.data import PublicData
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.weights import Weights
 from pipelines.what_if.assumptions import with_values
-from pipelines.what_if.base_case import BaseCase, Question, narrowed
-from pipelines.windows.tables import estimator
+from pipelines.what_if.base_case import BaseCase, CaseSelection, select_items
+from pipelines.windows.tables import build_estimator
 
 KEPT = 64  # panels in memory: a design comes back to its neighbours only
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remembered:
+class CachedForecaster:
     """A forecaster's futures [I, P, H, V], handed out again to whatever draws the past around them."""
 
     futures: Floats
@@ -59,10 +59,10 @@ class Remembered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
+class Evaluation:
     """Answers by scope after a move, and the first stage at which something differs from the base case."""
 
-    answers: Mapping[str, Answer]
+    outcomes_by_scope: Mapping[str, Outcome]
     entered: Stage
 
 
@@ -82,7 +82,7 @@ class Evaluator:
     Attributes
     ----------
     case : BaseCase
-    asked : Question
+    selection : CaseSelection
     weights : Weights, optional
         Those of the network that forecast, None where none did.
     outside_panel : set of str
@@ -90,7 +90,7 @@ class Evaluator:
     """
 
     case: BaseCase
-    asked: Question
+    selection: CaseSelection
     weights: Weights | None = None
     outside_panel: set[str] = field(default_factory=set)
 
@@ -100,27 +100,29 @@ class Evaluator:
         self._by_values[()] = self._base
         self._base_paths = self._paths(self._base, self.case.forecast)
         self._check_base()
-        self._base_answers = answers(self.case, self.asked, self._base_paths, self.case.windows)
+        self._base_outcomes = outcomes_by_scope(
+            self.case, self.selection, self._base_paths, self.case.windows
+        )
 
     @property
-    def base(self) -> Mapping[str, Answer]:
+    def base(self) -> Mapping[str, Outcome]:
         """Answers of the base case by scope."""
-        return self._base_answers
+        return self._base_outcomes
 
-    def evaluate(self, values: Mapping[str, float]) -> Evaluated:
+    def evaluate(self, values: Mapping[str, float]) -> Evaluation:
         """Answers with some assumptions at other values."""
         sampled = self._moved_panel(values)
         paths = self._paths(sampled, with_values(self.case.forecast, values))
         same_panel = sampled.digest == self._base.digest
         if same_panel and np.array_equal(paths.values, self._base_paths.values, equal_nan=True):
             paths = self._base_paths
-        found = answers(self.case, self.asked, paths, with_values(self.case.windows, values))
+        found = outcomes_by_scope(self.case, self.selection, paths, with_values(self.case.windows, values))
         if not same_panel:
-            return Evaluated(answers=found, entered="panel")
+            return Evaluation(outcomes_by_scope=found, entered="panel")
         if paths is not self._base_paths:
-            return Evaluated(answers=found, entered="paths")
+            return Evaluation(outcomes_by_scope=found, entered="paths")
         same = all(_same(found[scope], self.base[scope]) for scope in found)
-        return Evaluated(answers=found, entered="nothing" if same else "windows")
+        return Evaluation(outcomes_by_scope=found, entered="nothing" if same else "windows")
 
     def _moved_panel(self, values: Mapping[str, float]) -> _Sampled:
         key = tuple((name, value) for name, value in values.items() if name not in self.outside_panel)
@@ -155,7 +157,7 @@ class Evaluator:
     def _history(self, panel: pl.DataFrame) -> History:
         settings, known = self.case.forecast, latest(panel.lazy()).collect()
         items, skipped = forecastable(known, settings.data.min_observations)
-        for item in self.asked.items:
+        for item in self.selection.items:
             if item not in items:
                 raise InputError(
                     "the item can no longer be forecast", found=skipped.get(item, ""), where=item
@@ -164,12 +166,12 @@ class Evaluator:
             known,
             items=items,
             origin=newest_period(known),
-            frequency=settings.data.step,
+            frequency=settings.data.panel_frequency,
             variates=[*FLOWS, "shipments"],
         )
 
     def _needed(self, history: History) -> History:
-        return history.select([history.item_ids.index(item) for item in self.asked.items])
+        return history.select([history.item_ids.index(item) for item in self.selection.items])
 
     def _futures(self, history: History) -> Floats:
         """Futures of the items that decide. All are fitted: a forecaster may learn from the whole panel."""
@@ -178,15 +180,15 @@ class Evaluator:
         forecaster.fit(history.only(*FLOWS))
         drawn = forecaster.sample(settings.forecast.horizon, settings.forecast.paths, settings.seed)
         same = alike(history.only(*FLOWS))
-        return drawn[[same[history.item_ids.index(item)] for item in self.asked.items]]
+        return drawn[[same[history.item_ids.index(item)] for item in self.selection.items]]
 
     def _paths(self, sampled: _Sampled, settings: Settings) -> PathSet:
         """Paths as `paths.parquet` holds them: in single precision."""
-        paths = sample_paths(sampled.history, settings, Remembered(futures=sampled.futures))
+        paths = sample_paths(sampled.history, settings, CachedForecaster(futures=sampled.futures))
         return replace(paths, values=paths.values.astype(np.float32).astype(np.float64))
 
     def _check_base(self) -> None:
-        for item in self.asked.items:
+        for item in self.selection.items:
             made, stored = market(self._base_paths, item), market(self.case.paths, item)
             if not (
                 _alike(made.orders, stored.orders)
@@ -205,41 +207,41 @@ def _alike(made: Floats, stored: Floats) -> bool:
     return near
 
 
-def answers(
+def outcomes_by_scope(
     case: BaseCase,
-    asked: Question,
+    selection: CaseSelection,
     paths: PathSet,
     settings: Settings,
     *,
     policy: Policy | None = None,
     chips: Mapping[str, Chip] | None = None,
-) -> dict[str, Answer]:
+) -> dict[str, Outcome]:
     """Answers by scope on some paths, under the question's policy or another reading of it."""
-    rule = policy or asked.policy
-    made = estimator(settings, narrowed(paths, _items(asked, rule)), {}, case.published)
+    rule = policy or selection.policy
+    made = build_estimator(settings, select_items(paths, _items(selection, rule)), {}, case.published)
     windows = settings.windows
-    reading = Reading(
+    reading = OutcomeSettings(
         now_step=made.now_step, confidence=windows.confidence, quantile_levels=windows.quantile_levels
     )
     return {
-        scope: answer(
-            asked.chip,
+        scope: estimate_outcome(
+            selection.chip,
             rule,
-            made.markets_of(asked.chip, rule, scope),
-            terms=made.terms(asked.chip),
-            price=made.price(asked.chip),
+            made.markets_of(selection.chip, rule, scope),
+            terms=made.terms(selection.chip),
+            price=made.price(selection.chip),
             reading=reading,
             chips=chips,
         )
-        for scope in asked.scopes
+        for scope in selection.scopes
     }
 
 
-def _items(asked: Question, policy: Policy) -> list[str]:
-    return replace(asked, policy=policy).items
+def _items(selection: CaseSelection, policy: Policy) -> list[str]:
+    return replace(selection, policy=policy).items
 
 
-def _same(one: Answer, other: Answer) -> bool:
+def _same(one: Outcome, other: Outcome) -> bool:
     pairs = [(one.passage, other.passage), (one.units, other.units)]
     if one.value_usd is not None and other.value_usd is not None:
         pairs.append((one.value_usd, other.value_usd))

@@ -13,13 +13,13 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.periods import period_ends
 from forecasting.saturation.first_passage import probability_by_step
-from forecasting.what_if.outcome import MIDDLE, Answer
-from forecasting.what_if.scenario import Scenario, delayed_catalogue, reread, transformed
+from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
+from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import StepRun
-from pipelines.what_if.base_case import BaseCase, Question, question, read_case
-from pipelines.what_if.evaluate import answers
+from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
+from pipelines.what_if.evaluate import outcomes_by_scope
 from pipelines.windows.tables import q
 
 STEP, BASE = "scenario", "base"
@@ -27,7 +27,7 @@ Row = dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ScenarioRequest:
     """What is asked: scenarios (none: all that ship), the run, chips, scope and policy."""
 
     names: Sequence[str] = ()
@@ -51,7 +51,7 @@ class ScenarioResult:
         return _stamps(self.case)[-1]
 
 
-def run_scenarios(context: Context, request: Request) -> ScenarioResult:
+def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
     """Answer the base case of a windows run and each scenario, and record the run.
 
     Raises
@@ -61,20 +61,20 @@ def run_scenarios(context: Context, request: Request) -> ScenarioResult:
     """
     scenarios = _named(request.names or packaged_scenarios())
     case = read_case(context.tracker, request.windows_run)
-    asked = [
-        question(case, chip=chip, scope=request.scope, policy=request.policy)
+    selection = [
+        select_case(case, chip=chip, scope=request.scope, policy=request.policy)
         for chip in dict.fromkeys(request.chips)
     ]
     inner = replace(context, settings=case.windows)
     with inner.step(STEP, upstream_run_id=case.windows_run_id) as (run, folder):
         case.paths_read.log(run)
         rows: list[Row] = []
-        for each in inner.progress(asked, "scenarios"):
-            rows += _answered(run, case, each, scenarios)
+        for each in inner.progress(selection, "scenarios"):
+            rows += _outcome_rows(run, case, each, scenarios)
         table = pl.DataFrame(rows, infer_schema_length=None)
         inner.write(run, folder, {"scenarios": table})
         run.log_params({f"scenario.{name}": scenario.title for name, scenario in scenarios.items()})
-        run.describe(story(table, case.windows_run_id))
+        run.describe(page_text(table, case.windows_run_id))
     return ScenarioResult(run_id=run.run_id, case=case, table=table)
 
 
@@ -91,36 +91,38 @@ def _named(names: Sequence[str]) -> dict[str, Scenario]:
     return scenarios
 
 
-def _answered(run: StepRun, case: BaseCase, asked: Question, scenarios: Mapping[str, Scenario]) -> list[Row]:
+def _outcome_rows(
+    run: StepRun, case: BaseCase, selection: CaseSelection, scenarios: Mapping[str, Scenario]
+) -> list[Row]:
     """Rows of one chip: in each scope the base case, then the scenarios."""
-    base = answers(case, asked, case.paths, case.windows)
+    base = outcomes_by_scope(case, selection, case.paths, case.windows)
     found = {BASE: base}
     for name, scenario in scenarios.items():
         chips = case.windows.data.catalogue
-        found[name] = answers(
+        found[name] = outcomes_by_scope(
             case,
-            asked,
-            transformed(case.paths, scenario, chips),
+            selection,
+            apply_scenario(case.paths, scenario, chips),
             case.windows,
-            policy=reread(asked.policy, scenario),
-            chips=delayed_catalogue(chips, scenario, case.paths),
+            policy=modify_policy(selection.policy, scenario),
+            chips=delay_launches(chips, scenario, case.paths),
         )
     titles = {BASE: "base case"} | {name: scenario.title for name, scenario in scenarios.items()}
     stamps = _stamps(case)
     rows = []
-    for scope in asked.scopes:
+    for scope in selection.scopes:
         for name, by_scope in found.items():
             one = by_scope[scope]
             keys: Row = {
-                "policy": asked.policy.name,
-                "chip": asked.chip.chip_id,
+                "policy": selection.policy.name,
+                "chip": selection.chip.chip_id,
                 "scope": scope,
                 "scenario": name,
                 "title": titles[name],
             }
             rows.append(keys | _figures(one, base[scope], stamps))
             reached = probability_by_step(one.passage, one.steps)
-            run.log_curves({f"p_reached/{asked.chip.chip_id}/{scope}/{name}": reached.tolist()})
+            run.log_curves({f"p_reached/{selection.chip.chip_id}/{scope}/{name}": reached.tolist()})
     return rows
 
 
@@ -128,7 +130,7 @@ def _stamps(case: BaseCase) -> list[dt.date]:
     return period_ends(case.paths.origins[0], range(case.paths.horizon + 1), case.paths.frequency)
 
 
-def _figures(one: Answer, base: Answer, stamps: Sequence[dt.date]) -> Row:
+def _figures(one: Outcome, base: Outcome, stamps: Sequence[dt.date]) -> Row:
     """Figures of an answer, and how it differs from the base case path by path."""
     dates = [None if np.isnan(step) else stamps[int(step)] for step in one.saturated_steps]
     levels = [q(level) for level in one.quantile_levels]
@@ -138,7 +140,7 @@ def _figures(one: Answer, base: Answer, stamps: Sequence[dt.date]) -> Row:
         **{f"saturated_{name}": date for name, date in zip(levels, dates, strict=True)},
         "p_any_window": one.p_any_window,
         **{f"units_{name}": float(u) for name, u in zip(levels, one.units_quantiles, strict=True)},
-        "value_usd_q50": None if value is None else float(np.quantile(value, MIDDLE)),
+        "value_usd_q50": None if value is None else float(np.quantile(value, MEDIAN_LEVEL)),
         "p_sooner": float((one.passage < base.passage).mean()),
         "p_later": float((one.passage > base.passage).mean()),
         "p_more_units": float((one.units > base.units).mean()),
@@ -146,7 +148,7 @@ def _figures(one: Answer, base: Answer, stamps: Sequence[dt.date]) -> Row:
     }
 
 
-def story(table: pl.DataFrame, windows_run_id: str) -> str:
+def page_text(table: pl.DataFrame, windows_run_id: str) -> str:
     """The scenarios as a Markdown table: what the run's page shows."""
     lines = [
         f"What if? The paths of windows run {windows_run_id}, each changed as the scenario says.",

@@ -9,23 +9,30 @@ import numpy as np
 import polars as pl
 
 from forecasting.public.assumptions import Assumption
-from forecasting.what_if.outcome import Answer
-from forecasting.what_if.sensitivity import Stage, chosen, effects, first_stage, one_at_a_time, ranked
+from forecasting.what_if.outcome import Outcome
+from forecasting.what_if.sensitivity import (
+    Stage,
+    effects,
+    first_stage,
+    one_at_a_time,
+    rank_effects,
+    select_assumptions,
+)
 from pipelines.runtime.registry.registry import recorded_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import NESTED_STEP, StepRun
 from pipelines.what_if.assumptions import assumptions_of
-from pipelines.what_if.base_case import BaseCase, Question, question, read_case
+from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
 from pipelines.what_if.designs import COLUMNS, DEFAULT_SAMPLES, Design, check_samples, indices, points
-from pipelines.what_if.evaluate import Evaluated, Evaluator
+from pipelines.what_if.evaluate import Evaluation, Evaluator
 from pipelines.what_if.tornado import write_tornado
 
 STEP = "sensitivity"
-Moved = dict[tuple[str, str], Evaluated]
+Moved = dict[tuple[str, str], Evaluation]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class SensitivityRequest:
     """What is asked: the run, chip, scope and policy, the assumptions (none: all), and the design.
 
     `design` is None for one at a time only.
@@ -50,11 +57,11 @@ class SensitivityResult:
 
     run_id: str
     case: BaseCase
-    asked: Question
+    selection: CaseSelection
     tables: dict[str, pl.DataFrame]
 
 
-def run_sensitivity(context: Context, request: Request) -> SensitivityResult:
+def run_sensitivity(context: Context, request: SensitivityRequest) -> SensitivityResult:
     """Move the assumptions behind a windows run, rank their effects, and record one run for each.
 
     Raises
@@ -67,10 +74,10 @@ def run_sensitivity(context: Context, request: Request) -> SensitivityResult:
     if design is not None and samples is not None:
         check_samples(design, samples)
     case = read_case(context.tracker, request.windows_run)
-    asked = question(case, chip=request.chip, scope=request.scope, policy=request.policy)
-    assumptions = chosen(assumptions_of(case.windows), request.names)
+    selection = select_case(case, chip=request.chip, scope=request.scope, policy=request.policy)
+    assumptions = select_assumptions(assumptions_of(case.windows), request.names)
     weights = recorded_weights(context.tracker, case.paths_read.run_id, case.forecast)
-    evaluator = Evaluator(case=case, asked=asked, weights=weights)
+    evaluator = Evaluator(case=case, selection=selection, weights=weights)
     inner = replace(context, settings=case.windows)
     with inner.step(STEP, upstream_run_id=case.windows_run_id) as (run, folder):
         case.panel.log(run)
@@ -82,9 +89,9 @@ def run_sensitivity(context: Context, request: Request) -> SensitivityResult:
             tables |= _together(inner, evaluator, moving, design, samples)
         inner.write(run, folder, tables)
         run.log_metrics(_metrics(tables["sensitivity"]))
-        write_tornado(folder / "tornado.html", tables["sensitivity"], title=_title(asked))
-        run.describe(story(tables["sensitivity"], asked, case.windows_run_id))
-    return SensitivityResult(run_id=run.run_id, case=case, asked=asked, tables=tables)
+        write_tornado(folder / "tornado.html", tables["sensitivity"], title=_title(selection))
+        run.describe(page_text(tables["sensitivity"], selection, case.windows_run_id))
+    return SensitivityResult(run_id=run.run_id, case=case, selection=selection, tables=tables)
 
 
 def _one_at_a_time(
@@ -115,7 +122,8 @@ def _record(
     )
     curves = {
         f"{figure}/{scope}": [
-            moved[name, end].answers[scope].figures[figure] if (name, end) in moved else base for end in ends
+            moved[name, end].outcomes_by_scope[scope].figures[figure] if (name, end) in moved else base
+            for end in ends
         ]
         for scope, answer in evaluator.base.items()
         for figure, base in answer.figures.items()
@@ -127,15 +135,15 @@ def _record(
 def effect_table(
     assumptions: Mapping[str, Assumption],
     entered: Mapping[str, Stage],
-    base: Mapping[str, Answer],
-    moved: Mapping[tuple[str, str], Evaluated],
+    base: Mapping[str, Outcome],
+    moved: Mapping[tuple[str, str], Evaluation],
 ) -> pl.DataFrame:
     """One row per scope, figure and assumption, the largest reach first."""
     rows = []
     for scope, answer in base.items():
         for figure, at_base in answer.figures.items():
-            figures = {key: one.answers[scope].figures[figure] for key, one in moved.items()}
-            for rank, effect in enumerate(ranked(effects(assumptions, at_base, figures)), start=1):
+            figures = {key: one.outcomes_by_scope[scope].figures[figure] for key, one in moved.items()}
+            for rank, effect in enumerate(rank_effects(effects(assumptions, at_base, figures)), start=1):
                 a = assumptions[effect.name]
                 rows.append(
                     {
@@ -165,7 +173,7 @@ def _together(
     seed = context.settings.seed
     at = points(design, moving, samples=samples, seed=seed)
     found = [
-        evaluator.evaluate(dict(zip(moving, point.tolist(), strict=True))).answers
+        evaluator.evaluate(dict(zip(moving, point.tolist(), strict=True))).outcomes_by_scope
         for point in context.progress(at, f"{design}, {len(at)} points", total=len(at))
     ]
     index_rows, point_rows = [], []
@@ -198,13 +206,13 @@ def _metrics(table: pl.DataFrame) -> dict[str, float]:
     }
 
 
-def _title(asked: Question) -> str:
-    return f"What moves the answer for the {asked.chip.chip_id} under {asked.policy.name}"
+def _title(selection: CaseSelection) -> str:
+    return f"What moves the answer for the {selection.chip.chip_id} under {selection.policy.name}"
 
 
-def story(table: pl.DataFrame, asked: Question, windows_run_id: str) -> str:
+def page_text(table: pl.DataFrame, selection: CaseSelection, windows_run_id: str) -> str:
     """The ranked effects as Markdown: what the run's page shows."""
-    lines = [f"{_title(asked)} (windows run {windows_run_id})? Figures at the low and the high end.", ""]
+    lines = [f"{_title(selection)} (windows run {windows_run_id})? Figures at the low and the high end.", ""]
     for part in table.filter(pl.col("figure") != "value_usd").partition_by(
         ["scope", "figure"], maintain_order=True
     ):

@@ -15,17 +15,17 @@ from pipelines.windows.tables import Estimator
 from pipelines.windows.window_chart import window_chart
 
 
-def windows_charts(made: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator[Chart]:
+def windows_charts(estimator: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator[Chart]:
     """Figures of a windows run, the answer first; those without content are left out.
 
     Parameters
     ----------
-    made : Estimator
+    estimator : Estimator
         Markets of the paths, for the fans.
     tables : dict of DataFrame
         `windows`, `window_steps`, `saturation` and `headroom` of the run.
     """
-    settings, frequency = made.settings, made.settings.data.step
+    settings, frequency = estimator.settings, estimator.settings.data.panel_frequency
     policy = settings.policies[0]
     answers = (
         first_passage_chart(tables["windows"], tables["saturation"], policy=policy.name, frequency=frequency),
@@ -41,5 +41,5 @@ def windows_charts(made: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator
     shown = tables["headroom"]["chip"].unique(maintain_order=True).to_list()
     scopes = tables["windows"].filter(pl.col("chip").is_in(shown))["scope_item"].unique(maintain_order=True)
     for item in dict.fromkeys([*shown, *scopes, US_PORTFOLIO]):
-        if item in made.markets:
-            yield fan_chart(made.markets[item], rule_weeks=policy.supply.normal_lead_time_weeks)
+        if item in estimator.markets:
+            yield fan_chart(estimator.markets[item], rule_weeks=policy.supply.normal_lead_time_weeks)

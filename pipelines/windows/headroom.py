@@ -50,34 +50,34 @@ def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict
     }
 
 
-def headroom_table(made: Estimator) -> pl.DataFrame:
+def headroom_table(estimator: Estimator) -> pl.DataFrame:
     """The balance of each chip and scope under the first policy, with 10 and 90 % quantiles of the units."""
     schema = dict.fromkeys(("policy", "chip", "scope"), pl.String()) | dict.fromkeys(
         (SUPPLY, *LOSSES, "units_mean", "units_q10", "units_q90"), pl.Float64()
     )
-    return pl.DataFrame(list(_rows(made, made.settings.policies[0])), schema=schema)
+    return pl.DataFrame(list(_rows(estimator, estimator.settings.policies[0])), schema=schema)
 
 
-def _rows(made: Estimator, policy: Policy) -> Iterator[Row]:
-    for exported in made.chips():
+def _rows(estimator: Estimator, policy: Policy) -> Iterator[Row]:
+    for exported in estimator.chips():
         counted = {cap_item(exported, policy.cap.counts)} if policy.cap else set()
         if (
-            not made.verdict(exported, policy).eligible
-            or not {exported.chip_id, *counted} <= made.markets.keys()
+            not estimator.verdict(exported, policy).eligible
+            or not {exported.chip_id, *counted} <= estimator.markets.keys()
         ):
             continue
         for scope in policy.supply.scopes:
-            if scope_item(exported, scope) not in made.markets:
+            if scope_item(exported, scope) not in estimator.markets:
                 continue
-            markets = made.markets_of(exported, policy, scope)
-            paths = made.estimate(exported, policy, markets).paths
+            markets = estimator.markets_of(exported, policy, scope)
+            paths = estimator.estimate(exported, policy, markets).paths
             surplus = markets.product.flow.surplus[:, -paths.units.shape[1] :]
             low, high = np.quantile(paths.units.sum(axis=1), (0.1, 0.9))
             yield {
                 "policy": policy.name,
                 "chip": exported.chip_id,
                 "scope": scope,
-                **balance(paths, surplus, unsold_stock=made.terms(exported).unsold_stock),
+                **balance(paths, surplus, unsold_stock=estimator.terms(exported).unsold_stock),
                 "units_q10": float(low),
                 "units_q90": float(high),
             }

@@ -16,14 +16,14 @@ from pipelines.runtime.tracking import PARAM_LENGTH, UI_MODE, UPSTREAM_TAG, Trac
 
 QUESTION = "When is US demand saturated, and how much may then be exported?"
 KEYS = ("policy", "chip", "scope")
-MOST_LINES = 12
-LEAST_SHIFT = 0.01  # probability: smaller differences are noise of the paths
-LEAST_RATIO = 0.05  # units, relative
+MAX_LINES = 12
+MIN_SHIFT = 0.01  # probability: smaller differences are noise of the paths
+MIN_RELATIVE_SHIFT = 0.05  # units, relative
 
 
 def markdown(windows: pl.DataFrame) -> str:
     """The question and the answer: what the page of `overspill run` shows."""
-    return f"{QUESTION} **{headline(windows)}**\n\n{answer_table(windows)}"
+    return f"{QUESTION} **{headline(windows)}**\n\n{windows_markdown_table(windows)}"
 
 
 def headline(windows: pl.DataFrame) -> str:
@@ -37,7 +37,7 @@ def headline(windows: pl.DataFrame) -> str:
     return f"Under {policy}, {'; '.join(told)}." if told else f"Under {policy} no chip can be exported."
 
 
-def answer_table(windows: pl.DataFrame) -> str:
+def windows_markdown_table(windows: pl.DataFrame) -> str:
     """The answer for eligible chips as a Markdown table."""
     lines = [
         "| policy | chip | scope | P(saturated now) | median date | P(never) | opens | units, median |",
@@ -69,7 +69,9 @@ def links(tracker: Tracker, runs: Mapping[str, str]) -> str:
     return " · ".join(run_link(tracker, run_id, name) for name, run_id in runs.items())
 
 
-def windows_story(context: Context, windows: pl.DataFrame, forecast_run_id: str, previous: str | None) -> str:
+def windows_page_text(
+    context: Context, windows: pl.DataFrame, forecast_run_id: str, previous: str | None
+) -> str:
     """Description of a windows run.
 
     Parameters
@@ -87,7 +89,7 @@ def windows_story(context: Context, windows: pl.DataFrame, forecast_run_id: str,
     if etl is not None:
         upstream["etl"] = etl
     head = f"{QUESTION} **{headline(windows)}**\n\nMade from {links(tracker, upstream)}"
-    parts = [f"{head}; figures in `figures/figures.html`.", answer_table(windows)]
+    parts = [f"{head}; figures in `figures/figures.html`.", windows_markdown_table(windows)]
     if previous is not None:
         parts.append(f"Since {run_link(tracker, previous, 'windows')}: {_since(context, windows, previous)}")
     return "\n\n".join(parts)
@@ -99,11 +101,11 @@ def _since(context: Context, windows: pl.DataFrame, previous: str) -> str:
         params = context.tracker.finished(previous, "windows").data.params
     except OverspillError as error:
         return f"cannot be told ({error})"
-    lines = [*settings_changed(params, flatten(context.settings)), *answers_changed(before, windows)]
+    lines = [*settings_changed(params, flatten(context.settings)), *windows_changed(before, windows)]
     if not lines:
         return "nothing changed."
-    more = [f"- and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
-    return "\n\n" + "\n".join([*(f"- {line}" for line in lines[:MOST_LINES]), *more])
+    more = [f"- and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
+    return "\n\n" + "\n".join([*(f"- {line}" for line in lines[:MAX_LINES]), *more])
 
 
 def settings_changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -115,7 +117,7 @@ def settings_changed(before: Mapping[str, str], after: Mapping[str, str]) -> lis
     ]
 
 
-def answers_changed(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:
+def windows_changed(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:
     """Answers that moved, one line per policy, chip and scope.
 
     Parameters
@@ -139,7 +141,7 @@ def answers_changed(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:
 def _moves(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
     for name, said in (("p_saturated_now", "P(saturated now)"), ("p_never", "P(never)")):
         was, now = old.get(name), new.get(name)
-        if isinstance(was, float) and isinstance(now, float) and abs(now - was) >= LEAST_SHIFT:
+        if isinstance(was, float) and isinstance(now, float) and abs(now - was) >= MIN_SHIFT:
             yield f"{said} {percent(was)} → {percent(now)}"
     for name, said in (("saturated_q50", "median date"), ("window_opens", "opens")):
         if old.get(name) != new.get(name):
@@ -148,7 +150,7 @@ def _moves(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
     if (
         isinstance(was, float)
         and isinstance(now, float)
-        and abs(now - was) > LEAST_RATIO * max(was, now, 1.0)
+        and abs(now - was) > MIN_RELATIVE_SHIFT * max(was, now, 1.0)
     ):
         yield f"median units {units_text(was)} → {units_text(now)}"
 

@@ -17,8 +17,8 @@ from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.headroom import headroom_table
-from pipelines.windows.run_page import windows_story
-from pipelines.windows.tables import Row, estimator, q
+from pipelines.windows.run_page import windows_page_text
+from pipelines.windows.tables import Row, build_estimator, q
 
 QUANTILE_DATES = ("opening", "closing")
 QUANTILE_FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
@@ -50,8 +50,8 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     for policy in settings.policies:
         check_policy_reaches(policy, settings.data.catalogue.values())
     read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
-    made = estimator(settings, *described_paths(tracker, read, context))
-    any_market = next(iter(made.markets.values()))
+    estimator = build_estimator(settings, *read_paths(tracker, read, context))
+    any_market = next(iter(estimator.markets.values()))
     context.tell(
         f"paths of forecast run {read.run_id}: {len(any_market.orders)} paths, {any_market.horizon} periods "
         f"from {any_market.origin}"
@@ -59,31 +59,31 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     previous = tracker.newest_or_none("windows")
     with context.step("windows", upstream_run_id=read.run_id) as (run, folder):
         read.log(run)
-        expected = len(made.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
-        rows = list(context.progress(made.window_rows(), "export windows", total=expected))
+        expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
+        rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
         tables = {
-            "windows": pl.DataFrame([row for row, _ in rows], schema=windows_schema(made.levels)),
+            "windows": pl.DataFrame([row for row, _ in rows], schema=windows_schema(estimator.levels)),
             "window_steps": _table(row for _, steps in rows for row in steps),
-            "saturation": _table(made.saturation_rows()),
-            "lead_time": _table(made.lead_time_rows()),
-            "cap_readings": _table(made.cap_rows()),
-            "headroom": headroom_table(made),
+            "saturation": _table(estimator.saturation_rows()),
+            "lead_time": _table(estimator.lead_time_rows()),
+            "cap_readings": _table(estimator.cap_rows()),
+            "headroom": headroom_table(estimator),
         }
         context.write(run, folder, tables)
         _log_curves(run, tables)
-        _log_answer(run, tables["windows"])
-        run.describe(windows_story(context, tables["windows"], read.run_id, previous))
+        _log_window_metrics(run, tables["windows"])
+        run.describe(windows_page_text(context, tables["windows"], read.run_id, previous))
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
-        write_figures(folder, windows_charts(made, tables), heading=heading)
-    return WindowsResult(run_id=run.run_id, now=made.now, tables=tables)
+        write_figures(folder, windows_charts(estimator, tables), heading=heading)
+    return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables)
 
 
-def described_paths(
-    tracker: Tracker, read: Input, context: Context
-) -> tuple[PathSet, dict[str, str], dt.date]:
+def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet, dict[str, str], dt.date]:
     """Paths of a forecast run, items without paths (with the reason), and the newest publication known."""
     choices = read_input(tracker, read.run_id, step="forecast", name="choices").table
-    paths = from_table(read.table, frequency=context.settings.data.step, where=f"paths of run {read.run_id}")
+    paths = from_table(
+        read.table, frequency=context.settings.data.panel_frequency, where=f"paths of run {read.run_id}"
+    )
     missing = dict(choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
     tags = tracker.finished(read.run_id, "forecast").data.tags
     return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
@@ -134,7 +134,7 @@ def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
             run.log_curves(dict(zip(labels, values, strict=True)), first_step=table["step"][0])
 
 
-def _log_answer(run: StepRun, windows: pl.DataFrame) -> None:
+def _log_window_metrics(run: StepRun, windows: pl.DataFrame) -> None:
     """Log the answer per chip, scope and policy as single figures, so that runs can be put side by side."""
     rows = windows.filter(pl.col("eligible"), pl.col("p_any_window").is_not_null())
     run.log_metrics(

@@ -132,7 +132,7 @@ class Estimator:
 
     def price(self, exported: Chip) -> PriceTerms | None:
         """Price assumptions for a chip's vendor, if there are any."""
-        revenue, step = self.settings.data.revenue, self.settings.data.step
+        revenue, step = self.settings.data.revenue, self.settings.data.panel_frequency
         launch = revenue.launch_price_usd_per_h100e.get(exported.vendor)
         if launch is None:
             return None
@@ -286,7 +286,7 @@ def _binding(estimate: ExportEstimate) -> Row:
     return {"binding": most.name.lower(), "binding_share": float(shares[most])}
 
 
-def estimator(
+def build_estimator(
     settings: Settings, paths: PathSet, missing: Mapping[str, str], published: dt.date
 ) -> Estimator:
     """Build the estimator; "now" is the last period that had ended when the newest figure was published."""

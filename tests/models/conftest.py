@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.network.head import Law, normalise
+from models.network.head import PredictiveDistribution, normalise_variance
 from models.network.transformer import Network
 from models.settings import NetworkSettings
 
@@ -25,14 +25,16 @@ def small_network(small_settings):
 
 
 @pytest.fixture(scope="session")
-def random_law():
+def random_distribution():
     levels = NetworkSettings().quantile_levels
 
     def make(seed, *, shape=(2, 2, 3)):
         generator = torch.Generator().manual_seed(seed)
         gaps = torch.rand(*shape, len(levels), generator=generator) + 0.05
         shared, own = (torch.randn(*shape, rank, generator=generator) for rank in (2, 3))
-        copula = normalise(shared, own, torch.rand(*shape, generator=generator) + 0.1)
-        return Law(gaps.cumsum(-1) - 3.0, torch.rand(*shape, 2, generator=generator) + 0.1, *copula)
+        copula = normalise_variance(shared, own, torch.rand(*shape, generator=generator) + 0.1)
+        return PredictiveDistribution(
+            gaps.cumsum(-1) - 3.0, torch.rand(*shape, 2, generator=generator) + 0.1, *copula
+        )
 
     return make

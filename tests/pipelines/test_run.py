@@ -15,7 +15,7 @@ from forecasting import reference
 from forecasting.errors import InputError
 from forecasting.forecasters.path_table import from_table
 from forecasting.periods import Frequency
-from pipelines.cli.terminal.tables import print_answer, print_cap_readings
+from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 from pipelines.etl.step import run_etl
 from pipelines.forecast.step import run_forecast
 from pipelines.runtime.files.artifacts import read_table
@@ -190,7 +190,7 @@ def test_cap_of_the_same_period_is_one_to_two_orders_smaller(whole_run):
 def test_terminal_table_has_a_row_for_every_eligible_chip_and_scope_and_one_for_each_refused_chip(whole_run):
     console = Console(width=200, record=True, file=io.StringIO())
     tables = whole_run.windows.tables
-    print_answer(console, tables["windows"], frequency=Frequency.QUARTER, end=dt.date(2027, 6, 30))
+    print_windows_table(console, tables["windows"], frequency=Frequency.QUARTER, end=dt.date(2027, 6, 30))
     print_cap_readings(console, tables["cap_readings"], policy="bis_2026_01")
     text = console.export_text()
     for name in ("bis_2026_01", "presumption_of_denial", "since launch (stated)", "same period"):

@@ -201,7 +201,7 @@ class Slurm:
         deadline = time.monotonic() + seconds
         while (state := (shown := self.show(job))["JobState"]) not in wanted:
             if state == "PENDING" and shown["Restarts"] != "0":
-                self.hurry(job, shown["EligibleTime"])
+                self.shorten_retries(job, shown["EligibleTime"])
             if time.monotonic() > deadline or (state in ENDED and state != "PREEMPTED"):
                 told = f"job {job} is {state}, not {sorted(wanted)}: {shown}"
                 pytest.fail(f"{told}\n{self.output(job)}\n{self.logs()}", pytrace=False)
@@ -217,7 +217,7 @@ class Slurm:
         """Ids of the jobs that wait or run."""
         return self.run("squeue", "--noheader", "--format=%A").split()
 
-    def hurry(self, job: str, begin: str) -> None:
+    def shorten_retries(self, job: str, begin: str) -> None:
         """Let a job start in two seconds that Slurm holds back for long.
 
         Not sooner: Slurm counts whole seconds, and what is granted in that of the requeue counts as revoked.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.terminal.console import print_json, resolved_settings, told_in_one_sentence
+from pipelines.cli.terminal.console import print_json, report_errors, resolved_settings
 from pipelines.cli.terminal.options import Config, Json, Override
 
 
 def show_config(config: Config = None, override: Override = None, *, as_json: Json = False) -> None:
     """Print the resolved configuration, after validation."""
     settings = resolved_settings(config, override)
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.runtime.config.loader import dump
 
         if as_json:

@@ -7,9 +7,9 @@ import typer
 from pipelines.cli.terminal.console import (
     fail,
     print_json,
+    report_errors,
     resolved_settings,
     stdout,
-    told_in_one_sentence,
     with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Json, Override
@@ -24,16 +24,16 @@ def doctor(
 ) -> None:
     """Whether this machine can run `overspill run`, with which device and store; what to do if not."""
     settings = resolved_settings(config, with_options(override, {"forecast.device": device}))
-    with told_in_one_sentence():
+    with report_errors():
         from rich.console import Console
 
         from pipelines.doctor import findings as doctors
-        from pipelines.doctor.examination import examine, own_launch
-        from pipelines.doctor.report import Waiting, print_findings
+        from pipelines.doctor.examination import own_launch, run_checks
+        from pipelines.doctor.report import ProbeProgress, print_findings
 
-        waiting = Waiting(Console(stderr=True))
+        waiting = ProbeProgress(Console(stderr=True))
         with waiting.shown():
-            found = examine(settings, ended=waiting.ended)
+            found = run_checks(settings, ended=waiting.ended)
         summary = doctors.summary(found)
         if own_launch().rank == 0:
             if as_json:

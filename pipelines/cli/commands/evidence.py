@@ -10,9 +10,9 @@ import typer
 from pipelines.cli.terminal.console import (
     print_json,
     print_result,
+    report_errors,
     resolved_settings,
     step_context,
-    told_in_one_sentence,
 )
 from pipelines.cli.terminal.options import Json
 
@@ -72,7 +72,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Recompute every hash of an evidence folder and derive its figures again; exit 1 if anything differs."""
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.evidence.verify import verify as check
 
         checked = check(folder)

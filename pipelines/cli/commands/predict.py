@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.terminal.console import print_result, told_in_one_sentence
+from pipelines.cli.terminal.console import print_result, report_errors
 from pipelines.cli.terminal.options import Device, Json
 
 
@@ -32,12 +32,12 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Forecast any long table of series: quantiles and joint sample paths."""
-    with told_in_one_sentence():
+    with report_errors():
         from rich.console import Console
 
         from forecasting.errors import InputError
         from forecasting.periods import Frequency
-        from pipelines.forecast.long_table import Question
+        from pipelines.forecast.long_table import ForecastOptions
         from pipelines.forecast.predict import PredictRequest, named_model
         from pipelines.forecast.predict import predict as carry_out
 
@@ -51,7 +51,7 @@ def predict(
             source=panel,
             out=out,
             frequency=Frequency.parse(freq),
-            question=Question(horizon=horizon, quantile_levels=levels, paths=paths, seed=seed),
+            options=ForecastOptions(horizon=horizon, quantile_levels=levels, paths=paths, seed=seed),
             model=named_model(model),
             checkpoint=checkpoint,
             device=device or "auto",

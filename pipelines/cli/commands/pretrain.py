@@ -49,7 +49,7 @@ def pretrain(
         from pipelines.runtime.jobs.sync import sync_quietly
         from pipelines.train.pretrain import run_pretrain
 
-        if not context.tracker.is_away:
+        if not context.tracker.is_unreachable:
             sync_quietly(settings, context.console)
         result = run_pretrain(context)
         if as_json:
@@ -57,7 +57,7 @@ def pretrain(
                 {
                     "run": result.run_id,
                     "checkpoint": str(result.folder),
-                    "begun_at": result.begun_at,
+                    "begun_at": result.checkpoint_step,
                     "steps": result.steps,
                     "scalars": dict(result.scalars),
                 }

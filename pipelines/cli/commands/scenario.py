@@ -42,9 +42,9 @@ def scenario(
     settings = resolved_settings(config, override)
     with step_context(settings, out) as context:
         from pipelines.cli.terminal.what_if_tables import print_scenarios
-        from pipelines.what_if.scenario import Request, run_scenarios
+        from pipelines.what_if.scenario import ScenarioRequest, run_scenarios
 
-        request = Request(
+        request = ScenarioRequest(
             names=names or [],
             windows_run=windows_run,
             chips=chip or ["H200"],

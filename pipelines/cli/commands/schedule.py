@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.terminal.console import print_json, resolved_settings, stdout, told_in_one_sentence
+from pipelines.cli.terminal.console import print_json, report_errors, resolved_settings, stdout
 from pipelines.cli.terminal.options import Json
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ def slurm(
     as_json: Json = False,
 ) -> None:
     """Schedule the whole cycle on Slurm: a job that submits its successor, or an entry of scrontab."""
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.runtime.schedule import chain
         from pipelines.runtime.schedule import slurm as cluster
-        from pipelines.runtime.schedule.script import Request
+        from pipelines.runtime.schedule.script import ScheduleRequest
 
         _check_options(extra or [])
-        request = Request(
+        request = ScheduleRequest(
             name=name,
             every=every,
             at=at,
@@ -94,7 +94,7 @@ def slurm(
 @app.command()
 def status(*, as_json: Json = False) -> None:
     """Schedules and their jobs that wait or run."""
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.runtime.schedule import chain
         from pipelines.runtime.schedule import slurm as cluster
 
@@ -115,7 +115,7 @@ def status(*, as_json: Json = False) -> None:
 @app.command()
 def cancel(name: Name = "overspill", *, as_json: Json = False) -> None:
     """End a schedule, with its jobs that wait and those that run."""
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.runtime.schedule import chain
         from pipelines.runtime.schedule import slurm as cluster
 

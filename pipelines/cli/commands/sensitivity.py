@@ -53,9 +53,9 @@ def sensitivity(
     with step_context(settings, out) as context:
         from pipelines.cli.terminal.what_if_tables import print_effects, print_indices
         from pipelines.what_if.designs import named_design
-        from pipelines.what_if.sensitivity import Request, run_sensitivity
+        from pipelines.what_if.sensitivity import SensitivityRequest, run_sensitivity
 
-        request = Request(
+        request = SensitivityRequest(
             windows_run=windows_run,
             chip=chip,
             scope=scope,
@@ -69,7 +69,7 @@ def sensitivity(
             tables = {name: table.to_dicts() for name, table in result.tables.items() if name != "design"}
             print_json({"run": result.run_id, "windows_run": result.case.windows_run_id, **tables})
             return
-        title = f"{chip} under {result.asked.policy.name}, figures at the low / high end"
+        title = f"{chip} under {result.selection.policy.name}, figures at the low / high end"
         print_effects(stdout(), result.tables["sensitivity"], title=title)
         if "indices" in result.tables:
             print_indices(stdout(), result.tables["indices"], title=design)

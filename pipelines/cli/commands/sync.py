@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.terminal.console import fail, print_json, resolved_settings, told_in_one_sentence
+from pipelines.cli.terminal.console import fail, print_json, report_errors, resolved_settings
 from pipelines.cli.terminal.options import Config, Json, Override
 
 
 def sync(config: Config = None, override: Override = None, *, as_json: Json = False) -> None:
     """Send the runs that wait in the spool folder to the MLflow server."""
     settings = resolved_settings(config, override)
-    with told_in_one_sentence():
+    with report_errors():
         from rich.console import Console
 
         from pipelines.runtime.jobs.sync import sync as send

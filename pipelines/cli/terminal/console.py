@@ -27,7 +27,7 @@ TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 
 
 @contextmanager
-def told_in_one_sentence() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows where they arose."""
     from forecasting.errors import OverspillError
     from models.errors import ModelError
@@ -60,7 +60,7 @@ def with_options(override: list[str] | None, options: Mapping[str, object]) -> l
 
 def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
     """Merged and validated settings; whatever is wrong ends the command with exit status 2."""
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.runtime.config.loader import resolve
 
         return resolve(config, overrides or [])
@@ -91,10 +91,10 @@ def step_context(
     command : str
         The command with those of its options that are no settings.
     """
-    with told_in_one_sentence():
+    with report_errors():
         from rich.console import Console
 
-        from pipelines.runtime.jobs.job import job_state, joined
+        from pipelines.runtime.jobs.job import job_state, join_ranks
         from pipelines.runtime.step.context import Context
         from pipelines.runtime.store.address import resolve_uri
         from pipelines.runtime.tracking import Spooling, Tracker
@@ -104,7 +104,7 @@ def step_context(
         def tell(sentence: str) -> None:
             console.print(sentence, highlight=False, soft_wrap=True)
 
-        with joined(settings) as ranks:
+        with join_ranks(settings) as ranks:
             _check(settings, out)
             kept = open_state(state, settings) if open_state else job_state(state, settings, command)
             spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
@@ -147,11 +147,11 @@ def print_backtest(console: Console, result: BacktestResult) -> None:
 def print_windows(console: Console, context: Context, tables: dict[str, Any]) -> None:
     """Print the answer and the readings of the cap of the first policy."""
     from forecasting.periods import Frequency
-    from pipelines.cli.terminal.tables import print_answer, print_cap_readings
+    from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 
     frequency = Frequency(context.settings.data.frequency)
     end = tables["saturation"]["timestamp"].max()
-    print_answer(console, tables["windows"], frequency=frequency, end=end)
+    print_windows_table(console, tables["windows"], frequency=frequency, end=end)
     print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)
 
 
@@ -179,7 +179,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 def check_reference_tables(*, as_json: bool) -> None:
     """Run and print the checks of the reference tables; exit status 1 if one fails."""
-    with told_in_one_sentence():
+    with report_errors():
         from pipelines.etl.step import check_reference
 
         checks = check_reference()
@@ -200,7 +200,7 @@ def begin_job(context: Context) -> None:
     from pipelines.runtime.jobs.sync import sync_quietly
     from pipelines.runtime.registry.registry import hold_champion
 
-    if context.tracker.is_away:
+    if context.tracker.is_unreachable:
         return
     sync_quietly(context.settings, context.console)
     hold_champion(context.tracker)

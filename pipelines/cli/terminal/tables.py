@@ -17,7 +17,9 @@ from pipelines.figures.format import percent, units_text
 Row = dict[str, Any]
 
 
-def print_answer(console: Console, windows: pl.DataFrame, *, frequency: Frequency, end: dt.date) -> None:
+def print_windows_table(
+    console: Console, windows: pl.DataFrame, *, frequency: Frequency, end: dt.date
+) -> None:
     """Print one row per chip, scope and policy.
 
     Chips that a policy refuses stand once, for both scopes; where it refuses all for one reason, in one row.

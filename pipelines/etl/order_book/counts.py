@@ -14,12 +14,12 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.order_book.normalise import ROW, RULE
 from forecasting.order_book.schema import RULES
-from pipelines.etl.order_book.incremental.file_summary import Digest, broken_rows
+from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
 from pipelines.etl.order_book.incremental.settlement import Settlement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class RowCounts:
     """Rows read = accepted + superseded + quarantined, and `quarantined` sums over the rules."""
 
     rows: int
@@ -47,7 +47,7 @@ class Tally:
         return {"rows": rows, "quarantined": {rule: self.quarantined.get(rule, 0) for rule in RULES}}
 
 
-def tallies(digests: Sequence[Digest], settlement: Settlement) -> list[Tally]:
+def count_rows(digests: Sequence[FileSummary], settlement: Settlement) -> list[RowCounts]:
     """Count of each file."""
     of_file = settlement.outcomes()
     found = []
@@ -55,15 +55,15 @@ def tallies(digests: Sequence[Digest], settlement: Settlement) -> list[Tally]:
         outcomes = of_file.get(place, {})
         superseded = outcomes.pop("superseded", 0)
         found.append(
-            Tally(rows=digest.rows, superseded=superseded, quarantined={**digest.broken, **outcomes})
+            RowCounts(rows=digest.rows, superseded=superseded, quarantined={**digest.broken, **outcomes})
         )
     return found
 
 
-def total(parts: Sequence[Tally]) -> Tally:
+def total(parts: Sequence[RowCounts]) -> RowCounts:
     """Count of all files."""
     rules = sum((Counter(part.quarantined) for part in parts), Counter())
-    return Tally(
+    return RowCounts(
         rows=sum(part.rows for part in parts),
         superseded=sum(part.superseded for part in parts),
         quarantined=dict(rules),
@@ -71,8 +71,8 @@ def total(parts: Sequence[Tally]) -> Tally:
 
 
 def check_share(
-    parts: Sequence[Tally],
-    digests: Sequence[Digest],
+    parts: Sequence[RowCounts],
+    digests: Sequence[FileSummary],
     folders: Sequence[Path],
     settlement: Settlement,
     *,
@@ -108,7 +108,7 @@ def check_share(
     )
 
 
-def known_until(digests: Sequence[Digest], as_of: dt.date | None) -> dt.date:
+def known_until(digests: Sequence[FileSummary], as_of: dt.date | None) -> dt.date:
     """Day on which the order book was drawn up: as stated, else the newest on which something happened."""
     if as_of is not None:
         return as_of

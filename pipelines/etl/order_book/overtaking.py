@@ -43,7 +43,7 @@ class Spans(NamedTuple):
     last: Ints
 
 
-def overtakings(derived: Derived) -> pl.DataFrame:
+def overtakings(derived: DerivedTables) -> pl.DataFrame:
     """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`."""
     places = range(len(derived.folders))
     # Exports that lost are among them: that costs a look and changes no case.
@@ -64,7 +64,7 @@ def overtakings(derived: Derived) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def _chosen(derived: Derived, parts: ByFile, exports: ByFile, place: int) -> pl.DataFrame:
+def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) -> pl.DataFrame:
     """Lines of a file that count: those of the parts, and those exported on the days of `exports`."""
     rows = parts[place,][ROW] if (place,) in parts else pl.Series(dtype=pl.UInt32)
     days = exports[place,].select(_day()).to_series() if (place,) in exports else pl.Series(dtype=pl.Int64)
@@ -79,7 +79,7 @@ def _chosen(derived: Derived, parts: ByFile, exports: ByFile, place: int) -> pl.
     return pl.read_parquet(derived.path(place, "overtaking", make, salt=salt)).with_columns(_file(place))
 
 
-def _counts(derived: Derived, place: int) -> pl.Expr:
+def _counts(derived: DerivedTables, place: int) -> pl.Expr:
     """Whether a row of a file counts."""
     return ~pl.col(ROW).is_in(derived.lost(place)[ROW].implode())
 
@@ -93,7 +93,7 @@ def _day() -> pl.Expr:
     return pl.col(CODE).cast(pl.Int64) * ALL_DAYS + pl.col("shipped_at").to_physical()
 
 
-def _of_file(derived: Derived, pattern: str, place: int) -> pl.DataFrame:
+def _of_file(derived: DerivedTables, pattern: str, place: int) -> pl.DataFrame:
     tables = map(pl.read_ipc, sorted(derived.folders[place].glob(pattern)))
     return pl.concat(tables).with_columns(_file(place))
 
@@ -164,7 +164,7 @@ DERIVED, FILE = "derived-", "source_file"
 
 
 @dataclass
-class Derived:
+class DerivedTables:
     """Derived tables of the files of one order book.
 
     Attributes

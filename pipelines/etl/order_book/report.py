@@ -14,17 +14,17 @@ import polars as pl
 
 from forecasting.order_book.normalise import ROW, RULE, SAYS
 from forecasting.order_book.schema import COLUMNS, RULES, VERSION_RULES
-from pipelines.etl.order_book.counts import Tally, total
+from pipelines.etl.order_book.counts import RowCounts, total
 from pipelines.etl.order_book.incremental.engines import side_by_side
-from pipelines.etl.order_book.incremental.file_summary import Digest, broken_rows
-from pipelines.etl.order_book.incremental.kept_rows import kept
-from pipelines.etl.order_book.overtaking import Derived
+from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
+from pipelines.etl.order_book.incremental.kept_rows import read_rows
+from pipelines.etl.order_book.overtaking import DerivedTables
 from pipelines.runtime.files.artifacts import LARGE_ROWS, write_atomic
 
 Summary = dict[str, Any]
 
 
-def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) -> None:
+def write_quarantine(target: Path, digests: Sequence[FileSummary], derived: DerivedTables) -> None:
     """Write the rows that break a rule, a file for each source file that has any; of CSV files as CSV too.
 
     The rows stand as in their file, after `source_file`, `source_row`, `broken_rule` and `rule_says`.
@@ -46,15 +46,15 @@ def write_quarantine(target: Path, digests: Sequence[Digest], derived: Derived) 
     list(side_by_side(write, range(len(digests))))
 
 
-def _quarantined(digest: Digest, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
+def _quarantined(digest: FileSummary, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
     rules = pl.concat([broken_rows(folder), refused])
     says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias(SAYS)
-    rows = kept(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
+    rows = read_rows(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
     path = pl.lit(digest.source.path).alias("source_file")
     return rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))
 
 
-def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[Digest]) -> None:
+def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[FileSummary]) -> None:
     """Write `priority_inversions.parquet`, and as CSV unless it is large; files stand there by path."""
     paths = pl.lit(pl.Series([digest.source.path for digest in digests]))
     files = ["us_source_file", "export_source_file"]
@@ -65,8 +65,8 @@ def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[Digest]) ->
 
 
 def summary(
-    digests: Sequence[Digest],
-    parts: Sequence[Tally],
+    digests: Sequence[FileSummary],
+    parts: Sequence[RowCounts],
     cases: pl.DataFrame,
     *,
     known_until: dt.date,
@@ -83,7 +83,7 @@ def summary(
     }
 
 
-def _columns(digests: Sequence[Digest]) -> Summary:
+def _columns(digests: Sequence[FileSummary]) -> Summary:
     """Which columns some file has, which optional ones none has, and which are not read, by our names."""
     used = {name for digest in digests for name in digest.columns}
     return {
@@ -93,7 +93,7 @@ def _columns(digests: Sequence[Digest]) -> Summary:
     }
 
 
-def _file(digest: Digest, part: Tally) -> Summary:
+def _file(digest: FileSummary, part: RowCounts) -> Summary:
     source = digest.source
     modified = dt.datetime.fromtimestamp(source.modified / 1e9, dt.UTC)
     return {
@@ -142,7 +142,7 @@ def told(content: Summary) -> dict[str, object]:
     }
 
 
-def story(content: Mapping[str, Any]) -> str:
+def page_text(content: Mapping[str, Any]) -> str:
     """Text of the run's page."""
     rows, broken = content["rows"], {rule: n for rule, n in content["quarantined"].items() if n}
     book = f"Order book of {len(content['files'])} files, known until {content['known_until']}:"

@@ -17,15 +17,15 @@ from forecasting.order_book.series import series, shipped_tpp_by_country
 from forecasting.panel.schema import check_panel
 from forecasting.reference.chips import Chip
 from pipelines.etl.order_book import report
-from pipelines.etl.order_book.counts import Tally, check_share, known_until, tallies
+from pipelines.etl.order_book.counts import RowCounts, check_share, count_rows, known_until
 from pipelines.etl.order_book.files.object_store import is_address
 from pipelines.etl.order_book.files.recipe import Recipe, check_alike, recipe
 from pipelines.etl.order_book.files.sources import Listing, list_sources
 from pipelines.etl.order_book.incremental.engines import read_files
-from pipelines.etl.order_book.incremental.file_summary import Digest
-from pipelines.etl.order_book.incremental.manifest import Manifest, opened
+from pipelines.etl.order_book.incremental.file_summary import FileSummary
+from pipelines.etl.order_book.incremental.manifest import Manifest, open_manifest
 from pipelines.etl.order_book.incremental.settlement import Settlement, settle
-from pipelines.etl.order_book.overtaking import Derived, overtakings
+from pipelines.etl.order_book.overtaking import DerivedTables, overtakings
 from pipelines.runtime.config.order_book import OrderBookData
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
@@ -38,22 +38,22 @@ class Book:
 
     Attributes
     ----------
-    digests : sequence of Digest
+    digests : sequence of FileSummary
         By rising path; a place in it is what `source_file` counts.
     folders : sequence of Path
         Where their tables lie.
     settlement : Settlement
         What counts of them.
-    parts : sequence of Tally
+    parts : sequence of RowCounts
         Count of rows of each file.
     known_until : date
         Day on which the book was drawn up.
     """
 
-    digests: Sequence[Digest]
+    digests: Sequence[FileSummary]
     folders: Sequence[Path]
     settlement: Settlement
-    parts: Sequence[Tally]
+    parts: Sequence[RowCounts]
     known_until: dt.date
 
 
@@ -71,13 +71,13 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
     listing = list_sources(_paths(data), made.storage_options)
     with (
         context.step("etl") as (run, folder),
-        opened(data.cache, _name(data), made.fingerprint, context.console) as manifest,
+        open_manifest(data.cache, _name(data), made.fingerprint, context.console) as manifest,
     ):
         book = settled(read(listing, made, manifest, data, context), made, manifest, data)
         chips = data.chip_of_sku
         tables = _tables(book, data, chips)
         panel = _panel(tables["series"], data, chips)
-        derived = Derived(book.folders, book.settlement.losers)
+        derived = DerivedTables(book.folders, book.settlement.losers)
         cases = overtakings(derived)
         run.log_dataset(name="order_book", digest=_digest(book), source=str(data.path), context="raw")
         run.set_tags({KNOWN_UNTIL_TAG: str(book.known_until)})
@@ -91,7 +91,7 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
         run.log_metrics(
             report.metrics(summary) | {"rows": panel.height, "items": panel["item_id"].n_unique()}
         )
-        run.describe(report.story(summary))
+        run.describe(report.page_text(summary))
         manifest.keep(book.digests)
         derived.sweep()
     return EtlResult(run_id=run.run_id, panel=panel, told=report.told(summary))
@@ -99,7 +99,7 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
 
 def read(
     listing: Listing, made: Recipe, manifest: Manifest, data: OrderBookData, context: Context
-) -> list[Digest]:
+) -> list[FileSummary]:
     """Digests of all files by rising path, from the manifest where a file has not changed."""
     known = manifest.known(listing.files, made.intake.as_of)
     new = [source for source in listing.files if source.path not in known]
@@ -111,7 +111,7 @@ def read(
     return digests
 
 
-def settled(digests: Sequence[Digest], made: Recipe, manifest: Manifest, data: OrderBookData) -> Book:
+def settled(digests: Sequence[FileSummary], made: Recipe, manifest: Manifest, data: OrderBookData) -> Book:
     """The order book that the files make up, unless too many of its rows are bad.
 
     Raises
@@ -120,7 +120,7 @@ def settled(digests: Sequence[Digest], made: Recipe, manifest: Manifest, data: O
         If too many rows are quarantined, or none is good.
     """
     settlement = settle(digests, made, manifest)
-    parts, folders = tallies(digests, settlement), [manifest.folder_of(digest) for digest in digests]
+    parts, folders = count_rows(digests, settlement), [manifest.folder_of(digest) for digest in digests]
     check_share(parts, digests, folders, settlement, at_most=data.quarantine_max_share)
     return Book(
         digests=digests,
@@ -159,7 +159,7 @@ def _panel(whole: pl.DataFrame, data: OrderBookData, chips: Mapping[str, Chip]) 
             expected=f"orders of US end use over at least one period ({data.frequency}) that has ended",
             where=str(data.path),
         )
-    return check_panel(panel, frequency=data.step, where="order book")
+    return check_panel(panel, frequency=data.panel_frequency, where="order book")
 
 
 def _paths(data: OrderBookData) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class MarketData(Frozen):
     min_observations: int = Field(ge=1)
 
     @property
-    def step(self) -> Frequency:
+    def panel_frequency(self) -> Frequency:
         """Frequency of the panel."""
         return Frequency(self.frequency)
 

@@ -16,7 +16,7 @@ from forecasting.order_book.calendar import WEEKDAYS, Calendar
 from forecasting.order_book.schema import COLUMNS
 from forecasting.periods import DAYS_PER_WEEK, Frequency, period_end
 from forecasting.public.assumptions import Assumption
-from forecasting.reference.chips import Chip, chip, with_own
+from forecasting.reference.chips import Chip, chip, extend_catalogue
 from pipelines.runtime.config.data import Frozen, MarketData
 
 Engine = Literal["local", "ray", "gpu"]
@@ -155,7 +155,7 @@ class OrderBookData(MarketData):
     def calendar(self) -> Calendar:
         """Reporting periods."""
         return Calendar(
-            frequency=self.step,
+            frequency=self.panel_frequency,
             fiscal_year_end_month=self.fiscal_year_end_month,
             week_end=WEEKDAYS.index(self.week_end) + 1,
         )
@@ -167,4 +167,4 @@ class OrderBookData(MarketData):
 
 
 def _catalogue(chips: Mapping[str, OwnChip]) -> Mapping[str, Chip]:
-    return with_own(each.named(chip_id) for chip_id, each in chips.items())
+    return extend_catalogue(each.named(chip_id) for chip_id, each in chips.items())

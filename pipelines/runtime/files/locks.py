@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 
-def held(path: Path) -> TextIO:
+def lock_file(path: Path) -> TextIO:
     """Lock a file, which is made if need be, and wait for whoever holds it; closing it lets go.
 
     Raises
@@ -18,7 +18,7 @@ def held(path: Path) -> TextIO:
     return _locked(path, "w", fcntl.LOCK_EX)
 
 
-def held_at_once(path: Path) -> TextIO:
+def try_lock_file(path: Path) -> TextIO:
     """Lock a file that is there, without waiting; closing it lets go.
 
     Raises

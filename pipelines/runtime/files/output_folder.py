@@ -18,7 +18,7 @@ from pathlib import Path
 
 from forecasting.errors import StepError
 from pipelines.runtime.files.artifacts import write_atomic
-from pipelines.runtime.files.locks import held
+from pipelines.runtime.files.locks import lock_file
 
 PART, WHOLE = ".overspill-part-", ".overspill-whole-"
 PUBLISHED = ".overspill-published.json"  # step -> relative paths of the files that it published
@@ -39,7 +39,7 @@ def publish(files: Path, out: Path, *, name: str) -> None:
     """
     part = out / f"{PART}{name}-{uuid.uuid4().hex}"
     try:
-        with _told(out), _one_at_a_time(out) as alone:
+        with _convert_write_errors(out), _one_at_a_time(out) as alone:
             _sweep(out, alone=alone)
             _complete(out)
             shutil.copytree(files, part / FILES)
@@ -60,12 +60,12 @@ def complete(out: Path) -> None:
         If it cannot be moved; it goes on waiting.
     """
     if any(out.glob(f"{WHOLE}*")):
-        with _told(out), _one_at_a_time(out):
+        with _convert_write_errors(out), _one_at_a_time(out):
             _complete(out)
 
 
 @contextmanager
-def _told(out: Path) -> Iterator[None]:
+def _convert_write_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -77,7 +77,7 @@ def _told(out: Path) -> Iterator[None]:
 def _one_at_a_time(out: Path) -> Iterator[bool]:
     """Wait for other runs that publish into the folder; tells whether it could be locked."""
     try:
-        lock = held(out / LOCK)
+        lock = lock_file(out / LOCK)
     except OSError:  # a file system without locks
         yield False
         return

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
-from models.distributed.launch import launched
+from models.distributed.launch import detect_launch
 from models.distributed.ranks import Ranks
 from models.distributed.signals import STOP, StopRequestedError
 from pipelines.runtime.config.loader import flatten
@@ -20,7 +20,7 @@ from pipelines.runtime.jobs.state import JobState
 
 
 @contextmanager
-def joined(settings: Settings) -> Iterator[Ranks]:
+def join_ranks(settings: Settings) -> Iterator[Ranks]:
     """The processes of this job, seen from the first; SIGTERM and SIGUSR1 are requests to stop inside.
 
     A process other than the first ends here, once the first lets it go.
@@ -28,7 +28,7 @@ def joined(settings: Settings) -> Iterator[Ranks]:
     first, ranks = True, None
     with STOP.listening():
         try:
-            ranks = joined_ranks(settings)
+            ranks = build_ranks(settings)
             first = ranks.rank == 0
             notes = ranks.notes()
             if not first:
@@ -57,16 +57,16 @@ def _serve(ranks: Ranks) -> NoReturn:
     raise SystemExit(ranks.serve())
 
 
-def joined_ranks(settings: Settings) -> Ranks:
+def build_ranks(settings: Settings) -> Ranks:
     """One process, or as many as srun or torchrun have started; torch is loaded only for these."""
-    launch = launched()
+    launch = detect_launch()
     if launch.world_size == 1:
         return Ranks(launch)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's remarks come once per process
-    from models.distributed.process_group import JoinedRanks  # noqa: PLC0415 - takes seconds
+    from models.distributed.process_group import DistributedRanks  # noqa: PLC0415 - takes seconds
 
     cluster = settings.cluster
-    return JoinedRanks(
+    return DistributedRanks(
         launch,
         collective=timedelta(minutes=cluster.collective_minutes),
         waiting=timedelta(hours=cluster.waiting_hours),

@@ -16,7 +16,7 @@ from forecasting.errors import InputError, StepError
 FILE, LOCK = "job.json", ".job.lock"
 TRAINING, CURVES = "train.ckpt", "curves.parquet"
 FREE = ("cluster.", "tracking.")  # settings that may change while a job is interrupted
-ANEW = "delete the folder to begin anew"
+RESTART_HINT = "delete the folder to begin anew"
 DATA = "data of the training"
 STALE_SECONDS = 12 * 3600  # a panel that is older is built anew: a job that goes on answers from today's data
 
@@ -99,10 +99,10 @@ class JobState:
             return None
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
-                f"the state of the job cannot be read: {ANEW}", found=str(error), where=str(path)
+                f"the state of the job cannot be read: {RESTART_HINT}", found=str(error), where=str(path)
             ) from error
         if not isinstance(kept, dict) or set(kept) != {"about", "open", "done"}:
-            raise InputError(f"the file is not the state of a job: {ANEW}", where=str(path))
+            raise InputError(f"the file is not the state of a job: {RESTART_HINT}", where=str(path))
         return kept
 
     def _write(self) -> None:

@@ -61,7 +61,7 @@ def require_device(device: str) -> None:
     InputError
         A GPU is asked for and there is none.
     """
-    with refused_in_one_sentence():
+    with convert_model_errors():
         choose_device(device)
 
 
@@ -80,7 +80,7 @@ def folder_weights(folder: Path, *, device: str, label: str | None = None) -> We
     InputError
         The checkpoint cannot be used, or the device is not there.
     """
-    with refused_in_one_sentence():
+    with convert_model_errors():
         network = NetworkForecaster.load(folder, device=device)
     return Weights(
         network=network, label=label or f"checkpoint {folder}", digest=file_digest(folder / WEIGHTS)
@@ -88,7 +88,7 @@ def folder_weights(folder: Path, *, device: str, label: str | None = None) -> We
 
 
 @contextmanager
-def refused_in_one_sentence() -> Iterator[None]:
+def convert_model_errors() -> Iterator[None]:
     """Turn what is wrong with a checkpoint or a device into bad input."""
     try:
         yield

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from forecasting.errors import InputError, StepError
 from pipelines.runtime.schedule import scrontab, slots, slurm
-from pipelines.runtime.schedule.script import STARTER, Request, render
+from pipelines.runtime.schedule.script import STARTER, ScheduleRequest, render
 
 VIA = ("auto", "sbatch", "scrontab")
 CANCEL_SECONDS = 60
@@ -29,7 +29,7 @@ class Plan:
     `crontab` is None for a chain of jobs, else the five fields and the schedule's lines.
     """
 
-    request: Request
+    request: ScheduleRequest
     begin: dt.datetime
     script: str
     crontab: tuple[str, str] | None
@@ -60,7 +60,7 @@ class Cancelled:
     entry: bool
 
 
-def plan(request: Request, *, via: str) -> Plan:
+def plan(request: ScheduleRequest, *, via: str) -> Plan:
     """Decide on the slots and on the way; submits nothing.
 
     Raises
@@ -152,11 +152,11 @@ def _refuse_if_never_started(number: str) -> None:
             )
 
 
-def _jobs_of(name: str) -> list[slurm.Job]:
+def _jobs_of(name: str) -> list[slurm.SlurmJob]:
     return [job for job in slurm.jobs() if job.name in {name, name + STARTER}]
 
 
-def _refuse_twice(request: Request, running: list[slurm.Job], crontab: str) -> None:
+def _refuse_twice(request: ScheduleRequest, running: list[slurm.SlurmJob], crontab: str) -> None:
     if running:
         job = running[-1]
         found = f"job {job.id}, {job.state.lower()}, begin {job.begin}"
@@ -173,7 +173,7 @@ def _refuse_twice(request: Request, running: list[slurm.Job], crontab: str) -> N
 
 
 @contextmanager
-def _written(request: Request, text: str) -> Iterator[None]:
+def _written(request: ScheduleRequest, text: str) -> Iterator[None]:
     """The script in its place; if Slurm refuses it, what was there before is put back."""
     script = request.script
     before = script.read_text(encoding="utf-8") if script.exists() else None
@@ -189,7 +189,7 @@ def _written(request: Request, text: str) -> Iterator[None]:
         raise
 
 
-def _write_crontab(text: str, request: Request | None = None) -> None:
+def _write_crontab(text: str, request: ScheduleRequest | None = None) -> None:
     """Hand the crontab to Slurm; with a request the file is kept beside its script."""
     if request is not None:
         slurm.write_scrontab(scrontab.write(text, request.script.with_suffix(".scrontab")))

@@ -23,7 +23,7 @@ STARTER = "-start"  # a crontab's entry is a job of this name, which submits the
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ScheduleRequest:
     """What the user asked for; None where it is left to the packaged script.
 
     `gpus_per_node` is a number or type:number; `extra` are options of `overspill run`.
@@ -105,7 +105,7 @@ class Request:
         return {key: shlex.quote(str(value)) for key, value in given.items() if value is not None}
 
 
-def render(request: Request, variables: dict[str, int]) -> str:
+def render(request: ScheduleRequest, variables: dict[str, int]) -> str:
     """The script of a schedule's jobs; `variables` are the chain's own, none where a crontab starts them."""
     lines = _packaged("cycle.sbatch").splitlines()
     left = request.directives()
@@ -124,7 +124,7 @@ def render(request: Request, variables: dict[str, int]) -> str:
     return "\n".join(rendered) + "\n"
 
 
-def _assignments(request: Request, variables: dict[str, int]) -> list[str]:
+def _assignments(request: ScheduleRequest, variables: dict[str, int]) -> list[str]:
     given = {"COMMAND": _command(), "STATE": str(request.state)}
     given |= {"OUT": str(request.out)} if request.out is not None else {}
     told = [f"export OVERSPILL_{key}={shlex.quote(value)}" for key, value in given.items()]

@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 from forecasting.errors import StepError
-from pipelines.runtime.schedule.script import Request
+from pipelines.runtime.schedule.script import ScheduleRequest
 
 
-def block(request: Request, times: str) -> str:
+def block(request: ScheduleRequest, times: str) -> str:
     """The schedule's lines: a small job per slot, which submits the cycle.
 
     The cycle is a job of its own: a crontab's job keeps one id for ever, and is requeued for its next slot.

@@ -15,7 +15,7 @@ from forecasting.errors import InputError, StepError
 
 ANSWER_SECONDS = 20
 COMMENT = "overspill:"  # the jobs of a schedule carry a comment that begins so
-AWAY = ("Unable to contact slurm controller", "Connection refused", "timed out")
+UNREACHABLE = ("Unable to contact slurm controller", "Connection refused", "timed out")
 SILENT = "slurmctld, the controller of Slurm, does not answer"
 # Said by the script, or would change what Slurm's commands print or how a schedule's jobs are found again.
 DROPPED = (
@@ -29,7 +29,7 @@ DROPPED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SlurmJob:
     """A job that waits or runs; `begin` is ISO wall-clock time or N/A, `time_limit` as Slurm writes it."""
 
     id: str
@@ -60,7 +60,7 @@ def require_slurm() -> None:
             raise _absent(command)
 
 
-def jobs() -> list[Job]:
+def jobs() -> list[SlurmJob]:
     """The user's jobs that wait or run, oldest first.
 
     Raises
@@ -72,7 +72,7 @@ def jobs() -> list[Job]:
     found = []
     for line in told.splitlines():
         number, state, begin, reason, partition, limit, job_name, comment = line.split("|", 7)
-        job = Job(
+        job = SlurmJob(
             id=number,
             name=job_name,
             state=state,
@@ -168,13 +168,13 @@ def _sbatch(*arguments: str) -> str:
 
 
 def _refusal(command: str, told: str) -> InputError | StepError:
-    if any(sign in told for sign in AWAY):
+    if any(sign in told for sign in UNREACHABLE):
         return _failure(command, told)
     return InputError(f"Slurm refused the job: {_sentence(told)}")
 
 
 def _failure(command: str, told: str) -> StepError:
-    if any(sign in told for sign in AWAY):
+    if any(sign in told for sign in UNREACHABLE):
         return StepError(f"{SILENT} (`{command}`: {_sentence(told)})")
     return StepError(f"`{command}` failed: {_sentence(told)}")
 

@@ -21,10 +21,10 @@ from mlflow.exceptions import MlflowException
 from forecasting.errors import StepError
 from models.distributed.signals import STOP
 from pipelines.runtime.spool.outbox import Entry, Outbox, journals_of, new_local_id
-from pipelines.runtime.spool.pending import Waiting
+from pipelines.runtime.spool.pending import PendingRuns
 from pipelines.runtime.spool.replay import replay
 from pipelines.runtime.spool.sender import Sender
-from pipelines.runtime.spool.unreachable import AwayError, is_away
+from pipelines.runtime.spool.unreachable import UnreachableError, is_unreachable
 from pipelines.runtime.store.address import check_answers, without_password, without_secrets
 
 T = TypeVar("T")
@@ -34,13 +34,13 @@ NO_DOWNLOAD = "Failed to download artifacts"
 INTERNAL = "INTERNAL_ERROR"  # of MLflow's client where an error has no code
 
 
-def hurry() -> None:
+def shorten_retries() -> None:
     """Try things once and briefly from here on: the process has been told to stop, and its time is short."""
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(HURRIED_SECONDS)
 
 
-def tell_on_stderr(sentence: str) -> None:
+def print_to_stderr(sentence: str) -> None:
     """Print a note on standard error."""
     print(sentence, file=sys.stderr)  # noqa: T201
 
@@ -61,7 +61,7 @@ class Spooling:
 
     folder: Path
     from_start: bool = False
-    tell: Callable[[str], None] = tell_on_stderr
+    tell: Callable[[str], None] = print_to_stderr
 
 
 class Carrier:
@@ -104,13 +104,13 @@ class Carrier:
             if self.away:
                 return {}
             if STOP.received is not None:
-                hurry()
+                shorten_retries()
             try:
                 answer = self.sender.send(put_down, files)
             except (MlflowException, requests.RequestException) as error:
                 if outbox is None:
                     raise
-                if not self._is_away(error):
+                if not self._is_unreachable(error):
                     outbox.refuse(put_down, without_secrets(str(error), self._uri)[:500])
                     raise
                 self._leave(f"the MLflow server at {without_password(self._uri)} does not answer any more")
@@ -118,13 +118,13 @@ class Carrier:
             self._note_sent(outbox, put_down, answer)
             return answer
 
-    def read(self, ask: Callable[[], T], local: Callable[[Waiting], T]) -> T:
+    def read(self, ask: Callable[[], T], local: Callable[[PendingRuns], T]) -> T:
         """What the server answers, or `local` finds in the outboxes while it is away."""
         if not self.away:
             try:
                 return ask()
             except (MlflowException, requests.RequestException) as error:
-                if self._unkept or not self._is_away(error):
+                if self._unkept or not self._is_unreachable(error):
                     raise
                 self._leave(f"the MLflow server at {without_password(self._uri)} does not answer any more")
         return local(self._waiting())
@@ -133,9 +133,9 @@ class Carrier:
         """Tell the user."""
         self._spooling.tell(sentence)
 
-    def not_at_hand(self, what: str) -> AwayError:
+    def not_at_hand(self, what: str) -> UnreachableError:
         """The error where something is neither in an outbox nor was read before."""
-        return AwayError(
+        return UnreachableError(
             f"the MLflow server at {without_password(self._uri)} is away, and {what} is not among what waits "
             f"in {self._spooling.folder}"
         )
@@ -210,8 +210,8 @@ class Carrier:
         if self._outbox is not None:
             self._outbox.durable = True
 
-    def _is_away(self, error: Exception) -> bool:
-        if is_away(error):
+    def _is_unreachable(self, error: Exception) -> bool:
+        if is_unreachable(error):
             return True
         # Downloads lose the cause of their errors: in threads, and where MLflow blames the path for all.
         lost = isinstance(error, MlflowException) and (
@@ -224,9 +224,9 @@ class Carrier:
                 return True
         return False
 
-    def _waiting(self) -> Waiting:
+    def _waiting(self) -> PendingRuns:
         """Runs in the outboxes of this store and experiment, this process' own among them."""
-        return Waiting(journals_of(self._spooling.folder, self._address()))
+        return PendingRuns(journals_of(self._spooling.folder, self._address()))
 
     def _address(self) -> dict[str, str]:
         return {"store": without_password(self._uri), "experiment": self._experiment}

@@ -17,7 +17,7 @@ from mlflow.utils.search_utils import SearchUtils
 
 from pipelines.runtime.spool.carrier import Carrier
 from pipelines.runtime.spool.outbox import LOCAL_ID, new_local_id, now_ms
-from pipelines.runtime.spool.pending import Waiting
+from pipelines.runtime.spool.pending import PendingRuns
 from pipelines.runtime.store.tags import CHAMPION
 
 
@@ -171,7 +171,7 @@ class SpooledClient:
     def get_run(self, run_id: str) -> Run:
         """As MLflow's."""
 
-        def local(waiting: Waiting) -> Run:
+        def local(waiting: PendingRuns) -> Run:
             found = waiting.run(run_id)
             if found is not None:
                 return found.entity()
@@ -198,7 +198,7 @@ class SpooledClient:
             )
             return list(found)
 
-        def local(waiting: Waiting) -> list[Run]:
+        def local(waiting: PendingRuns) -> list[Run]:
             search: Any = SearchUtils  # untyped
             found = search.filter(waiting.entities(), filter_string)
             return list(search.sort(found, order_by)[:max_results])
@@ -213,7 +213,7 @@ class SpooledClient:
             self._keep(run_id, path, Path(there))
             return str(there)
 
-        def local(waiting: Waiting) -> str:
+        def local(waiting: PendingRuns) -> str:
             run, target = waiting.run(run_id), Path(dst_path)
             there = None if run is None else run.hand_out(path, target)
             if there is None and path and self._files is not None:
@@ -230,7 +230,7 @@ class SpooledClient:
     def get_model_version_by_alias(self, name: str, alias: str) -> Any:  # noqa: ANN401
         """As MLflow's; while the server is away, as last known."""
 
-        def local(waiting: Waiting) -> Any:  # noqa: ANN401
+        def local(waiting: PendingRuns) -> Any:  # noqa: ANN401
             found = waiting.by_alias(name, alias) or self._aliased.get((name, alias))
             if found is None:
                 raise MlflowException(f"no {alias} of {name} is known", RESOURCE_DOES_NOT_EXIST)
@@ -251,7 +251,7 @@ class SpooledClient:
     def get_model_version(self, name: str, version: str) -> Any:  # noqa: ANN401
         """As MLflow's."""
 
-        def local(waiting: Waiting) -> Any:  # noqa: ANN401
+        def local(waiting: PendingRuns) -> Any:  # noqa: ANN401
             found = waiting.versions.get((name, version)) or self._versions.get((name, version))
             if found is None:
                 raise self._carrier.not_at_hand(f"version {version} of {name}")
@@ -265,7 +265,7 @@ class SpooledClient:
     def get_registered_model(self, name: str) -> Any:  # noqa: ANN401
         """As MLflow's; while the server is away none is known."""
 
-        def local(_: Waiting) -> Any:  # noqa: ANN401
+        def local(_: PendingRuns) -> Any:  # noqa: ANN401
             raise MlflowException(f"{name} cannot be asked for", RESOURCE_DOES_NOT_EXIST)
 
         return self._carrier.read(lambda: self._client.get_registered_model(name), local)

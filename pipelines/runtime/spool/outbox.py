@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipelines.runtime.files.locks import held, held_at_once
+from pipelines.runtime.files.locks import lock_file, try_lock_file
 
 Entry = dict[str, Any]
 JOURNAL, LOCK, FILES = "journal.jsonl", "lock", "files"
@@ -108,7 +108,7 @@ class Outbox:
     def taken(cls, folder: Path) -> Outbox | None:
         """The outbox of a process that has ended; None while a process uses it."""
         try:
-            lock = held_at_once(folder / LOCK)
+            lock = try_lock_file(folder / LOCK)
         except BlockingIOError:
             return None
         except FileNotFoundError:  # sent and removed in the meantime
@@ -227,7 +227,7 @@ def _lines(path: Path) -> Iterator[Entry]:
 def _locked(folder: Path) -> TextIO | None:
     (folder / LOCK).touch()
     try:
-        return held(folder / LOCK)
+        return lock_file(folder / LOCK)
     except OSError:  # a file system without locks
         return None
 

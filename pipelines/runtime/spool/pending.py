@@ -78,7 +78,7 @@ class KnownRun:
         return to / name if found or not name else None
 
 
-class Noted(NamedTuple):
+class PendingEntry(NamedTuple):
     """An entry with its journal and what the server answered, if it was sent."""
 
     journal: Journal
@@ -86,7 +86,7 @@ class Noted(NamedTuple):
     answer: Entry
 
 
-class Waiting:
+class PendingRuns:
     """The content of outboxes.
 
     Parameters
@@ -104,7 +104,7 @@ class Waiting:
                 if entry["n"] not in journal.refused:
                     take = getattr(self, f"_{entry['do']}", None)
                     if take is not None:
-                        take(Noted(journal, entry, journal.answers.get(entry["n"], {})))
+                        take(PendingEntry(journal, entry, journal.answers.get(entry["n"], {})))
 
     def run(self, run_id: str) -> KnownRun | None:
         """A run by its local id or the server's."""
@@ -119,7 +119,7 @@ class Waiting:
         number = self.aliases.get((name, alias))
         return None if number is None else self.versions.get((name, number))
 
-    def _create_run(self, noted: Noted) -> None:
+    def _create_run(self, noted: PendingEntry) -> None:
         local: str = noted.entry["local"]
         run_id: str = noted.answer.get("run_id") or local
         self.runs[local] = self.runs[run_id] = KnownRun(
@@ -131,7 +131,7 @@ class Waiting:
             tags={**noted.entry["tags"], MLFLOW_RUN_NAME: noted.entry["name"]},
         )
 
-    def _reopen_run(self, noted: Noted) -> None:
+    def _reopen_run(self, noted: PendingEntry) -> None:
         run = self.runs.get(noted.entry["run_id"])
         if run is None:
             run = KnownRun(
@@ -148,7 +148,7 @@ class Waiting:
         for name in noted.entry["without"]:
             run.tags.pop(name, None)
 
-    def _log_batch(self, noted: Noted) -> None:
+    def _log_batch(self, noted: PendingEntry) -> None:
         run = self.runs.get(noted.entry["run_id"])
         if run is not None:
             run.params |= dict(noted.entry["params"])
@@ -158,33 +158,33 @@ class Waiting:
                 if known is None or (known.step, known.timestamp) <= (step, timestamp):
                     run.metrics[key] = Metric(key, value, timestamp, step)
 
-    def _rename_run(self, noted: Noted) -> None:
+    def _rename_run(self, noted: PendingEntry) -> None:
         run = self.runs.get(noted.entry["run_id"])
         if run is not None:
             run.tags[MLFLOW_RUN_NAME] = noted.entry["name"]
 
-    def _log_artifacts(self, noted: Noted) -> None:
+    def _log_artifacts(self, noted: PendingEntry) -> None:
         run = self.runs.get(noted.entry["run_id"])
         if run is not None:
             run.files.append((noted.journal.files(noted.entry), noted.entry["into"] or ""))
 
-    def _end_run(self, noted: Noted) -> None:
+    def _end_run(self, noted: PendingEntry) -> None:
         run = self.runs.get(noted.entry["run_id"])
         if run is not None:
             run.status, run.end_time = noted.entry["status"], noted.entry["end_time"]
 
-    def _create_version(self, noted: Noted) -> None:
+    def _create_version(self, noted: PendingEntry) -> None:
         number = noted.answer.get("version") or noted.entry["local"]
         self.versions[noted.entry["name"], number] = model_version(
             noted.entry["name"], number, run_id=noted.entry["run_id"], tags=noted.entry["tags"]
         )
 
-    def _tag_version(self, noted: Noted) -> None:
+    def _tag_version(self, noted: PendingEntry) -> None:
         version = self.versions.get((noted.entry["name"], noted.entry["version"]))
         if version is not None:
             version.tags[noted.entry["key"]] = noted.entry["value"]
 
-    def _set_alias(self, noted: Noted) -> None:
+    def _set_alias(self, noted: PendingEntry) -> None:
         self.aliases[noted.entry["name"], (noted.answer.get("alias") or noted.entry["alias"])] = noted.entry[
             "version"
         ]

@@ -72,7 +72,7 @@ def send_all(uri: str, spool: Path, *, progress: Progress = iter) -> Iterator[Ou
         if not is_server(uri) or store != without_password(uri):
             yield OutboxReport(folder=folder, store=store, left=OTHER_STORE)
             continue
-        away = away or _reason_away(uri)
+        away = away or _reason_unreachable(uri)
         if away is not None:
             yield OutboxReport(folder=folder, store=store, left=away)
             continue
@@ -94,7 +94,7 @@ def _sent(uri: str, journal: Journal, progress: Progress, *, reopened: set[str])
     return OutboxReport(folder=folder, store=store, runs=done.runs, told=done.told, left=left)
 
 
-def _reason_away(uri: str) -> str | None:
+def _reason_unreachable(uri: str) -> str | None:
     try:
         check_answers(uri)
     except StepError as error:

@@ -13,17 +13,17 @@ from pipelines.runtime.store.address import GATEWAY
 RETRIED = re.compile(r"too many (\d+) error responses")
 
 
-class AwayError(StepError):
+class UnreachableError(StepError):
     """The server is away, and what is asked for is not at hand."""
 
 
-def is_away(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Whether an error says that the server was not reached; MLflow has already tried several times.
 
     Refused and broken connections, time-outs and the answers 502 to 504 count, and nothing that a server at
     work answers.
     """
-    return any(_is_away(link) for link in _chain(error))
+    return any(_is_unreachable(link) for link in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -33,7 +33,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def _is_away(error: BaseException) -> bool:
+def _is_unreachable(error: BaseException) -> bool:
     if isinstance(error, requests.exceptions.SSLError):
         return False
     if isinstance(error, requests.exceptions.RetryError):

@@ -21,7 +21,7 @@ from pipelines.runtime.files.artifacts import check_writable, write_table
 from pipelines.runtime.files.output_folder import complete, publish
 from pipelines.runtime.jobs.state import JobState
 from pipelines.runtime.tracking import StepRun, Tracker
-from pipelines.runtime.tracking.system_metrics import measured
+from pipelines.runtime.tracking.system_metrics import log_system_metrics
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class Context:
         ):
             folder = Path(temporary)
             self.log_settings(run)
-            with measured(self.tracker, run.run_id):
+            with log_system_metrics(self.tracker, run.run_id):
                 yield run, folder
             head = f"# overspill {name}, run {run.run_id}\n"
             (folder / f"settings-{name}.yaml").write_text(head + dump(self.settings), encoding="utf-8")

@@ -86,5 +86,7 @@ def checked_settings(path: Path, recorded: Mapping[str, str], *, where: str) -> 
 def read_panel(tracker: Tracker, etl_run_id: str, settings: Settings) -> Input:
     """Read and check the panel of an etl run."""
     read = read_input(tracker, etl_run_id, step="etl", name="panel")
-    table = check_panel(read.table, frequency=settings.data.step, where=f"panel of run {read.run_id}")
+    table = check_panel(
+        read.table, frequency=settings.data.panel_frequency, where=f"panel of run {read.run_id}"
+    )
     return Input(run_id=read.run_id, name="panel", table=table, digest=read.digest)

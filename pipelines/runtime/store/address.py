@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from forecasting.errors import InputError, StepError
-from pipelines.runtime.files.locks import held
+from pipelines.runtime.files.locks import lock_file
 from pipelines.runtime.store.credentials import known_secrets, read_secret_files
 
 DEFAULT_STORE = Path("mlruns")
@@ -126,7 +126,7 @@ def one_at_a_time(uri: str, purpose: str) -> Iterator[None]:
     folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = held(folder / purpose)
+        lock = lock_file(folder / purpose)
     except OSError as error:
         raise StepError(f"{folder}: the store's folder cannot be written: {error.strerror}") from error
     with lock:

@@ -57,7 +57,7 @@ class Store:
     def __init__(self, uri: str, *, experiment: str = "", spooling: Spooling | None = None) -> None:
         self.uri, self.experiment = uri, experiment
         read_secret_files()
-        away = self._reason_away(spooling)
+        away = self._reason_unreachable(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
             client = MlflowClient(tracking_uri=uri)
         self.client = client
@@ -65,7 +65,7 @@ class Store:
             carrier = Carrier(client, uri=uri, experiment=experiment, spooling=spooling, away=away)
             self.client = SpooledClient(client, carrier)
 
-    def _reason_away(self, spooling: Spooling | None) -> str | None:
+    def _reason_unreachable(self, spooling: Spooling | None) -> str | None:
         try:
             check_answers(self.uri)
         except StepError as error:
@@ -80,7 +80,7 @@ class Store:
         return isinstance(self.client, SpooledClient)
 
     @property
-    def is_away(self) -> bool:
+    def is_unreachable(self) -> bool:
         """Whether this process works without the store for the rest of its life."""
         return isinstance(self.client, SpooledClient) and self.client.away
 

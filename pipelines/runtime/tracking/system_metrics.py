@@ -19,7 +19,7 @@ logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # the ste
 
 
 @contextmanager
-def measured(tracker: Tracker, run_id: str) -> Iterator[None]:
+def log_system_metrics(tracker: Tracker, run_id: str) -> Iterator[None]:
     """Sample the machine while a run is open; a run shorter than the interval gets one sample."""
     if os.environ.get(SWITCH, "true").lower() in {"false", "0"}:
         yield

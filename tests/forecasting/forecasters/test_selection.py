@@ -9,10 +9,10 @@ from scipy import integrate, stats
 from forecasting.forecasters.scaling import scale_item
 from forecasting.forecasters.selection import (
     DEFAULT_SPREAD,
-    LARGEST_SPREAD,
+    MAX_SPREAD,
     Trial,
-    by_wins,
     needed_spread,
+    rank_by_wins,
     try_candidates,
 )
 from forecasting.panel.history import exact_history
@@ -83,7 +83,7 @@ def test_the_spread_undoes_intervals_that_are_too_narrow(factor):
 
 def test_the_spread_neither_narrows_nor_exceeds_the_worst_case():
     assert needed_spread([{"A": trial(np.full(99, 0.1))}]) == pytest.approx(1.0, rel=1e-3)
-    assert needed_spread([{"A": trial(np.full(99, 50.0))}]) == pytest.approx(LARGEST_SPREAD, rel=1e-3)
+    assert needed_spread([{"A": trial(np.full(99, 50.0))}]) == pytest.approx(MAX_SPREAD, rel=1e-3)
 
 
 def test_without_evidence_the_spread_is_the_default_and_with_little_it_stays_near():
@@ -93,10 +93,10 @@ def test_without_evidence_the_spread_is_the_default_and_with_little_it_stays_nea
 
 
 def test_the_largest_spread_repairs_a_coverage_of_49_percent():
-    assert stats.norm.cdf(stats.norm.ppf(0.745) * LARGEST_SPREAD) == pytest.approx(0.9)
+    assert stats.norm.cdf(stats.norm.ppf(0.745) * MAX_SPREAD) == pytest.approx(0.9)
 
 
 def test_candidates_are_ordered_by_wins_and_then_by_preference():
     best = {"B": trial([1.0]), "A": trial([1.0], score=2.0)}
-    assert by_wins([best, best, {}], ("A", "B", "C")) == ["B", "A", "C"]
-    assert by_wins([{}], ("A", "B", "C")) == ["A", "B", "C"]
+    assert rank_by_wins([best, best, {}], ("A", "B", "C")) == ["B", "A", "C"]
+    assert rank_by_wins([{}], ("A", "B", "C")) == ["A", "B", "C"]

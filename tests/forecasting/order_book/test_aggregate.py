@@ -13,13 +13,13 @@ from forecasting.order_book.aggregate import (
     SUMS,
     Axis,
     Partial,
-    added,
     grouped,
-    merged,
-    negated,
+    merge_partials,
+    negate,
     partial_from,
     partial_of,
     partial_plans,
+    sum_parts,
 )
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.normalise import normalise
@@ -44,16 +44,16 @@ def assert_equal(one, other):
 @given(seeds=st.tuples(SEEDS, SEEDS, SEEDS), count=COUNTS)
 def test_merging_does_not_depend_on_grouping_or_order(book, seeds, count):
     a, b, c = (part(book, seed, count) for seed in seeds)
-    assert_equal(merged([merged([a, b]), c]), merged([a, merged([b, c])]))
-    assert_equal(merged([a, b, c]), merged([c, a, b]))
+    assert_equal(merge_partials([merge_partials([a, b]), c]), merge_partials([a, merge_partials([b, c])]))
+    assert_equal(merge_partials([a, b, c]), merge_partials([c, a, b]))
 
 
 @FEW
 @given(seeds=st.tuples(SEEDS, SEEDS), count=COUNTS)
 def test_what_was_added_can_be_taken_back(book, seeds, count):
     a, b = (part(book, seed, count) for seed in seeds)
-    assert_equal(merged([a, b, negated(b)]), merged([a]))
-    assert all(table.is_empty() for table in merged([a, negated(a)]).tables().values())
+    assert_equal(merge_partials([a, b, negate(b)]), merge_partials([a]))
+    assert all(table.is_empty() for table in merge_partials([a, negate(a)]).tables().values())
 
 
 def test_lines_read_in_batches_add_up_to_the_partial_of_all(book, monkeypatch):
@@ -65,19 +65,19 @@ def test_lines_read_in_batches_add_up_to_the_partial_of_all(book, monkeypatch):
             plans = partial_plans(batch.lazy(), calendar=MONTHS, normal_lead_days=42)
             yield dict(zip(plans, pl.collect_all(plans.values()), strict=True))
 
-    found = merged([partial_from(added(sums()), MONTHS)]).tables()
-    wanted = merged([partial_of(lines.lazy(), calendar=MONTHS, normal_lead_days=42)]).tables()
+    found = merge_partials([partial_from(sum_parts(sums()), MONTHS)]).tables()
+    wanted = merge_partials([partial_of(lines.lazy(), calendar=MONTHS, normal_lead_days=42)]).tables()
     assert wanted["ageing"].height > 10
     assert all(found[name].equals(wanted[name]) for name in wanted)
 
 
 def test_nothing_is_the_empty_partial(book):
-    nothing = merged([])
+    nothing = merge_partials([])
     for name, table in nothing.tables().items():
         assert table.schema == {**KEYS[name], **dict.fromkeys(SUMS[name], pl.Int64)}
         assert table.is_empty()
-    some = merged([part(book, 3, 40)])
-    assert_equal(merged([nothing, some]), some)
+    some = merge_partials([part(book, 3, 40)])
+    assert_equal(merge_partials([nothing, some]), some)
     assert {name: table.schema for name, table in some.tables().items()} == {
         name: table.schema for name, table in nothing.tables().items()
     }

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from forecasting.order_book.aggregate import merged, negated, partial_of
+from forecasting.order_book.aggregate import merge_partials, negate, partial_of
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.deduplicate import decide, key_hash
 from forecasting.order_book.normalise import normalise
@@ -46,7 +46,7 @@ def read(files, calendar, book):
     counts["accepted"] += lines.height - contested.height
     out = decided.filter(pl.col("outcome") != "accepted").lazy()
     wrong = partial_of(out, calendar=calendar, normal_lead_days=book.NORMAL_LEAD_DAYS)
-    return merged([*partials, negated(wrong)]), counts
+    return merge_partials([*partials, negate(wrong)]), counts
 
 
 def parted(rows, parts, frame):

@@ -17,13 +17,13 @@ from forecasting.public.assumptions import Assumption, PublicAssumptions
 from forecasting.public.flows import (
     OWN,
     Sides,
-    aggregated,
+    aggregate_shipments,
+    combine_errors,
     orders_and_capacity,
     sides,
     split_hopper,
     spread_columns,
     us_shipments,
-    widened,
 )
 
 Q = Frequency.QUARTER
@@ -222,7 +222,7 @@ def test_spreads_add_in_quadrature_by_hand():
 WIDER = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 
 
-def narrowed(name, by):
+def select_items(name, by):
     """The default range of an assumption, of which only the shares `by` are left on either side."""
     value, low, high = DEFAULTS[name]
     return {name: (value, value - (value - low) * by[0], value + (high - value) * by[1])}
@@ -239,7 +239,7 @@ def narrowed(name, by):
     name=st.sampled_from(["tight_lead_time_weeks", "capacity_decay"]),
 )
 def test_wider_ranges_give_wider_spreads_of_flows(series, by, name):
-    narrow, wide = flows(series, assumptions(**narrowed(name, by))), flows(series)
+    narrow, wide = flows(series, assumptions(**select_items(name, by))), flows(series)
     for spread in SPREADS:
         assert (wide[spread] >= narrow[spread] - 1e-12).all()
 
@@ -250,7 +250,7 @@ def test_each_range_reaches_the_spread_it_belongs_to():
         ("tight_lead_time_weeks", ("orders_down", "orders_up")),
         ("capacity_decay", ("capacity_down", "capacity_up")),
     ):
-        narrow, wide = flows(series, assumptions(**narrowed(name, (0.0, 0.0)))), flows(series)
+        narrow, wide = flows(series, assumptions(**select_items(name, (0.0, 0.0)))), flows(series)
         for spread in spreads:
             assert (wide[spread] - narrow[spread]).max() > 0.01
 
@@ -325,7 +325,7 @@ def test_us_shipments_agree_with_a_loop_over_owners(rows):
 def test_wider_shares_of_us_end_use_give_wider_spreads(rows, by, name):
     narrow, wide = (
         us_shipments(owners(rows), a).sort("item_id", "timestamp").collect()
-        for a in (assumptions(**narrowed(name, by)), assumptions())
+        for a in (assumptions(**select_items(name, by)), assumptions())
     )
     for spread in ("down", "up"):
         assert (wide[spread] >= narrow[spread] - 1e-12).all()
@@ -372,7 +372,7 @@ def test_the_split_widens_errors_by_the_range_of_its_midpoint():
 @given(by=WIDER)
 def test_a_wider_midpoint_range_gives_wider_spreads(by):
     wide = hopper([100.0] * 8)
-    narrow = hopper([100.0] * 8, assumptions(**narrowed("h200_midpoint_quarters", by)))
+    narrow = hopper([100.0] * 8, assumptions(**select_items("h200_midpoint_quarters", by)))
     for item in ("H100", "H200"):
         for spread in ("down", "up"):
             assert (wide[item][spread] >= narrow[item][spread] - 1e-12).all()
@@ -408,7 +408,7 @@ def test_groups_are_the_sums_of_their_chips_and_of_their_error_points(series, do
         for step, amount in enumerate(series.get(chip_id, [])):
             key = group, add_periods(START, step, Q)
             expected[key] = expected.get(key, 0.0) + per_unit * amount
-    table = aggregated(shipments(series, down=down, up=up), groups).collect()
+    table = aggregate_shipments(shipments(series, down=down, up=up), groups).collect()
     found = {(r["item_id"], r["timestamp"]): r["shipments"] for r in table.iter_rows(named=True)}
     assert found == pytest.approx(expected)
     # errors of chips are alike: their quantiles add, so a common spread stays what it is
@@ -444,10 +444,10 @@ def test_a_zero_among_the_points_means_no_spread(zero):
 @FEW
 @given(errors=st.lists(st.tuples(st.floats(0, 2), st.floats(0, 2)), min_size=1, max_size=4))
 def test_independent_errors_add_in_quadrature(errors):
-    both = widened(*(Sides(pl.lit(down), pl.lit(up)) for down, up in errors))
+    both = combine_errors(*(Sides(pl.lit(down), pl.lit(up)) for down, up in errors))
     expected = math.hypot(*(down for down, _ in errors)), math.hypot(*(up for _, up in errors))
     assert spread(both, any=[1]) == pytest.approx(expected)
-    assert spread(widened(OWN), down=[0.1], up=[0.2]) == pytest.approx((0.1, 0.2))
+    assert spread(combine_errors(OWN), down=[0.1], up=[0.2]) == pytest.approx((0.1, 0.2))
 
 
 @FEW

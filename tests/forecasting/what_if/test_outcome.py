@@ -12,11 +12,11 @@ from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility, SupplyRule
 from forecasting.reference.chips import catalogue, chip
 from forecasting.saturation.market import Market
-from forecasting.what_if.outcome import Reading, answer
+from forecasting.what_if.outcome import OutcomeSettings, estimate_outcome
 from forecasting.windows.estimate import ExportTerms, MarketsOfChip, PriceTerms
 
 H200 = chip("H200")
-READING = Reading(now_step=0, confidence=0.5, quantile_levels=(0.1, 0.5, 0.9))
+READING = OutcomeSettings(now_step=0, confidence=0.5, quantile_levels=(0.1, 0.5, 0.9))
 PRICE = PriceTerms(launch_usd_per_h100e=1000.0, half_life_periods=np.inf, successor_factor=0.5)
 
 
@@ -54,7 +54,7 @@ def answered(price=PRICE, chips=None, rule=None):
     four = markets(
         orders=[[150, 40, 60, 60], [150, 60, 50, 60], [150, 100, 100, 100]], capacity=[[100] * 4] * 3
     )
-    return answer(
+    return estimate_outcome(
         H200, rule or policy(), four, terms=ExportTerms(), price=price, reading=READING, chips=chips
     )
 

@@ -17,7 +17,14 @@ from forecasting.policy.terms import Cap, Eligibility, SupplyRule
 from forecasting.reference.chips import catalogue
 from forecasting.saturation.first_passage import first_passage
 from forecasting.saturation.market import market
-from forecasting.what_if.scenario import Delay, Scaling, Scenario, delayed_catalogue, reread, transformed
+from forecasting.what_if.scenario import (
+    Delay,
+    FlowScaling,
+    Scenario,
+    apply_scenario,
+    delay_launches,
+    modify_policy,
+)
 
 ORIGIN = dt.date(2025, 12, 31)
 ITEMS = ("H200", "portfolio/nvidia", "MI325X", "portfolio/us", "Hopper")
@@ -54,7 +61,7 @@ def example():
 
 
 def under(paths, **changes):
-    return transformed(paths, Scenario(title="what if", **changes), catalogue())
+    return apply_scenario(paths, Scenario(title="what if", **changes), catalogue())
 
 
 def same(one, other):
@@ -65,7 +72,7 @@ def same(one, other):
 @given(some_paths())
 def test_scenario_of_no_change_equals_the_base_bit_for_bit(paths):
     assert same(under(paths), paths)
-    still = under(paths, capacity=Scaling(factor=1.0), orders=Scaling(factor=1.0))
+    still = under(paths, capacity=FlowScaling(factor=1.0), orders=FlowScaling(factor=1.0))
     assert same(still, paths)
     assert same(under(paths, successor=Delay(chip="R200", periods=0)), paths)
 
@@ -86,13 +93,13 @@ def test_more_capacity_never_delays_saturation_on_any_path(paths, weeks, fill, h
         each = market(of, "H200")
         return first_passage(each.demand_met(rule), each.origin_column)
 
-    assert (passage(under(paths, capacity=Scaling(factor=1.2))) <= passage(paths)).all()
+    assert (passage(under(paths, capacity=FlowScaling(factor=1.2))) <= passage(paths)).all()
 
 
 @pytest.mark.parametrize("starting", [None, dt.date(2026, 9, 30), dt.date(2026, 10, 1), dt.date(2099, 1, 1)])
 def test_factor_applies_to_every_item_from_its_day_on_and_never_to_the_past(starting):
     paths = example()
-    found = under(paths, orders=Scaling(factor=0.85, starting=starting)).values
+    found = under(paths, orders=FlowScaling(factor=0.85, starting=starting)).values
     expected = paths.values.copy()
     for step, end in enumerate(period_ends(ORIGIN, range(1, HORIZON + 1), Frequency.QUARTER)):
         if starting is None or end >= starting:
@@ -117,14 +124,14 @@ def test_while_the_successor_is_late_its_vendors_items_stand_still_and_then_go_o
 
 def test_delay_comes_before_a_factor_so_that_the_factor_starts_on_its_day():
     paths, delay = example(), Delay(chip="R200", periods=2)
-    scaling = Scaling(factor=0.5, starting=dt.date(2027, 1, 1))
+    scaling = FlowScaling(factor=0.5, starting=dt.date(2027, 1, 1))
     both = under(paths, successor=delay, orders=scaling)
     assert same(both, under(under(paths, successor=delay), orders=scaling))
 
 
 def test_delayed_chip_is_launched_later_in_the_catalogue_and_no_other_is():
     scenario = Scenario(title="late", successor=Delay(chip="R200", periods=2))
-    late = delayed_catalogue(catalogue(), scenario, example())
+    late = delay_launches(catalogue(), scenario, example())
     assert late["R200"].launch_quarter_end == dt.date(2027, 3, 31)
     assert {n for n, c in late.items() if c != catalogue()[n]} == {"R200"}
 
@@ -138,7 +145,7 @@ def test_delay_of_an_unknown_chip_or_of_a_launch_in_the_past_is_refused():
 
 def test_negative_factor_and_negative_delay_are_refused():
     with pytest.raises(InputError, match="a factor must not be negative"):
-        Scaling(factor=-0.1)
+        FlowScaling(factor=-0.1)
     with pytest.raises(InputError, match="a delay is not negative"):
         Delay(chip="R200", periods=-1)
 
@@ -155,7 +162,7 @@ def test_cap_is_read_in_another_way_only_where_there_is_one():
         cap=Cap(ratio=0.5, period="since_launch", counts="product"),
     )
     scenario = Scenario(title="tight", cap_period="same_period")
-    assert reread(policy, scenario).cap == Cap(ratio=0.5, period="same_period", counts="product")
-    assert reread(policy, Scenario(title="none")) == policy
+    assert modify_policy(policy, scenario).cap == Cap(ratio=0.5, period="same_period", counts="product")
+    assert modify_policy(policy, Scenario(title="none")) == policy
     with pytest.raises(InputError, match="a policy without a cap has no other reading of it"):
-        reread(replace(policy, cap=None), scenario)
+        modify_policy(replace(policy, cap=None), scenario)

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from forecasting.errors import InputError
 from forecasting.public.assumptions import Assumption
-from forecasting.what_if.sensitivity import Effect, chosen, effects, first_stage, one_at_a_time, ranked
+from forecasting.what_if.sensitivity import (
+    Effect,
+    effects,
+    first_stage,
+    one_at_a_time,
+    rank_effects,
+    select_assumptions,
+)
 
 FIGURES = st.floats(-1e9, 1e9)
 
@@ -59,7 +66,7 @@ def test_widest_reach_comes_first_and_equals_stand_by_name():
         effect_of(1, 0, 0, "a"),
         effect_of(4, 0, 4, "d"),
     ]
-    assert [effect.name for effect in ranked(found)] == ["b", "d", "a", "c"]
+    assert [effect.name for effect in rank_effects(found)] == ["b", "d", "a", "c"]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,10 @@ def test_assumption_enters_at_the_earliest_stage_that_either_end_changes(stages,
 def test_unknown_assumption_is_refused_with_the_nearest_name():
     known = {"capacity_decay": assumption(), "tight_tolerance": assumption()}
     with pytest.raises(InputError, match="found 'capacity_decai'; did you mean 'capacity_decay'"):
-        chosen(known, ["capacity_decai"])
+        select_assumptions(known, ["capacity_decai"])
 
 
 def test_named_assumptions_keep_the_order_of_the_file_and_none_named_are_all():
     known = {name: assumption() for name in "abc"}
-    assert list(chosen(known, ["c", "a"])) == ["a", "c"]
-    assert list(chosen(known, [])) == ["a", "b", "c"]
+    assert list(select_assumptions(known, ["c", "a"])) == ["a", "c"]
+    assert list(select_assumptions(known, [])) == ["a", "b", "c"]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.distributed.launch import Launch, launched
-from models.distributed.process_group import JoinedRanks
+from models.distributed.launch import Launch, detect_launch
+from models.distributed.process_group import DistributedRanks
 from models.distributed.ranks import Ranks, part
 from models.errors import ClusterError
 from models.inference.checkpoint import load_checkpoint
@@ -43,12 +43,12 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 import torch
-from models.cluster import JoinedRanks
-from models.launch import launched
+from models.distributed.process_group import DistributedRanks
+from models.distributed.launch import detect_launch
 from models.errors import ModelError
-from models.pretrain import pretrain
+from models.training.pretrain import pretrain
 from models.settings import NetworkSettings, PretrainSettings, TrainingSettings, WorldSettings
-from models.stopping import STOP, StopRequestedError
+from models.distributed.signals import STOP, StopRequestedError
 
 torch.set_num_threads(1)
 OUT = Path(sys.argv[1])
@@ -74,7 +74,9 @@ def train(steps_until_stop, ranks, recipe=RECIPE):
 
 def main():
     with STOP.listening():
-        ranks = JoinedRanks(launched(), collective=timedelta(seconds=20), waiting=timedelta(seconds=90))
+        ranks = DistributedRanks(
+            detect_launch(), collective=timedelta(seconds=20), waiting=timedelta(seconds=90)
+        )
         try:
             if ranks.rank:
                 sys.exit(ranks.serve())
@@ -102,7 +104,7 @@ def quiet():
 
 
 def join(launch):
-    return JoinedRanks(launch, collective=timedelta(seconds=2), waiting=timedelta(seconds=2))
+    return DistributedRanks(launch, collective=timedelta(seconds=2), waiting=timedelta(seconds=2))
 
 
 def answer(tmp_path, body, **options):
@@ -112,29 +114,29 @@ def answer(tmp_path, body, **options):
 
 
 def test_a_step_of_srun_is_told_from_its_environment():
-    assert launched(SLURM_STEP) == Launch(
+    assert detect_launch(SLURM_STEP) == Launch(
         by="slurm", rank=3, world_size=4, local_rank=1, local_size=2, address="gpu07", port=18456
     )
-    assert launched(SLURM_STEP).nodes == 2
-    assert launched({**SLURM_STEP, "MASTER_PORT": "4000", "MASTER_ADDR": "here"}).port == 4000
+    assert detect_launch(SLURM_STEP).nodes == 2
+    assert detect_launch({**SLURM_STEP, "MASTER_PORT": "4000", "MASTER_ADDR": "here"}).port == 4000
 
 
 def test_torchrun_is_told_from_its_environment():
-    found = launched(TORCHRUN)
+    found = detect_launch(TORCHRUN)
     assert (found.by, found.rank, found.world_size, found.local_size) == ("torchrun", 2, 4, 2)
     assert (found.address, found.port, found.nodes) == ("node0", 29500, 2)
 
 
 def test_a_batch_job_without_srun_is_one_process_that_says_so():
     batch = {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
-    assert launched(batch) == Launch(idle_tasks=3)
-    assert "not started with srun" in Ranks(launched(batch)).notes()[0]
-    assert launched({}) == Launch()
+    assert detect_launch(batch) == Launch(idle_tasks=3)
+    assert "not started with srun" in Ranks(detect_launch(batch)).notes()[0]
+    assert detect_launch({}) == Launch()
 
 
 def test_processes_that_are_spread_unevenly_are_refused():
     with pytest.raises(ClusterError, match="expected the same number on each node, found 3 on 2 nodes"):
-        launched({**SLURM_STEP, "SLURM_STEP_NUM_TASKS": "3"})
+        detect_launch({**SLURM_STEP, "SLURM_STEP_NUM_TASKS": "3"})
 
 
 @pytest.mark.parametrize(("total", "processes"), [(10, 3), (8, 4), (2, 5), (0, 2)])
@@ -173,9 +175,9 @@ def test_processes_that_train_together_end_with_the_same_weights_and_one_state(t
         import hashlib
 
         def both(argument, ranks):
-            from models.training import Trainer
+            from models.training.module import ForecasterModule
             seen = []
-            keep = Trainer.on_train_end = lambda self: seen.append(
+            keep = ForecasterModule.on_train_end = lambda self: seen.append(
                 hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in self.parameters())).hexdigest()
             )
             told = train(None, ranks)
@@ -225,7 +227,7 @@ def test_a_loss_that_is_no_number_in_one_process_stops_all_and_names_its_batch(t
         tmp_path,
         """
         def spoiled(argument, ranks):
-            from models.training import NotANumberError
+            from models.training.module import NotANumberError
             from models.worlds.mixture import WorldStream
             draw = WorldStream.batch
             def batch(self, number, device):
@@ -251,13 +253,13 @@ def test_a_process_that_dies_ends_the_job_in_a_sentence_and_keeps_the_state(tmp_
         tmp_path,
         """
         def dies(argument, ranks):
-            from models.resume import KeepState
-            vote = KeepState.on_train_batch_end
+            from models.training.checkpointing import StateCheckpoint
+            vote = StateCheckpoint.on_train_batch_end
             def told(self, trainer, *rest):
                 if ranks.rank and trainer.global_step == 3:
                     os.kill(os.getpid(), signal.SIGKILL)
                 vote(self, trainer, *rest)
-            KeepState.on_train_batch_end = told
+            StateCheckpoint.on_train_batch_end = told
             pretrain(RECIPE, OUT / "run", ranks=ranks, device="cpu", seconds=0.0)
 
         def drive(ranks):

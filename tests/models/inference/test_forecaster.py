@@ -113,8 +113,8 @@ def test_a_longer_horizon_is_rolled(forecaster, horizon):
 
 
 def test_rolled_paths_go_on_from_their_own_last_value(forecaster, monkeypatch):
-    def nothing_moves_after_the_first_piece(law, levels, *, paths, generator, budget):
-        drawn = sample_paths(law, levels, paths=paths, generator=generator, budget=budget)
+    def nothing_moves_after_the_first_piece(distribution, levels, *, paths, generator, budget):
+        drawn = sample_paths(distribution, levels, paths=paths, generator=generator, budget=budget)
         return drawn if paths == 21 else torch.zeros_like(drawn)
 
     monkeypatch.setattr("models.inference.forecaster.sample_paths", nothing_moves_after_the_first_piece)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.network.baselines import (
-    build_anchors,
+    build_baselines,
     build_spreads,
     detrended,
     lag_moves,
@@ -22,7 +22,7 @@ def anchors_of(values, *, horizon=6, season=0):
     context = torch.as_tensor(values, dtype=torch.float64)[None, None]
     observed = context.isfinite()
     scaling = fit_scaling(context, observed)
-    views = build_anchors(
+    views = build_baselines(
         carry_forward(context, observed), observed, torch.tensor([season]), scaling, horizon
     )
     return scaling.restore(views.double())[0, 0].numpy()

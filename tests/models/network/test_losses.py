@@ -3,16 +3,16 @@ import pytest
 import scoringrules
 import torch
 
-from models.network.head import Law
+from models.network.head import PredictiveDistribution
 from models.network.losses import ensemble_crps, losses, path_loss, pinball, tail_nll
 from models.settings import NetworkSettings
 
 LEVELS = torch.tensor(NetworkSettings().quantile_levels)
 
 
-def law_of(quantiles, *, requires_grad=False):
+def distribution_of(quantiles, *, requires_grad=False):
     shape = quantiles.shape[:3]
-    return Law(
+    return PredictiveDistribution(
         quantiles.requires_grad_(requires_grad),
         torch.full((*shape, 2), 0.5).requires_grad_(requires_grad),
         torch.full((*shape, 1), 0.6).requires_grad_(requires_grad),
@@ -21,8 +21,8 @@ def law_of(quantiles, *, requires_grad=False):
     )
 
 
-def parts_of(law, target, observed):
-    return losses(law, LEVELS, target, observed, paths=8, generator=torch.Generator().manual_seed(0))
+def parts_of(distribution, target, observed):
+    return losses(distribution, LEVELS, target, observed, paths=8, generator=torch.Generator().manual_seed(0))
 
 
 def test_pinball_equals_a_plain_loop():
@@ -46,8 +46,8 @@ def test_pinball_is_least_at_the_true_quantiles():
 
 
 def test_tail_likelihood_counts_only_what_lies_beyond_the_outer_quantiles():
-    law = law_of(torch.linspace(-1, 1, len(LEVELS)).expand(1, 1, 3, -1).clone())
-    found = tail_nll(law, torch.tensor([[[0.0, 2.0, -1.5]]]))
+    distribution = distribution_of(torch.linspace(-1, 1, len(LEVELS)).expand(1, 1, 3, -1).clone())
+    found = tail_nll(distribution, torch.tensor([[[0.0, 2.0, -1.5]]]))
     expected = torch.tensor([0.0, 1.0 / 0.5, 0.5 / 0.5]) + torch.tensor([0.0, 1, 1]) * torch.log(
         torch.tensor(0.5)
     )
@@ -56,18 +56,18 @@ def test_tail_likelihood_counts_only_what_lies_beyond_the_outer_quantiles():
 
 def test_copula_and_tail_losses_leave_the_quantiles_alone():
     quantiles = torch.randn(2, 1, 4, len(LEVELS)).sort(-1).values
-    law = law_of(quantiles, requires_grad=True)
-    parts = parts_of(law, torch.randn(2, 1, 4) * 3, torch.ones(2, 1, 4, dtype=torch.bool))
+    distribution = distribution_of(quantiles, requires_grad=True)
+    parts = parts_of(distribution, torch.randn(2, 1, 4) * 3, torch.ones(2, 1, 4, dtype=torch.bool))
     (parts.copula + parts.tail).backward()
-    assert law.quantiles.grad is None
-    assert law.own.grad.abs().sum() > 0
+    assert distribution.quantiles.grad is None
+    assert distribution.own.grad.abs().sum() > 0
 
 
 def test_unobserved_targets_do_not_count():
-    law = law_of(torch.randn(2, 1, 4, len(LEVELS)).sort(-1).values)
+    distribution = distribution_of(torch.randn(2, 1, 4, len(LEVELS)).sort(-1).values)
     target, observed = torch.randn(2, 1, 4), torch.tensor([True, True, False, True]).expand(2, 1, 4)
-    told = parts_of(law, target, observed)
-    spoiled = parts_of(law, torch.where(observed, target, 99.0), observed)
+    told = parts_of(distribution, target, observed)
+    spoiled = parts_of(distribution, torch.where(observed, target, 99.0), observed)
     torch.testing.assert_close(told, spoiled)
 
 

@@ -27,49 +27,54 @@ def test_the_default_network_has_between_one_and_five_million_parameters():
 
 @pytest.mark.parametrize(("length", "horizon"), [(8, 1), (9, 5), (33, 64), (512, 3)])
 def test_any_context_and_horizon_is_decoded_in_one_pass(small_network, length, horizon):
-    _, law = small_network(make_inputs(length=length, horizon=horizon))
-    assert law.quantiles.shape[:3] == (2, 2, horizon)
-    assert law.own.shape[:3] == law.shared.shape[:3] == law.noise.shape == (2, 2, horizon)
+    _, distribution = small_network(make_inputs(length=length, horizon=horizon))
+    assert distribution.quantiles.shape[:3] == (2, 2, horizon)
+    assert (
+        distribution.own.shape[:3]
+        == distribution.shared.shape[:3]
+        == distribution.noise.shape
+        == (2, 2, horizon)
+    )
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10_000), st.floats(-6, 6))
 def test_quantiles_ascend_and_the_law_is_finite(small_network, seed, power):
     inputs = make_inputs(seed=seed)
-    _, law = small_network(inputs._replace(values=inputs.values * 10**power))
-    assert (law.quantiles.diff(dim=-1) >= 0).all()
-    assert all(part.isfinite().all() for part in law)
-    assert ((law.tails > 0) & (law.tails <= TAIL_LIMIT)).all()
+    _, distribution = small_network(inputs._replace(values=inputs.values * 10**power))
+    assert (distribution.quantiles.diff(dim=-1) >= 0).all()
+    assert all(part.isfinite().all() for part in distribution)
+    assert ((distribution.tails > 0) & (distribution.tails <= TAIL_LIMIT)).all()
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.floats(-20, 20))
 def test_the_law_does_not_depend_on_the_unit(small_network, seed, power):
     inputs = make_inputs(seed=seed)
-    _, law = small_network(inputs)
+    _, distribution = small_network(inputs)
     _, other = small_network(inputs._replace(values=inputs.values * 2.0 ** round(power)))
-    torch.testing.assert_close(law, other, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(distribution, other, rtol=1e-3, atol=1e-3)
 
 
 def test_the_order_of_the_variates_does_not_matter(small_network):
     inputs = make_inputs(variates=3)
     order = [2, 0, 1]
-    _, law = small_network(inputs)
+    _, distribution = small_network(inputs)
     turned = inputs._replace(
         values=inputs.values[:, order], observed=inputs.observed[:, order], statics=torch.zeros(2, 3, 2)
     )
     _, other = small_network(turned)
-    torch.testing.assert_close(law.quantiles[:, order], other.quantiles, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(distribution.quantiles[:, order], other.quantiles, rtol=1e-4, atol=1e-4)
 
 
 def test_variates_of_one_item_are_read_together_and_items_apart(small_network):
     inputs = make_inputs()
     values = inputs.values.clone()
     values[0, 0] = values[0, 0].flip(-1) * 3
-    _, law = small_network(inputs)
+    _, distribution = small_network(inputs)
     _, other = small_network(inputs._replace(values=values))
-    assert not torch.allclose(law.quantiles[0, 1], other.quantiles[0, 1])
-    torch.testing.assert_close(law.quantiles[1], other.quantiles[1])
+    assert not torch.allclose(distribution.quantiles[0, 1], other.quantiles[0, 1])
+    torch.testing.assert_close(distribution.quantiles[1], other.quantiles[1])
 
 
 @pytest.mark.parametrize("name", ["covariates", "statics", "season"])
@@ -81,19 +86,19 @@ def test_hints_and_covariates_are_read(small_network, name):
         "statics": torch.ones(2, 2, 2),
         "season": torch.full((2,), 5),
     }
-    _, law = small_network(inputs)
+    _, distribution = small_network(inputs)
     _, other = small_network(inputs._replace(**{name: hint[name]}))
-    assert not torch.allclose(law.quantiles, other.quantiles)
+    assert not torch.allclose(distribution.quantiles, other.quantiles)
 
 
 def test_unobserved_values_are_never_read(small_network):
     inputs = make_inputs(season=4)
     observed = inputs.observed.clone()
     observed[:, :, 3:9] = False
-    _, law = small_network(inputs._replace(observed=observed))
+    _, distribution = small_network(inputs._replace(observed=observed))
     junk = torch.where(observed, inputs.values, 1e9)
     _, other = small_network(inputs._replace(observed=observed, values=junk))
-    torch.testing.assert_close(law, other)
+    torch.testing.assert_close(distribution, other)
 
 
 def test_seasonal_echoes_are_the_values_of_the_same_phase():

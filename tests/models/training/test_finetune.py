@@ -15,10 +15,10 @@ from models.errors import DeviceError, ModelError, SeriesError
 from models.network.losses import losses
 from models.network.transformer import Network
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
-from models.training.checkpointing import Kept
+from models.training.checkpointing import CheckpointSettings
 from models.training.finetune import FineTuneSettings, MixedStream, finetune
-from models.training.module import Trainer, batch_losses
-from models.training.observed import Observed, held_out_steps, rolling_validation
+from models.training.module import ForecasterModule, batch_losses
+from models.training.observed import ObservedSeries, held_out_steps, rolling_validation
 from models.training.validation import ALL_STEPS, NO_BETTER, NOT_A_NUMBER, validate
 
 RECIPE = PretrainSettings(
@@ -44,7 +44,7 @@ def observed():
     season = np.tile([1.0, 1.1, 2.0, 1.2], 10)
     levels = np.random.default_rng(0).lognormal(3, 1, (12, 1, 1))
     noise = np.random.default_rng(1).normal(1, 0.02, (12, 1, 40))
-    return Observed(levels * season * noise, 4, 6)
+    return ObservedSeries(levels * season * noise, 4, 6)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def run(observed, start, *, state=None, progress=None, **changes):
         start=start,
         recipe=RECIPE,
         device="cpu",
-        kept=Kept(state),
+        kept=CheckpointSettings(state),
         progress=progress,
     )
 
@@ -152,7 +152,7 @@ def test_it_stops_early_when_validations_do_not_get_better(observed, small_netwo
 def test_a_loss_that_is_not_a_number_stops_it_at_that_step_with_the_last_good_weights(
     observed, small_network, monkeypatch, caplog
 ):
-    real = Trainer.training_step
+    real = ForecasterModule.training_step
 
     def breaks_at_seven(self, number, place):
         if self.global_step == 6:
@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_a_number_stops_it_at_that_step_with_the_last_good_we
     def broken(*arguments, **options):
         return losses(*arguments, **options)._replace(quantile=torch.tensor(float("nan")))
 
-    monkeypatch.setattr(Trainer, "training_step", breaks_at_seven)
+    monkeypatch.setattr(ForecasterModule, "training_step", breaks_at_seven)
     with caplog.at_level(logging.WARNING):
         result = run(observed, small_network)
     monkeypatch.undo()
@@ -175,14 +175,14 @@ def test_a_loss_that_is_not_a_number_stops_it_at_that_step_with_the_last_good_we
 
 
 def test_weights_that_break_are_noticed_and_not_kept(observed, small_network, monkeypatch):
-    real = Trainer.training_step
+    real = ForecasterModule.training_step
 
     def poisoned_at_seven(self, number, place):
         if self.global_step == 6:
             torch.nn.init.constant_(self.network.head.out.weight, float("inf"))
         return real(self, number, place)
 
-    monkeypatch.setattr(Trainer, "training_step", poisoned_at_seven)
+    monkeypatch.setattr(ForecasterModule, "training_step", poisoned_at_seven)
     result = run(observed, small_network)
     assert (result.steps, result.stopped, result.best_step) == (6, NOT_A_NUMBER, 4)
     assert torch.isfinite(weights(result.network)).all()
@@ -196,7 +196,7 @@ def test_a_start_that_is_broken_is_refused(observed, small_settings):
 
 
 def test_out_of_memory_halves_the_windows_and_says_so(observed, small_network, monkeypatch, caplog):
-    real, sizes = models.training.finetune.Windows, []
+    real, sizes = models.training.finetune.TrainingWindows, []
 
     class Greedy(real):
         def batch(self, number, device):
@@ -205,7 +205,7 @@ def test_out_of_memory_halves_the_windows_and_says_so(observed, small_network, m
                 raise torch.OutOfMemoryError("no room")
             return super().batch(number, device)
 
-    monkeypatch.setattr("models.training.finetune.Windows", Greedy)
+    monkeypatch.setattr("models.training.finetune.TrainingWindows", Greedy)
     with caplog.at_level(logging.WARNING):
         result = run(observed, small_network, steps=3)
     assert sizes[:3] == [16, 8, 4]
@@ -219,7 +219,7 @@ def test_out_of_memory_with_one_window_is_not_hidden(observed, small_network, mo
     def full(*_):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr("models.training.finetune.Windows.batch", full)
+    monkeypatch.setattr("models.training.finetune.TrainingWindows.batch", full)
     with pytest.raises(torch.OutOfMemoryError):
         run(observed, small_network, windows=1)
 

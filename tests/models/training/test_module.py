@@ -12,7 +12,7 @@ from models.distributed.signals import STOP, StopRequestedError
 from models.errors import CheckpointError
 from models.inference.checkpoint import CARD, load_checkpoint
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
-from models.training.module import NotANumberError, Trainer, batch_losses, rate, total_loss
+from models.training.module import ForecasterModule, NotANumberError, batch_losses, rate, total_loss
 from models.training.pretrain import STATE, pretrain
 from models.worlds.mixture import GENERATORS, WorldStream
 
@@ -127,7 +127,7 @@ def test_a_full_disk_stops_nothing_on_the_way_but_the_end_says_so(recipe, tmp_pa
 
 def test_training_lowers_the_loss(recipe):
     torch.manual_seed(0)
-    module = Trainer(recipe)
+    module = ForecasterModule(recipe)
     optimizer = torch.optim.AdamW(module.network.parameters(), lr=3e-3)
     history = []
     for step in range(60):

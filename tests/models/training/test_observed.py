@@ -10,8 +10,8 @@ from models.errors import SeriesError
 from models.training.observed import (
     MIN_CONTEXT,
     NEVER,
-    Observed,
-    Windows,
+    ObservedSeries,
+    TrainingWindows,
     check_observed,
     context_needed,
     held_out_steps,
@@ -27,11 +27,11 @@ def numbered(seed, *, items=3, variates=2, length=30, gaps=0.2, horizon=5):
     item, variate, step = np.indices((items, variates, length))
     values = (item * 1e6 + variate * 1e4 + step).astype(float)
     values[np.random.default_rng(seed).random(values.shape) < gaps] = np.nan
-    return Observed(values, 4, horizon)
+    return ObservedSeries(values, 4, horizon)
 
 
 def windows(observed, network, *, held_out=5, size=16):
-    return Windows(observed, held_out=held_out, size=size, seed=1, network=network)
+    return TrainingWindows(observed, held_out=held_out, size=size, seed=1, network=network)
 
 
 @FEW
@@ -124,12 +124,12 @@ def test_items_that_have_ended_are_learned_from_and_not_validated_on(small_setti
     [(100, 16, 3, 16), (40, 16, 3, 10), (12, 16, 3, 3), (8, 2, 3, 3)],
 )
 def test_at_most_a_quarter_of_the_history_is_held_out_and_a_step_per_origin(length, horizon, origins, steps):
-    assert held_out_steps(Observed(np.zeros((1, 1, length)), 1, horizon), origins=origins) == steps
+    assert held_out_steps(ObservedSeries(np.zeros((1, 1, length)), 1, horizon), origins=origins) == steps
 
 
 @pytest.mark.parametrize("length", [1, 4, 6])
 def test_a_history_that_is_too_short_is_refused_in_one_sentence(small_settings, length):
-    observed = Observed(np.ones((2, 1, length)), 4, 2)
+    observed = ObservedSeries(np.ones((2, 1, length)), 4, 2)
     with pytest.raises(
         SeriesError, match="the history is too short to train on: expected a series with 3"
     ) as no:
@@ -138,7 +138,7 @@ def test_a_history_that_is_too_short_is_refused_in_one_sentence(small_settings, 
 
 
 def test_series_without_an_observation_are_refused(small_settings):
-    nothing = Observed(np.full((2, 2, 40), np.nan), 4, 2)
+    nothing = ObservedSeries(np.full((2, 2, 40), np.nan), 4, 2)
     with pytest.raises(SeriesError, match="too short to train on"):
         windows(nothing, small_settings)
     with pytest.raises(SeriesError, match="too short to validate on"):
@@ -148,12 +148,12 @@ def test_series_without_an_observation_are_refused(small_settings):
 @pytest.mark.parametrize(
     ("observed", "sentence"),
     [
-        (Observed(np.ones((2, 9)), 4, 2), r"values must be \[items, variates, steps\]"),
-        (Observed(np.ones((2, 0, 9)), 4, 2), "with none of them 0"),
-        (Observed(np.array([[[1.0, -np.inf, 2.0]]]), 4, 2), r"infinite one at .* \(0, 0, 1\)"),
-        (Observed(np.ones((1, 2, 9)), 4, 2, np.ones((1, 2))), r"statics must be of shape \(2, S\)"),
-        (Observed(np.ones((1, 1, 9)), 4, 0), "the horizon must be 1 to 64 steps, found 0"),
-        (Observed(np.ones((1, 1, 9)), 4, 65), "the horizon must be 1 to 64 steps, found 65"),
+        (ObservedSeries(np.ones((2, 9)), 4, 2), r"values must be \[items, variates, steps\]"),
+        (ObservedSeries(np.ones((2, 0, 9)), 4, 2), "with none of them 0"),
+        (ObservedSeries(np.array([[[1.0, -np.inf, 2.0]]]), 4, 2), r"infinite one at .* \(0, 0, 1\)"),
+        (ObservedSeries(np.ones((1, 2, 9)), 4, 2, np.ones((1, 2))), r"statics must be of shape \(2, S\)"),
+        (ObservedSeries(np.ones((1, 1, 9)), 4, 0), "the horizon must be 1 to 64 steps, found 0"),
+        (ObservedSeries(np.ones((1, 1, 9)), 4, 65), "the horizon must be 1 to 64 steps, found 65"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(observed, sentence):
@@ -163,8 +163,8 @@ def test_what_cannot_be_learned_from_is_refused(observed, sentence):
 
 def test_every_window_carries_the_statics_of_the_variates(small_network):
     statics = np.array([[1.0], [-1.0]])
-    observed = Observed(np.ones((3, 2, 40)), 4, 2, statics)
-    windows = Windows(observed, held_out=4, size=5, seed=0, network=small_network.settings)
+    observed = ObservedSeries(np.ones((3, 2, 40)), 4, 2, statics)
+    windows = TrainingWindows(observed, held_out=4, size=5, seed=0, network=small_network.settings)
     given = windows.batch(0, torch.device("cpu")).statics.numpy()
     assert given.shape == (5, 2, small_network.settings.statics)
     assert (given[..., :1] == statics).all()

@@ -8,20 +8,20 @@ from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import draw_supply, norton_bass, respond
 from models.worlds.linear import apply_filter, autoregress, lag_response, stable_polynomial
 from models.worlds.mixture import GENERATORS, WorldStream, draw_batch, draw_series
-from models.worlds.rng import Dice, innovations, regimes, seasonal_pattern
+from models.worlds.rng import RandomSource, innovations, regimes, seasonal_pattern
 
 CPU = torch.device("cpu")
 NETWORK = NetworkSettings()
 
 
-def dice(seed=0):
-    return Dice(seed, CPU)
+def rng(seed=0):
+    return RandomSource(seed, CPU)
 
 
 @pytest.mark.parametrize("variates", [1, 2, 3])
 @pytest.mark.parametrize("name", list(GENERATORS))
 def test_every_generator_gives_finite_moving_series_of_the_asked_shape(name, variates):
-    values, season, _ = GENERATORS[name](dice(), 40, variates, 70)
+    values, season, _ = GENERATORS[name](rng(), 40, variates, 70)
     assert values.shape == (40, variates, 70)
     assert season.shape == (40,)
     assert values.isfinite().all()
@@ -31,20 +31,20 @@ def test_every_generator_gives_finite_moving_series_of_the_asked_shape(name, var
 
 @pytest.mark.parametrize("name", list(GENERATORS))
 def test_the_same_seed_gives_the_same_world(name):
-    first, second, other = (GENERATORS[name](dice(seed), 6, 2, 30).values for seed in (1, 1, 2))
+    first, second, other = (GENERATORS[name](rng(seed), 6, 2, 30).values for seed in (1, 1, 2))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("name", ["generations", "portfolio", "order_book", "geometric", "counts"])
 def test_flows_and_counts_are_never_negative(name):
-    assert GENERATORS[name](dice(), 60, 2, 60).values.min() >= 0
+    assert GENERATORS[name](rng(), 60, 2, 60).values.min() >= 0
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10_000))
 def test_autoregressive_polynomials_have_their_roots_outside_the_unit_circle(seed):
-    for coefficients in stable_polynomial(dice(seed), 5, order=3).double().numpy():
+    for coefficients in stable_polynomial(rng(seed), 5, order=3).double().numpy():
         roots = np.roots(np.concatenate([-coefficients[::-1], [1.0]]))
         assert (np.abs(roots) > 1.0).all()
 
@@ -79,7 +79,7 @@ def slow_response(orders, supply, shocks):
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000))
 def test_capacity_and_backlog_equal_a_plain_loop(seed):
-    rolled = dice(seed)
+    rolled = rng(seed)
     orders, supply, shocks = rolled.uniform(3, 25) + 0.1, draw_supply(rolled, 3), rolled.normal(3, 25)
     world = respond(orders.double(), type(supply)(*(part.double() for part in supply)), shocks.double())
     for item in range(3):
@@ -89,7 +89,7 @@ def test_capacity_and_backlog_equal_a_plain_loop(seed):
 
 
 def test_backlog_is_conserved_between_orders_and_capacity():
-    rolled = dice(5)
+    rolled = rng(5)
     net, capacity, backlog = respond(
         rolled.uniform(50, 40) + 0.1, draw_supply(rolled, 50), rolled.normal(50, 40)
     ).unbind(1)
@@ -99,28 +99,28 @@ def test_backlog_is_conserved_between_orders_and_capacity():
 
 
 def test_later_generations_take_over_from_earlier_ones():
-    demand = norton_bass(dice(3), 400, 60)
+    demand = norton_bass(rng(3), 400, 60)
     peak = demand.argmax(-1)
     assert demand.min() > 0
     assert ((peak > 2) & (peak < 57)).float().mean() > 0.2, "no generation rises and fades"
 
 
 def test_innovations_have_unit_variance_and_a_correlation_that_changes():
-    noise = innovations(dice(1), 4000, 2, 64)
+    noise = innovations(rng(1), 4000, 2, 64)
     assert noise.square().mean() == pytest.approx(1.0, abs=0.25)
     early, late = (noise[..., part].prod(1).mean(-1) for part in (slice(32), slice(32, None)))
     assert (early - late).abs().mean() > 0.1
 
 
 def test_regimes_switch_at_the_given_rate():
-    chain = regimes(dice(), 2000, 50, share=0.1)
+    chain = regimes(rng(), 2000, 50, share=0.1)
     assert set(chain.unique().tolist()) == {0, 1}
     assert chain.diff(dim=-1).abs().float().mean() == pytest.approx(0.1, abs=0.01)
 
 
 def test_seasonal_patterns_repeat_after_their_season():
     season = torch.tensor([4, 7, 12])
-    pattern = seasonal_pattern(dice(), season, 2, 48)
+    pattern = seasonal_pattern(rng(), season, 2, 48)
     for item, length in enumerate(season.tolist()):
         torch.testing.assert_close(
             pattern[item, :, length:], pattern[item, :, :-length], rtol=1e-4, atol=1e-5
@@ -128,7 +128,7 @@ def test_seasonal_patterns_repeat_after_their_season():
 
 
 def test_generators_have_equal_shares():
-    _, origin = draw_series(dice(), tuple(GENERATORS), items=len(GENERATORS) * 7, variates=1, steps=30)
+    _, origin = draw_series(rng(), tuple(GENERATORS), items=len(GENERATORS) * 7, variates=1, steps=30)
     assert torch.bincount(origin).tolist() == [7] * len(GENERATORS)
 
 
@@ -145,7 +145,7 @@ def test_batches_do_not_depend_on_the_order_of_asking():
 @pytest.mark.parametrize("shape", WorldSettings().shapes)
 def test_batches_are_finite_and_observed_where_a_forecast_needs_it(shape):
     context, horizon, variates = shape
-    batch = draw_batch(dice(2), WorldSettings(), NETWORK, items=48, shape=shape)
+    batch = draw_batch(rng(2), WorldSettings(), NETWORK, items=48, shape=shape)
     assert batch.values.shape == batch.observed.shape == (48, variates, context + horizon)
     assert batch.values.isfinite().all()
     assert batch.observed[..., :context].any(-1).all()
@@ -155,9 +155,9 @@ def test_batches_are_finite_and_observed_where_a_forecast_needs_it(shape):
 
 def test_roles_are_told_in_coupled_worlds_only():
     worlds = WorldSettings(generators=("walks",))
-    assert draw_batch(dice(), worlds, NETWORK, items=30, shape=(24, 8, 2)).statics.abs().sum() == 0
+    assert draw_batch(rng(), worlds, NETWORK, items=30, shape=(24, 8, 2)).statics.abs().sum() == 0
     chips = draw_batch(
-        dice(), WorldSettings(generators=("portfolio",)), NETWORK, items=30, shape=(24, 8, 2)
+        rng(), WorldSettings(generators=("portfolio",)), NETWORK, items=30, shape=(24, 8, 2)
     ).statics
     assert set(map(tuple, chips[..., 0].tolist())) == {(0.0, 0.0), (1.0, -1.0)}
     assert set(map(tuple, chips[..., 1].tolist())) == {(0.0, 0.0), (1.0, 0.0)}

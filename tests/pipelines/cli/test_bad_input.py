@@ -263,11 +263,11 @@ def test_predict_goes_on_with_fewer_paths_where_memory_runs_out_and_says_so(cli,
 
     real, sizes = sampling.draw, []
 
-    def greedy(law, levels, *, paths, generator):
+    def greedy(distribution, levels, *, paths, generator):
         sizes.append(paths)
         if paths > 300:
             raise torch.OutOfMemoryError("no room")
-        return real(law, levels, paths=paths, generator=generator)
+        return real(distribution, levels, paths=paths, generator=generator)
 
     monkeypatch.setattr("models.network.sampling.draw", greedy)
     with caplog.at_level(logging.WARNING):

@@ -19,7 +19,7 @@ from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility, SupplyRule
 from forecasting.reference.chips import chip
 from pipelines.evidence.conditions import effective, eligibility_conditions, review
-from pipelines.evidence.derive import Derived, nested
+from pipelines.evidence.derive import DerivedEvidence, nested
 from pipelines.evidence.step import check_agrees
 from pipelines.evidence.verdicts import (
     CERTAINTY,
@@ -244,11 +244,11 @@ def test_quantile_columns_are_gathered_and_absent_ones_are_none():
 def test_figures_that_the_windows_run_did_not_record_are_refused(whole_run):
     recorded = whole_run.windows.tables["windows"].filter(pl.col("policy") == "bis_2026_01")
     rows = recorded.to_dicts()
-    check_agrees(Derived(windows=rows, figures={}), recorded, policy="bis_2026_01")
+    check_agrees(DerivedEvidence(windows=rows, figures={}), recorded, policy="bis_2026_01")
     h200 = next(row for row in rows if row["chip"] == "H200")
     h200["p_never"] += 0.001
     with pytest.raises(StepError, match="H200, product, p_never"):
-        check_agrees(Derived(windows=rows, figures={}), recorded, policy="bis_2026_01")
+        check_agrees(DerivedEvidence(windows=rows, figures={}), recorded, policy="bis_2026_01")
 
 
 def test_evidence_json_holds_no_number_that_is_not_finite(made):

@@ -25,8 +25,8 @@ from pipelines.runtime.files.artifacts import read_table
 from pipelines.runtime.step.inputs import read_input
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.fan_chart import LEVELS
-from pipelines.windows.step import described_paths
-from pipelines.windows.tables import estimator
+from pipelines.windows.step import read_paths
+from pipelines.windows.tables import build_estimator
 
 QUARTER = Frequency.QUARTER
 
@@ -34,8 +34,8 @@ QUARTER = Frequency.QUARTER
 @pytest.fixture(scope="module")
 def charts(context, tracker, whole_run):
     read = read_input(tracker, whole_run.run_ids["forecast"], step="forecast", name="paths")
-    made = estimator(context.settings, *described_paths(tracker, read, context))
-    return {chart.name: chart for chart in windows_charts(made, whole_run.windows.tables)}
+    estimator = build_estimator(context.settings, *read_paths(tracker, read, context))
+    return {chart.name: chart for chart in windows_charts(estimator, whole_run.windows.tables)}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from forecasting.periods import Frequency
-from pipelines.forecast.long_table import Question
+from pipelines.forecast.long_table import ForecastOptions
 from pipelines.forecast.predict import PredictRequest, predict
 from pipelines.runtime.registry.promotion import Verdict
 from pipelines.runtime.registry.registry import Registry
@@ -57,12 +57,12 @@ def test_it_answers_as_predict_does(loaded, tiny_checkpoint, tmp_path):
     from rich.console import Console
 
     TABLE.write_csv(tmp_path / "table.csv")
-    question = Question(horizon=3, quantile_levels=[0.1, 0.9], paths=2, seed=7)
+    options = ForecastOptions(horizon=3, quantile_levels=[0.1, 0.9], paths=2, seed=7)
     request = PredictRequest(
         source=tmp_path / "table.csv",
         out=tmp_path / "out",
         frequency=Frequency.QUARTER,
-        question=question,
+        options=options,
         model="network",
         checkpoint=tiny_checkpoint,
     )

@@ -290,7 +290,7 @@ def test_a_device_without_room_for_one_window_is_one_sentence(fresh, monkeypatch
     def full(*_):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr("models.training.finetune.Windows.batch", full)
+    monkeypatch.setattr("models.training.finetune.TrainingWindows.batch", full)
     with pytest.raises(StepError, match="runs out of memory with a single window per batch"):
         run_train(changed(fresh, "train", windows=2))
 

@@ -10,9 +10,8 @@ import pytest
 
 from forecasting.errors import InputError
 from pipelines.what_if.base_case import read_case
-from pipelines.what_if.scenario import Request, run_scenarios
-from pipelines.what_if.sensitivity import Request as SensitivityRequest
-from pipelines.what_if.sensitivity import run_sensitivity
+from pipelines.what_if.scenario import ScenarioRequest, run_scenarios
+from pipelines.what_if.sensitivity import SensitivityRequest, run_sensitivity
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_altered_settings_are_refused_and_no_run_is_left(context, tracker, whole
     path = stored("windows", "settings-windows.yaml")
     path.write_text(path.read_text().replace("confidence: 0.5", "confidence: 0.4"))
     before = len(tracker.client.search_runs([tracker.experiment_id]))
-    request = SensitivityRequest if run is run_sensitivity else Request
+    request = SensitivityRequest if run is run_sensitivity else ScenarioRequest
     with pytest.raises(InputError, match=r"settings-windows\.yaml: the artifact is not what its run wrote"):
         run(context, request(windows_run=whole_run.run_ids["windows"]))
     assert len(tracker.client.search_runs([tracker.experiment_id])) == before

@@ -12,7 +12,7 @@ from forecasting.errors import InputError
 from pipelines.cli.main import app
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.tracking import STEP_TAG
-from pipelines.what_if.scenario import Request, run_scenarios
+from pipelines.what_if.scenario import ScenarioRequest, run_scenarios
 
 KEYS = ["policy", "chip", "scope", "scenario", "title"]
 
@@ -25,7 +25,7 @@ def windows_run(whole_run):
 @pytest.fixture(scope="module")
 def result(context, windows_run):
     """All scenarios that ship, for a chip of Nvidia and one of AMD."""
-    return run_scenarios(context, Request(windows_run=windows_run, chips=["H200", "MI300X"]))
+    return run_scenarios(context, ScenarioRequest(windows_run=windows_run, chips=["H200", "MI300X"]))
 
 
 def scenario_file(folder, name, text):
@@ -62,7 +62,7 @@ def test_base_rows_are_the_answer_of_the_windows_run(result, whole_run):
 
 def test_scenario_of_no_change_equals_the_base_bit_for_bit(context, windows_run, tmp_path):
     still = scenario_file(tmp_path, "still", "title: nothing\ncapacity: {factor: 1.0}\n")
-    table = run_scenarios(context, Request(names=[still], windows_run=windows_run)).table
+    table = run_scenarios(context, ScenarioRequest(names=[still], windows_run=windows_run)).table
     assert of(table, "still").drop(KEYS).equals(of(table, "base").drop(KEYS))
 
 
@@ -135,20 +135,20 @@ def test_bad_scenario_file_is_one_sentence_with_exit_status_2(
 
 def test_unknown_scenario_chip_and_run_are_refused(context, windows_run):
     with pytest.raises(InputError, match="no such scenario file: expected a path, or one of cap_same_period"):
-        run_scenarios(context, Request(names=["nowhere"], windows_run=windows_run))
+        run_scenarios(context, ScenarioRequest(names=["nowhere"], windows_run=windows_run))
     with pytest.raises(InputError, match="no such chip among the paths"):
-        run_scenarios(context, Request(windows_run=windows_run, chips=["H300"]))
+        run_scenarios(context, ScenarioRequest(windows_run=windows_run, chips=["H300"]))
     with pytest.raises(InputError, match="no such run"):
-        run_scenarios(context, Request(windows_run="nowhere"))
+        run_scenarios(context, ScenarioRequest(windows_run="nowhere"))
     with pytest.raises(InputError, match="each scenario needs a name of its own"):
-        run_scenarios(context, Request(names=["capacity_up", "capacity_up"], windows_run=windows_run))
+        run_scenarios(context, ScenarioRequest(names=["capacity_up", "capacity_up"], windows_run=windows_run))
 
 
 def test_policy_without_a_cap_cannot_be_read_in_another_way(context, windows_run):
     with pytest.raises(InputError, match="a policy without a cap has no other reading of it"):
         run_scenarios(
             context,
-            Request(names=["cap_same_period"], windows_run=windows_run, policy="gain_ai_no_backlog"),
+            ScenarioRequest(names=["cap_same_period"], windows_run=windows_run, policy="gain_ai_no_backlog"),
         )
 
 

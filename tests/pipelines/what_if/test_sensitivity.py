@@ -24,10 +24,10 @@ from pipelines.runtime.registry.weights import ORIGIN_TAG, shipped_weights
 from pipelines.runtime.tracking import STEP_TAG
 from pipelines.what_if import evaluate, tornado
 from pipelines.what_if.assumptions import assumptions_of, with_values
-from pipelines.what_if.base_case import question, read_case
+from pipelines.what_if.base_case import read_case, select_case
 from pipelines.what_if.designs import indices, named_design, points
 from pipelines.what_if.evaluate import Evaluator
-from pipelines.what_if.sensitivity import Request, run_sensitivity
+from pipelines.what_if.sensitivity import SensitivityRequest, run_sensitivity
 from pipelines.windows.step import run_windows
 
 NAMES = ("capacity_decay", "error_correlation", "exports.H200.unsold_stock", "revenue.half_life_quarters")
@@ -45,18 +45,18 @@ def case(tracker, windows_run):
 
 
 @pytest.fixture(scope="module")
-def asked(case):
-    return question(case, chip="H200", scope=None, policy=None)
+def selection(case):
+    return select_case(case, chip="H200", scope=None, policy=None)
 
 
 @pytest.fixture(scope="module")
-def evaluator(case, asked):
-    return Evaluator(case=case, asked=asked, weights=shipped_weights("cpu"))
+def evaluator(case, selection):
+    return Evaluator(case=case, selection=selection, weights=shipped_weights("cpu"))
 
 
 @pytest.fixture(scope="module")
 def result(context, windows_run):
-    return run_sensitivity(context, Request(windows_run=windows_run, names=(*NAMES, NO_PART)))
+    return run_sensitivity(context, SensitivityRequest(windows_run=windows_run, names=(*NAMES, NO_PART)))
 
 
 def rows_of_windows(table, policy="bis_2026_01", chip="H200"):
@@ -64,9 +64,9 @@ def rows_of_windows(table, policy="bis_2026_01", chip="H200"):
     return {row["scope"]: row for row in rows}
 
 
-def agree(answers, rows):
-    assert answers.keys() == rows.keys()
-    for scope, one in answers.items():
+def agree(outcomes_by_scope, rows):
+    assert outcomes_by_scope.keys() == rows.keys()
+    for scope, one in outcomes_by_scope.items():
         row = rows[scope]
         assert one.figures["p_saturated"] == 1 - row["p_never"]
         assert one.figures["units"] == row["units_q50"]
@@ -91,7 +91,7 @@ def test_moved_answer_is_that_of_all_steps_run_with_the_moved_setting(context, e
     moved = replace(context, settings=with_values(one_policy, {name: value}))
     forecast = run_forecast(moved, run_etl(moved).run_id)
     found = evaluator.evaluate({name: value})
-    agree(found.answers, rows_of_windows(run_windows(moved, forecast.run_id).tables["windows"]))
+    agree(found.outcomes_by_scope, rows_of_windows(run_windows(moved, forecast.run_id).tables["windows"]))
     assert found.entered == stage
 
 
@@ -129,7 +129,7 @@ def test_paths_of_a_network_are_drawn_again_by_the_weights_that_drew_them(by_the
     assert registry.champion().number == "2"
     forecast_run = own.tracker.newest("forecast")
     assert recorded_weights(own.tracker, forecast_run, own.settings).label == "overspill version 1"
-    result = run_sensitivity(own, Request(names=("capacity_decay",)))
+    result = run_sensitivity(own, SensitivityRequest(names=("capacity_decay",)))
     assert set(result.tables["sensitivity"]["enters"]) == {"panel"}
 
 
@@ -140,17 +140,17 @@ def test_weights_that_are_not_those_of_the_run_are_refused(by_the_champion):
     forecast_run = own.tracker.newest("forecast")
     own.tracker.client.set_tag(forecast_run, ORIGIN_TAG, other.label)
     with pytest.raises(InputError, match="the weights are not those that the run used: expected overspill"):
-        run_sensitivity(own, Request(names=("capacity_decay",)))
+        run_sensitivity(own, SensitivityRequest(names=("capacity_decay",)))
     own.tracker.client.set_tag(forecast_run, ORIGIN_TAG, f"{MODEL} version 9")
     with pytest.raises(InputError, match="no such version of the model: found 9"):
-        run_sensitivity(own, Request(names=("capacity_decay",)))
+        run_sensitivity(own, SensitivityRequest(names=("capacity_decay",)))
 
 
 def test_assumption_at_its_value_changes_nothing(evaluator, case):
     a = assumptions_of(case.windows)["capacity_decay"]
     found = evaluator.evaluate({"capacity_decay": a.value})
     assert found.entered == "nothing"
-    assert {s: one.figures for s, one in found.answers.items()} == {
+    assert {s: one.figures for s, one in found.outcomes_by_scope.items()} == {
         s: one.figures for s, one in evaluator.base.items()
     }
 
@@ -287,7 +287,9 @@ def test_figure_that_never_changes_has_indices_of_0(design):
 
 def test_design_moves_what_enters_and_leaves_out_what_does_not(context, windows_run):
     names = ("exports.H200.unsold_stock", "error_correlation", NO_PART)
-    request = Request(windows_run=windows_run, names=names, design="morris", samples=3, scope="product")
+    request = SensitivityRequest(
+        windows_run=windows_run, names=names, design="morris", samples=3, scope="product"
+    )
     tables = run_sensitivity(context, request).tables
     assert tables["design"].height == 3 * (2 + 1)
     assert set(tables["indices"]["assumption"]) == set(names) - {NO_PART}
@@ -311,7 +313,7 @@ def test_bad_input_is_one_sentence_and_leaves_no_run(context, windows_run, chang
     tracker = context.tracker
     before = len(tracker.client.search_runs([tracker.experiment_id]))
     with pytest.raises(InputError, match=sentence):
-        run_sensitivity(context, Request(**({"windows_run": windows_run} | changes)))
+        run_sensitivity(context, SensitivityRequest(**({"windows_run": windows_run} | changes)))
     assert len(tracker.client.search_runs([tracker.experiment_id])) == before
 
 
@@ -320,20 +322,20 @@ def test_unfinished_run_and_run_of_another_step_are_refused(context, whole_run):
     open_run = tracker.client.create_run(tracker.experiment_id, tags={STEP_TAG: "windows"})
     try:
         with pytest.raises(InputError, match="the run did not finish: expected FINISHED, found RUNNING"):
-            run_sensitivity(context, Request(windows_run=open_run.info.run_id))
+            run_sensitivity(context, SensitivityRequest(windows_run=open_run.info.run_id))
     finally:
         tracker.client.delete_run(open_run.info.run_id)
     with pytest.raises(InputError, match="the run is of another step: expected windows, found forecast"):
-        run_sensitivity(context, Request(windows_run=whole_run.run_ids["forecast"]))
+        run_sensitivity(context, SensitivityRequest(windows_run=whole_run.run_ids["forecast"]))
 
 
-def test_paths_that_the_settings_do_not_lead_to_are_refused(case, asked):
+def test_paths_that_the_settings_do_not_lead_to_are_refused(case, selection):
     other = replace(case, forecast=case.forecast.model_copy(update={"seed": case.forecast.seed + 1}))
     with pytest.raises(InputError, match="the paths are not what this version makes of the run's settings"):
-        Evaluator(case=other, asked=asked, weights=shipped_weights("cpu"))
+        Evaluator(case=other, selection=selection, weights=shipped_weights("cpu"))
     moved = replace(case, etl=with_values(case.etl, {"capacity_decay": 0.6}))
     with pytest.raises(InputError, match="the panel is not what this version makes of the run's settings"):
-        Evaluator(case=moved, asked=asked, weights=shipped_weights("cpu"))
+        Evaluator(case=moved, selection=selection, weights=shipped_weights("cpu"))
 
 
 def test_designs_are_known_by_name():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from pipelines.windows.run_page import answers_changed, headline, settings_changed
+from pipelines.windows.run_page import headline, settings_changed, windows_changed
 from pipelines.windows.step import run_windows
 
 
@@ -46,13 +46,13 @@ def test_answers_that_moved_are_told_and_others_are_not(whole_run):
         p_saturated_now=pl.when(chosen).then(pl.lit(0.25)).otherwise("p_saturated_now"),
         units_q50=pl.when(chosen).then(pl.lit(1_000_000.0)).otherwise("units_q50"),
     )
-    lines = answers_changed(before, after)
+    lines = windows_changed(before, after)
     assert len(lines) == 1
     assert lines[0].startswith("bis_2026_01 H200 product: P(saturated now) ")
     assert "→ 25 %" in lines[0]
     assert "→ 1.0M" in lines[0]
-    assert answers_changed(before, before) == []
-    assert answers_changed(before.filter(~chosen), before) == ["bis_2026_01 H200 product: new"]
+    assert windows_changed(before, before) == []
+    assert windows_changed(before.filter(~chosen), before) == ["bis_2026_01 H200 product: new"]
 
 
 def test_settings_that_were_added_or_dropped_are_told():

@@ -33,7 +33,7 @@ Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proof:
+class FileCheck:
     """What a reading of a file's bytes showed: what its content is known by, and what one should know.
 
     `rows` are those of a CSV file; None: they were not counted.
@@ -44,7 +44,7 @@ class Proof:
     rows: int | None = None
 
 
-def prove(source: SourceFile, *, separator: str, storage_options: Mapping[str, str]) -> Proof:
+def check_file(source: SourceFile, *, separator: str, storage_options: Mapping[str, str]) -> FileCheck:
     """Read a file's bytes once. A Parquet file in an object store is known by its ETag and not read here.
 
     Raises
@@ -53,7 +53,7 @@ def prove(source: SourceFile, *, separator: str, storage_options: Mapping[str, s
         If the file cannot be read, or a line of a CSV file is incomplete; the sentence names file and row.
     """
     if source.version is not None and not source.is_csv:
-        return Proof(content=f"etag {source.version}")
+        return FileCheck(content=f"etag {source.version}")
     digest = hashlib.sha256()
     lines = CsvLines(where=source.path, separator=separator) if source.is_csv else None
     for piece in _pieces(source, storage_options):
@@ -61,7 +61,7 @@ def prove(source: SourceFile, *, separator: str, storage_options: Mapping[str, s
         if lines is not None:
             lines.add(piece)
     notes = () if lines is None else lines.end()
-    return Proof(content=digest.hexdigest(), notes=notes, rows=None if lines is None else lines.rows)
+    return FileCheck(content=digest.hexdigest(), notes=notes, rows=None if lines is None else lines.rows)
 
 
 def _pieces(source: SourceFile, storage_options: Mapping[str, str]) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ def listing(path: str, options: Mapping[str, str]) -> tuple[list[dict[str, Any]]
     """
     root, key = _parts(path)
     prefix, pattern = patterns.split(key)
-    with _told(path):
+    with _convert_store_errors(path):
         found = [
             each for page in _obstore().list(_store(root, options), prefix=prefix or None) for each in page
         ]
@@ -57,14 +57,14 @@ def listing(path: str, options: Mapping[str, str]) -> tuple[list[dict[str, Any]]
 def describe(path: str, options: Mapping[str, str]) -> dict[str, Any]:
     """Describe one object."""
     root, key = _parts(path)
-    with _told(path):
+    with _convert_store_errors(path):
         return _described(root, _obstore().head(_store(root, options), key))
 
 
 def content(path: str, options: Mapping[str, str]) -> Iterator[bytes]:
     """Bytes of one object, in pieces."""
     root, key = _parts(path)
-    with _told(path):
+    with _convert_store_errors(path):
         for piece in _obstore().get(_store(root, options), key).stream():
             yield bytes(piece)
 
@@ -104,7 +104,7 @@ def _described(root: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
+def _convert_store_errors(path: str) -> Iterator[None]:
     """Turn the store's errors into one sentence that names the address, without any secret."""
     path = without_secrets(path)
     try:

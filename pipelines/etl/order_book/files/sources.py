@@ -83,7 +83,7 @@ def list_sources(paths: Iterable[str], storage_options: Mapping[str, str]) -> Li
     return Listing(files=tuple(found[path] for path in sorted(found)), ignored=tuple(sorted(ignored)))
 
 
-def again(source: SourceFile, storage_options: Mapping[str, str]) -> SourceFile:
+def list_again(source: SourceFile, storage_options: Mapping[str, str]) -> SourceFile:
     """Look at a file once more: equal to `source` if it has not changed."""
     if source.is_remote:
         return SourceFile(**object_store.describe(source.path, storage_options))

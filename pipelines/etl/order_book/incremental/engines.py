@@ -17,28 +17,28 @@ import polars as pl
 from rich.console import Console
 
 from forecasting.errors import StepError
-from pipelines.etl.order_book.files.csv_structure import Proof, prove
+from pipelines.etl.order_book.files.csv_structure import FileCheck, check_file
 from pipelines.etl.order_book.files.recipe import Recipe
 from pipelines.etl.order_book.files.sources import SourceFile
-from pipelines.etl.order_book.incremental.file_summary import Digest, digest_file, digest_name
+from pipelines.etl.order_book.incremental.file_summary import FileSummary, summarise_file, summary_folder_name
 from pipelines.etl.order_book.incremental.manifest import Manifest
 from pipelines.runtime.config.order_book import Engine
 from pipelines.runtime.jobs.ray_cluster import as_completed_on_ray
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class FileReadResult:
     """What came of reading one file: no digest where its content was known already."""
 
     source: SourceFile
-    proof: Proof
-    digest: Digest | None
+    proof: FileCheck
+    digest: FileSummary | None
     polars: str = pl.__version__  # that of the machine that read it: hashes of keys hang on it
 
 
 def read_files(
     sources: Sequence[SourceFile], recipe: Recipe, manifest: Manifest, *, engine: Engine, console: Console
-) -> Iterator[Digest]:
+) -> Iterator[FileSummary]:
     """Read files by an engine; each digest is in the manifest by the time it is handed out, in any order.
 
     Raises
@@ -56,7 +56,7 @@ def read_files(
         yield from _on_ray(sources, recipe, manifest, known)
         return
 
-    def read_here(source: SourceFile) -> tuple[Reading, Path]:
+    def read_here(source: SourceFile) -> tuple[FileReadResult, Path]:
         folder = manifest.part()
         return read_file(source, recipe, folder, known=known, gpu=engine == "gpu"), folder
 
@@ -71,15 +71,15 @@ def gpu_is_there() -> bool:
 
 def read_file(
     source: SourceFile, recipe: Recipe, folder: Path, *, known: frozenset[str], gpu: bool = False
-) -> Reading:
+) -> FileReadResult:
     """Prove a file's bytes and, unless a digest of its content is known by name, leave one in a folder."""
-    proof = prove(source, separator=recipe.separator, storage_options=recipe.storage_options)
-    seen = digest_name(source, proof.content) in known
-    digest = None if seen else digest_file(source, proof, recipe, folder, gpu=gpu)
-    return Reading(source=source, proof=proof, digest=digest)
+    proof = check_file(source, separator=recipe.separator, storage_options=recipe.storage_options)
+    seen = summary_folder_name(source, proof.content) in known
+    digest = None if seen else summarise_file(source, proof, recipe, folder, gpu=gpu)
+    return FileReadResult(source=source, proof=proof, digest=digest)
 
 
-def _taken(reading: Reading, recipe: Recipe, manifest: Manifest, folder: Path) -> Digest:
+def _taken(reading: FileReadResult, recipe: Recipe, manifest: Manifest, folder: Path) -> FileSummary:
     if reading.digest is None:
         return manifest.add_known(reading.source, reading.proof.content, recipe.intake.as_of)
     return manifest.add(reading.digest, folder)
@@ -87,7 +87,7 @@ def _taken(reading: Reading, recipe: Recipe, manifest: Manifest, folder: Path) -
 
 def _on_ray(
     sources: Sequence[SourceFile], recipe: Recipe, manifest: Manifest, known: frozenset[str]
-) -> Iterator[Digest]:
+) -> Iterator[FileSummary]:
     """Fan the files out over the cluster; what was read is taken in as it comes."""
     read = partial(_packed, recipe=recipe, known=known)
     for _, (reading, files) in as_completed_on_ray(read, sources, env={"POLARS_MAX_THREADS": "1"}):
@@ -98,7 +98,9 @@ def _on_ray(
         yield _taken(reading, recipe, manifest, folder)
 
 
-def _packed(source: SourceFile, *, recipe: Recipe, known: frozenset[str]) -> tuple[Reading, dict[str, bytes]]:
+def _packed(
+    source: SourceFile, *, recipe: Recipe, known: frozenset[str]
+) -> tuple[FileReadResult, dict[str, bytes]]:
     """`read_file` on a worker: the files of the digest travel with it."""
     with tempfile.TemporaryDirectory(prefix="overspill-") as temporary:
         folder = Path(temporary)
@@ -106,7 +108,7 @@ def _packed(source: SourceFile, *, recipe: Recipe, known: frozenset[str]) -> tup
         return reading, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def _check_same_polars(reading: Reading) -> None:
+def _check_same_polars(reading: FileReadResult) -> None:
     if reading.polars != pl.__version__:
         raise StepError(
             f"the machines of the Ray cluster must have the same Polars: here {pl.__version__}, "

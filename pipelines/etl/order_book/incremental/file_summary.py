@@ -23,25 +23,25 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError, StepError
-from forecasting.order_book.aggregate import added, partial_plans
+from forecasting.order_book.aggregate import partial_plans, sum_parts
 from forecasting.order_book.deduplicate import key_hash
 from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
 from forecasting.order_book.normalise import ROW, RULE, Intake, check_columns, normalise
-from pipelines.etl.order_book.files.csv_structure import Proof
+from pipelines.etl.order_book.files.csv_structure import FileCheck
 from pipelines.etl.order_book.files.recipe import Recipe, signature
-from pipelines.etl.order_book.files.sources import SourceFile, again
+from pipelines.etl.order_book.files.sources import SourceFile, list_again
 from pipelines.etl.order_book.incremental.shared_keys import Run
 
 CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*.arrow"
 BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
-LOOKED_AT = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
+COLUMNS_READ = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Digest:
+class FileSummary:
     """What was read from a file, in figures; the tables lie in its folder.
 
     Attributes
@@ -80,15 +80,15 @@ class Digest:
         return as_of == self.as_of or (as_of > self.as_of and "future_date" not in self.broken)
 
 
-def digest_name(source: SourceFile, content: str) -> str:
+def summary_folder_name(source: SourceFile, content: str) -> str:
     """Name of the folder for a content; what its folders say (k=v) is part of it."""
     parted = [part for part in Path(source.path).parts[:-1] if "=" in part]
     return hashlib.sha256("\n".join([content, *parted]).encode()).hexdigest()[:32]
 
 
-def digest_file(
-    source: SourceFile, proof: Proof, recipe: Recipe, folder: Path, *, gpu: bool = False
-) -> Digest:
+def summarise_file(
+    source: SourceFile, proof: FileCheck, recipe: Recipe, folder: Path, *, gpu: bool = False
+) -> FileSummary:
     """Read a file whose bytes have been proved, and leave its tables in a folder that exists.
 
     Raises
@@ -99,11 +99,11 @@ def digest_file(
         If the folder cannot be written.
     """
     engine: Any = pl.GPUEngine() if gpu else "in-memory"
-    with told(source, folder):
+    with convert_read_errors(source, folder):
         raw = recipe.scan(source)
         schema = raw.collect_schema()
         check_columns(schema, recipe.intake, where=source.path)
-        lines = normalise(raw, recipe.intake, where=source.path).select(LOOKED_AT)
+        lines = normalise(raw, recipe.intake, where=source.path).select(COLUMNS_READ)
         counts: list[pl.DataFrame] = []
 
         def sums() -> Iterator[dict[str, pl.DataFrame]]:
@@ -114,9 +114,9 @@ def digest_file(
                 )
                 yield dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True))
 
-        for name, table in added(sums()).items():
+        for name, table in sum_parts(sums()).items():
             table.write_ipc(folder / SUMS.replace("*", name), compression="lz4")
-    if again(source, recipe.storage_options) != source:
+    if list_again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
     counted = pl.concat(counts)
     rows = int(counted["rows"].sum())
@@ -127,7 +127,7 @@ def digest_file(
             found=str(rows),
             where=source.path,
         )
-    return Digest(
+    return FileSummary(
         source=source,
         content=proof.content,
         columns=signature(schema, recipe.intake),
@@ -215,7 +215,7 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 @contextmanager
-def told(source: SourceFile, folder: Path) -> Iterator[None]:
+def convert_read_errors(source: SourceFile, folder: Path) -> Iterator[None]:
     """Turn what Polars and the system raise into a sentence about the file, or the folder if that is full."""
     try:
         yield

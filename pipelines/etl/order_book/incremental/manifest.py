@@ -22,7 +22,7 @@ from rich.console import Console
 
 from forecasting.errors import StepError
 from pipelines.etl.order_book.files.sources import SourceFile
-from pipelines.etl.order_book.incremental.file_summary import Digest, digest_name
+from pipelines.etl.order_book.incremental.file_summary import FileSummary, summary_folder_name
 from pipelines.runtime.files.artifacts import write_atomic
 
 MANIFEST, LOCK, PART, SETTLED = "manifest.jsonl", ".lock", ".part-", "settled-"
@@ -42,10 +42,10 @@ class Manifest:
 
     folder: Path
     fingerprint: str
-    _digests: list[Digest] = field(default_factory=list)
+    _digests: list[FileSummary] = field(default_factory=list)
     _seen: dict[str, tuple[str, int, int] | None] = field(default_factory=dict)  # before they are read
 
-    def known(self, sources: Iterable[SourceFile], as_of: dt.date) -> dict[str, Digest]:
+    def known(self, sources: Iterable[SourceFile], as_of: dt.date) -> dict[str, FileSummary]:
         """Digests, by path, of the files that have not changed since they were read."""
         rising = sorted(self._usable(as_of), key=lambda digest: digest.as_of)
         newest = {(digest.source, digest.identity): digest for digest in rising}
@@ -56,18 +56,23 @@ class Manifest:
 
     def names(self, as_of: dt.date) -> frozenset[str]:
         """Names of the contents that need not be read again."""
-        return frozenset(digest_name(each.source, each.content) for each in self._usable(as_of))
+        return frozenset(summary_folder_name(each.source, each.content) for each in self._usable(as_of))
 
-    def add_known(self, source: SourceFile, content: str, as_of: dt.date) -> Digest:
+    def add_known(self, source: SourceFile, content: str, as_of: dt.date) -> FileSummary:
         """Take up a file whose content is known from another file, or from before it was touched."""
-        name = digest_name(source, content)
-        same = [each for each in self._usable(as_of) if digest_name(each.source, each.content) == name]
+        name = summary_folder_name(source, content)
+        same = [
+            each for each in self._usable(as_of) if summary_folder_name(each.source, each.content) == name
+        ]
         return self.add(replace(max(same, key=lambda each: each.as_of), source=source))
 
-    def folder_of(self, digest: Digest) -> Path:
+    def folder_of(self, digest: FileSummary) -> Path:
         """Where the tables of a digest lie."""
         as_of = digest.as_of.isoformat()
-        return self.folder / f"{self.fingerprint[:8]}-{as_of}-{digest_name(digest.source, digest.content)}"
+        return (
+            self.folder
+            / f"{self.fingerprint[:8]}-{as_of}-{summary_folder_name(digest.source, digest.content)}"
+        )
 
     def part(self) -> Path:
         """A new folder to be filled; unless its digest is taken up it is gone at the end."""
@@ -75,7 +80,7 @@ class Manifest:
         folder.mkdir()
         return folder
 
-    def add(self, digest: Digest, filled: Path | None = None) -> Digest:
+    def add(self, digest: FileSummary, filled: Path | None = None) -> FileSummary:
         """Take up a digest whose tables lie in `filled` (None: in their place already), and note it."""
         digest = replace(digest, identity=self._seen.get(digest.source.path))
         if filled is not None:
@@ -88,7 +93,7 @@ class Manifest:
             file.write(_line(digest))
         return digest
 
-    def keep(self, digests: Sequence[Digest]) -> None:
+    def keep(self, digests: Sequence[FileSummary]) -> None:
         """Forget all other digests, and remove what they left."""
         text = "".join([_head(self.fingerprint), *map(_line, digests)])
         write_atomic(self.folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
@@ -98,7 +103,7 @@ class Manifest:
             if path.is_dir() and path not in needed and not path.name.startswith(SETTLED):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _usable(self, as_of: dt.date) -> Iterator[Digest]:
+    def _usable(self, as_of: dt.date) -> Iterator[FileSummary]:
         return (
             digest for digest in self._digests if digest.holds_on(as_of) and self.folder_of(digest).is_dir()
         )
@@ -121,7 +126,7 @@ def identity(source: SourceFile) -> tuple[str, int, int] | None:
 
 
 @contextmanager
-def opened(root: Path, book: str, fingerprint: str, console: Console) -> Iterator[Manifest]:
+def open_manifest(root: Path, book: str, fingerprint: str, console: Console) -> Iterator[Manifest]:
     """Manifest of the order book that a text stands for, held until the end; another run waits for it.
 
     Raises
@@ -156,7 +161,7 @@ def _sweep(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _read(path: Path, fingerprint: str) -> list[Digest] | None:
+def _read(path: Path, fingerprint: str) -> list[FileSummary] | None:
     """Digests of a manifest; None if there is none, or it was made under another recipe."""
     if not path.is_file():
         return None
@@ -169,7 +174,7 @@ def _read(path: Path, fingerprint: str) -> list[Digest] | None:
             told = json.loads(line)
         except json.JSONDecodeError:  # cut short by a kill
             continue
-        digests.append(_digest(told))
+        digests.append(_parse_summary(told))
     return digests
 
 
@@ -177,11 +182,11 @@ def _head(fingerprint: str) -> str:
     return json.dumps({"recipe": fingerprint}) + "\n"
 
 
-def _line(digest: Digest) -> str:
+def _line(digest: FileSummary) -> str:
     return json.dumps(asdict(digest), default=str) + "\n"
 
 
-def _digest(told: dict[str, Any]) -> Digest:
+def _parse_summary(told: dict[str, Any]) -> FileSummary:
     days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
     lists = {name: told[name] and tuple(told[name]) for name in ("notes", "ignored", "identity")}
-    return Digest(**{**told, **days, **lists, "source": SourceFile(**told["source"])})
+    return FileSummary(**{**told, **days, **lists, "source": SourceFile(**told["source"])})

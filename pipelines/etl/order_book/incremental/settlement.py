@@ -17,14 +17,21 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from forecasting.order_book.aggregate import Partial, added, merged, negated, partial_from, partial_of
+from forecasting.order_book.aggregate import (
+    Partial,
+    merge_partials,
+    negate,
+    partial_from,
+    partial_of,
+    sum_parts,
+)
 from forecasting.order_book.deduplicate import decide, key_hash
 from forecasting.order_book.normalise import ROW, normalise
 from forecasting.order_book.schema import OUTCOMES
 from pipelines.etl.order_book.files.recipe import Recipe
 from pipelines.etl.order_book.incremental.engines import side_by_side
-from pipelines.etl.order_book.incremental.file_summary import Digest, broken_rows, read_runs, read_sums
-from pipelines.etl.order_book.incremental.kept_rows import keep, kept
+from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows, read_runs, read_sums
+from pipelines.etl.order_book.incremental.kept_rows import read_rows, write_rows
 from pipelines.etl.order_book.incremental.manifest import SETTLED, Manifest
 from pipelines.etl.order_book.incremental.shared_keys import NO_ROWS, Rows, shared_keys
 from pipelines.runtime.files.artifacts import write_atomic
@@ -58,7 +65,7 @@ class Settlement:
         return found
 
 
-def settle(digests: Sequence[Digest], recipe: Recipe, manifest: Manifest) -> Settlement:
+def settle(digests: Sequence[FileSummary], recipe: Recipe, manifest: Manifest) -> Settlement:
     """Decide over keys that several rows of an order book share, and add up what counts.
 
     Raises
@@ -80,15 +87,15 @@ def settle(digests: Sequence[Digest], recipe: Recipe, manifest: Manifest) -> Set
     losers, changes = [before.losers], [before.partial]
     if any(new):
         fresh = (read_sums(folder) for folder, unseen in zip(folders, new, strict=True) if unseen)
-        changes.append(partial_from(added(fresh), recipe.calendar))
+        changes.append(partial_from(sum_parts(fresh), recipe.calendar))
     for lines in _groups(folders, shared):
         decided = decide(lines).filter(pl.col("outcome") != "accepted")
         spot = [FILE, ROW]
         undone = lines.join(before.losers, on=spot, how="semi")
         losers[0] = losers[0].join(undone, on=spot, how="anti")
         losers.append(decided.select(pl.col(name).cast(dtype) for name, dtype in LOSERS.items()))
-        changes += [_partial(undone, recipe), negated(_partial(decided, recipe))]
-    settled = Settlement(partial=merged(changes), losers=pl.concat(losers).sort(FILE, ROW))
+        changes += [_partial(undone, recipe), negate(_partial(decided, recipe))]
+    settled = Settlement(partial=merge_partials(changes), losers=pl.concat(losers).sort(FILE, ROW))
     if any(new) or len(old) != len(names):
         _store(settled, names, manifest)
     return settled
@@ -103,16 +110,16 @@ def _partial(lines: pl.DataFrame, recipe: Recipe) -> Partial:
     return partial_of(lines.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days)
 
 
-def _remember(digest: Digest, shared: Rows, recipe: Recipe, folder: Path) -> None:
+def _remember(digest: FileSummary, shared: Rows, recipe: Recipe, folder: Path) -> None:
     """Keep what is looked at again of a file: rows that break a rule, and shared lines with their hash."""
     path = folder / CONTESTED
     before = pl.read_ipc(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
     rows = np.union1d(shared, before) if len(before) else shared
     broken = broken_rows(folder)[ROW].to_numpy()
-    keep(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)  # a broken row has no hash
+    write_rows(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)  # a broken row has no hash
     if len(rows) == len(before):
         return
-    raw = kept(folder, pl.Series(rows))
+    raw = read_rows(folder, pl.Series(rows))
     lines = normalise(raw.drop(ROW).lazy(), recipe.intake, where=digest.source.path)
     canonical = lines.with_columns(key_hash()).collect(engine="in-memory").with_columns(raw[ROW])
     write_atomic(path, partial(canonical.write_ipc, compression="lz4"))
@@ -139,7 +146,7 @@ def _load(manifest: Manifest, names: Iterable[str]) -> tuple[Settlement, set[str
     path, place = manifest.folder / POINTER, {name: place for place, name in enumerate(names)}
     told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"names": []}
     if not told["names"] or not set(told["names"]) <= set(place):
-        return Settlement(partial=merged([]), losers=pl.DataFrame(schema=LOSERS)), set()
+        return Settlement(partial=merge_partials([]), losers=pl.DataFrame(schema=LOSERS)), set()
     folder = manifest.folder / told["folder"]
     places = pl.lit(pl.Series([place[name] for name in told["names"]], dtype=pl.Int32))
     losers = pl.read_parquet(folder / "losers.parquet").with_columns(places.gather(pl.col(FILE)).alias(FILE))

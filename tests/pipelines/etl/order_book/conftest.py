@@ -19,8 +19,8 @@ from rich.console import Console
 
 from pipelines.etl.order_book.files.recipe import recipe
 from pipelines.etl.order_book.files.sources import list_sources
-from pipelines.etl.order_book.incremental.file_summary import digest_file
-from pipelines.etl.order_book.incremental.manifest import opened
+from pipelines.etl.order_book.incremental.file_summary import summarise_file
+from pipelines.etl.order_book.incremental.manifest import open_manifest
 from pipelines.etl.order_book.step import read, settled
 from pipelines.etl.step import run_etl
 from pipelines.runtime.config.loader import resolve
@@ -179,7 +179,7 @@ class Bench:
             listing = list_sources([data.path], {})
             return settled(read(listing, made, manifest, data, context), made, manifest, data)
 
-        with opened(data.cache, data.path, made.fingerprint, self.console) as manifest:
+        with open_manifest(data.cache, data.path, made.fingerprint, self.console) as manifest:
             yield book
 
     @property
@@ -274,9 +274,9 @@ def digested(monkeypatch):
 
     def counting(source, *arguments, **options):
         paths.append(Path(source.path).name)
-        return digest_file(source, *arguments, **options)
+        return summarise_file(source, *arguments, **options)
 
-    monkeypatch.setattr("pipelines.etl.order_book.incremental.engines.digest_file", counting)
+    monkeypatch.setattr("pipelines.etl.order_book.incremental.engines.summarise_file", counting)
     return paths
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError, StepError
-from pipelines.etl.order_book.files.csv_structure import prove
+from pipelines.etl.order_book.files.csv_structure import check_file
 from pipelines.etl.order_book.files.sources import list_sources
 from pipelines.etl.order_book.incremental import engines, settlement
 
@@ -98,7 +98,7 @@ def test_csv_file_with_a_broken_quote_is_refused_with_its_row(bench, refused):
 def test_csv_file_of_which_not_every_line_becomes_a_row_is_refused(bench, refused, monkeypatch):
     [path] = bench.write(bench.lines(30, seed=1), folder=bench.folder / "csv", suffix="csv")
     monkeypatch.setattr(
-        engines, "prove", lambda *given, **options: replace(prove(*given, **options), rows=31)
+        engines, "check_file", lambda *given, **options: replace(check_file(*given, **options), rows=31)
     )
     refused(r"part-0\.csv: not as many rows were read .*expected 31, found 30", f"data.path={path}")
 
@@ -169,11 +169,11 @@ def test_file_that_changes_while_it_is_read_is_refused(bench, refused, monkeypat
     rewrite(path, lambda lines: lines.head(50))
 
     def changing(source, **options):
-        proof = prove(source, **options)
+        proof = check_file(source, **options)
         rewrite(path, lambda lines: lines.head(40))
         return proof
 
-    monkeypatch.setattr(engines, "prove", changing)
+    monkeypatch.setattr(engines, "check_file", changing)
     refused(r"part-1\.parquet: the file changed while it was read")
 
 
@@ -198,7 +198,7 @@ def test_file_without_read_permission_is_refused(bench, open_folder, not_root):
     with pytest.raises(
         InputError, match=r"orders\.parquet: the file cannot be read: found Permission denied"
     ):
-        prove(source, separator=",", storage_options={})
+        check_file(source, separator=",", storage_options={})
 
 
 def test_folder_that_cannot_be_looked_into_is_refused_rather_than_taken_for_empty(open_folder, not_root):

@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.etl.order_book.incremental.manifest import MANIFEST
 from pipelines.etl.order_book.incremental.settlement import PARTIAL
-from pipelines.etl.order_book.overtaking import Derived, overtakings
+from pipelines.etl.order_book.overtaking import DerivedTables, overtakings
 
 RESULTS = ("panel", "series", "shipped_by_country", "priority_inversions")
 
@@ -154,7 +154,9 @@ def test_settling_file_by_file_is_settling_all_at_once(bench, seed):
                 for each in (grown, at_once)
             ]
             assert losers[0].equals(losers[1])
-            cases = [overtakings(Derived(each.folders, each.settlement.losers)) for each in (grown, at_once)]
+            cases = [
+                overtakings(DerivedTables(each.folders, each.settlement.losers)) for each in (grown, at_once)
+            ]
             assert cases[0].equals(cases[1])
             assert cases[0].height
 
@@ -205,8 +207,8 @@ def test_second_run_waits_for_the_first(bench):
     with bench.reading() as book:
         code = (
             "import sys; from pathlib import Path; from rich.console import Console\n"
-            "from pipelines.order_book.manifest import opened\n"
-            "with opened(Path(sys.argv[1]), sys.argv[2], 'x', Console(width=300)): print('in')"
+            "from pipelines.etl.order_book.incremental.manifest import open_manifest\n"
+            "with open_manifest(Path(sys.argv[1]), sys.argv[2], 'x', Console(width=300)): print('in')"
         )
         command = [sys.executable, "-c", code, str(bench.folder / "cache"), str(bench.orders)]
         waiting = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.order_book.inversions import priority_inversions
-from pipelines.etl.order_book.overtaking import NEVER, Derived, Spans, overtakings, span_maximum
+from pipelines.etl.order_book.overtaking import NEVER, DerivedTables, Spans, overtakings, span_maximum
 
 
 @settings(deadline=None, max_examples=60)
@@ -39,13 +39,13 @@ def test_cases_are_those_of_all_lines_together(bench, monkeypatch, seed, at_once
     expected = priority_inversions(lines.lazy())
     assert expected.height > 10
     assert losers.height > 10
-    assert overtakings(Derived(read.folders, losers)).equals(expected)
+    assert overtakings(DerivedTables(read.folders, losers)).equals(expected)
 
 
 def test_book_without_any_export_or_delay_has_no_case(bench):
     bench.write([bench.line(order_id=f"SO-{n}") for n in range(3)], 2)
     with bench.reading() as book:
         read = book()
-    cases = overtakings(Derived(read.folders, read.settlement.losers))
+    cases = overtakings(DerivedTables(read.folders, read.settlement.losers))
     assert cases.is_empty()
     assert {"us_order_id", "export_order_id", "us_source_file"} <= set(cases.columns)

@@ -88,7 +88,7 @@ def test_value_halves_with_quarters_whatever_the_frequency(bench):
         context = bench.context(price, f"data.frequency={frequency}")
         estimator = Estimator(settings=context.settings, markets={}, missing={}, now_step=0)
         terms = estimator.price(context.settings.data.catalogue["H200"])
-        lives.append(terms.half_life_periods * context.settings.data.step.weeks)
+        lives.append(terms.half_life_periods * context.settings.data.panel_frequency.weeks)
     assert lives == pytest.approx([lives[0]] * 3)
 
 

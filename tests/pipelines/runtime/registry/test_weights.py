@@ -11,7 +11,7 @@ import torch
 from forecasting.errors import InputError
 from models.inference.checkpoint import CARD, WEIGHTS, read_card, save_checkpoint
 from pipelines.backtest.step import known_by
-from pipelines.forecast.forecasters import contenders, named_forecaster
+from pipelines.forecast.forecasters import backtest_forecasters, named_forecaster
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.registry.weights import TRAINED_UNTIL, folder_weights, require_device, shipped_weights
 
@@ -83,5 +83,5 @@ def test_weights_that_saw_real_series_do_not_search_for_their_own_weight_in_the_
 
 
 def test_the_network_and_the_blend_stand_beside_the_statistical_forecaster(small_settings):
-    names = [forecaster.name for forecaster in contenders(small_settings)]
+    names = [forecaster.name for forecaster in backtest_forecasters(small_settings)]
     assert names == ["SeasonalNaive", "AutoETS", "AutoARIMA", "AutoTheta", "statistical", "network", "blend"]

@@ -19,7 +19,7 @@ import configs
 from forecasting.errors import InputError, StepError
 from pipelines.cli.main import app
 from pipelines.runtime.schedule import scrontab
-from pipelines.runtime.schedule.script import Request, render
+from pipelines.runtime.schedule.script import ScheduleRequest, render
 from pipelines.runtime.schedule.slots import (
     cron_times,
     first_slot,
@@ -41,7 +41,7 @@ PERIODS = st.builds("{}{}".format, st.integers(1, 50), st.sampled_from("smhdw"))
 def request(tmp_path=Path("/shared"), **changes):
     options = {"name": "overspill", "every": "1d", "at": "02:00", "nodes": None, "tasks_per_node": None}
     options |= {"gpus_per_node": None, "partition": None, "account": None, "time": None, "out": None}
-    return Request(**(options | {"state": tmp_path / "state", "extra": ()} | changes))
+    return ScheduleRequest(**(options | {"state": tmp_path / "state", "extra": ()} | changes))
 
 
 @given(after=MOMENTS, anchor=MOMENTS, text=PERIODS)

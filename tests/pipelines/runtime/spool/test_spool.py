@@ -33,8 +33,8 @@ from pipelines.runtime.jobs.sync import sync, sync_quietly
 from pipelines.runtime.registry.promotion import Verdict
 from pipelines.runtime.registry.registry import MODEL, Registry, chosen_weights
 from pipelines.runtime.spool.outbox import LOCAL_ID, outboxes, read_journal
-from pipelines.runtime.spool.pending import Waiting
-from pipelines.runtime.spool.unreachable import AwayError
+from pipelines.runtime.spool.pending import PendingRuns
+from pipelines.runtime.spool.unreachable import UnreachableError
 from pipelines.runtime.store.tags import ERROR_TAG, SPOOLED_TAG
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Spooling, Tracker
 
@@ -152,7 +152,7 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     assert "Traceback" not in told
     answer = json.loads(printed)
     before = shutil.copytree(spool, tmp_path / "before")
-    waiting = Waiting(read_journal(folder) for folder in outboxes(before))
+    waiting = PendingRuns(read_journal(folder) for folder in outboxes(before))
 
     command = ["sync", "--set", store, "--set", f"tracking.spool={spool}"]
     failed = CliRunner().invoke(app, command)
@@ -305,7 +305,7 @@ def test_what_a_job_has_at_hand_from_its_start_is_there_without_the_server(share
     with stalled(shared), job.tracker:
         weights = chosen_weights(job.tracker, checkpoint=None, device="cpu")
         assert weights.label == champion.label
-        with pytest.raises(AwayError, match="is away, and run abc is not among what waits"):
+        with pytest.raises(UnreachableError, match="is away, and run abc is not among what waits"):
             job.tracker.finished("abc", "etl")
     assert "does not answer any more" in job.told[0]
 

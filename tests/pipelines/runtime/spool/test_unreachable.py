@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
 
 from forecasting.errors import StepError
-from pipelines.runtime.spool.unreachable import is_away
+from pipelines.runtime.spool.unreachable import is_unreachable
 from pipelines.runtime.store.address import check_answers
 from pipelines.runtime.tracking import Spooling, Tracker
 
@@ -53,7 +53,7 @@ def refused(address):
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_what_a_gateway_answers_for_a_server_says_that_it_is_away(answering, status):
     address = answering(status)
-    assert is_away(refused(address))
+    assert is_unreachable(refused(address))
     with pytest.raises(StepError, match=f"does not answer .{status}"):
         check_answers(address)
 
@@ -61,12 +61,12 @@ def test_what_a_gateway_answers_for_a_server_says_that_it_is_away(answering, sta
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500])
 def test_what_a_server_at_work_answers_does_not(answering, status):
     address = answering(status)
-    assert not is_away(refused(address))
+    assert not is_unreachable(refused(address))
     check_answers(address)
 
 
 def test_nobody_who_listens_is_away(unused_address, answering):
-    assert is_away(refused(unused_address))
+    assert is_unreachable(refused(unused_address))
 
 
 def test_an_artifact_of_this_job_is_read_from_its_outbox_when_the_server_has_just_died(

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.runtime.tracking import system_metrics
 from pipelines.runtime.tracking.amd_metrics import AmdMonitor
-from pipelines.runtime.tracking.system_metrics import amd_monitor, measured
+from pipelines.runtime.tracking.system_metrics import amd_monitor, log_system_metrics
 
 GIB = 2**30
 
@@ -145,7 +145,7 @@ def test_without_the_binding_or_the_driver_there_is_no_monitor(smi, monkeypatch)
 
 
 def test_run_carries_the_figures_and_the_driver_is_let_go(smi, tracker):
-    with tracker.step("etl") as run, measured(tracker, run.run_id):
+    with tracker.step("etl") as run, log_system_metrics(tracker, run.run_id):
         assert smi.open
     metrics = tracker.client.get_run(run.run_id).data.metrics
     assert metrics["system/gpu_0_power_usage_watts"] == 750.0
@@ -155,6 +155,6 @@ def test_run_carries_the_figures_and_the_driver_is_let_go(smi, tracker):
 
 def test_mlflows_switch_turns_them_off(tracker, monkeypatch):
     monkeypatch.setenv(system_metrics.SWITCH, "false")
-    with tracker.step("etl") as run, measured(tracker, run.run_id):
+    with tracker.step("etl") as run, log_system_metrics(tracker, run.run_id):
         pass
     assert not tracker.client.get_run(run.run_id).data.metrics

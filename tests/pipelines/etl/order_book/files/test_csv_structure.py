@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
-from pipelines.etl.order_book.files.csv_structure import NO_LAST_LINE_END, CsvLines, prove
+from pipelines.etl.order_book.files.csv_structure import NO_LAST_LINE_END, CsvLines, check_file
 from pipelines.etl.order_book.files.sources import list_sources
 
 HEADER = b"order_id,line,quantity\n"
@@ -136,7 +136,7 @@ def test_content_is_the_sha256_of_the_bytes(tmp_path):
     path = tmp_path / "orders.csv"
     path.write_bytes(HEADER + b"SO-1,1,5\n")
     source = list_sources([str(path)], {}).files[0]
-    proof = prove(source, separator=",", storage_options={})
+    proof = check_file(source, separator=",", storage_options={})
     assert proof.content == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -146,4 +146,4 @@ def test_file_that_went_away_is_refused(tmp_path):
     source = list_sources([str(path)], {}).files[0]
     path.unlink()
     with pytest.raises(InputError, match=r"orders\.parquet: the file cannot be read: found No such file"):
-        prove(source, separator=",", storage_options={})
+        check_file(source, separator=",", storage_options={})

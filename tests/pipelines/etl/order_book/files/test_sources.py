@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError
-from pipelines.etl.order_book.files.sources import again, list_sources, scan
+from pipelines.etl.order_book.files.sources import list_again, list_sources, scan
 
 
 @pytest.fixture
@@ -105,9 +105,9 @@ def test_empty_file_is_refused(tree):
 def test_file_is_known_by_size_and_time_of_change(tree):
     path = tree / "2025" / "b.csv"
     source = list_sources([str(path)], {}).files[0]
-    assert again(source, {}) == source
+    assert list_again(source, {}) == source
     path.write_text("xy")
-    assert again(source, {}) != source
+    assert list_again(source, {}) != source
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

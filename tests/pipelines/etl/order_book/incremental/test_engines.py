@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from forecasting.errors import InputError, StepError
-from pipelines.etl.order_book.files.csv_structure import Proof
+from pipelines.etl.order_book.files.csv_structure import FileCheck
 from pipelines.etl.order_book.files.sources import list_sources
-from pipelines.etl.order_book.incremental.engines import Reading, _check_same_polars, gpu_is_there
+from pipelines.etl.order_book.incremental.engines import FileReadResult, _check_same_polars, gpu_is_there
 
 RESULTS = ("panel", "series", "shipped_by_country", "priority_inversions")
 
@@ -70,7 +70,7 @@ def test_cluster_that_does_not_answer_is_told_in_one_sentence(bench, monkeypatch
 
 def test_machines_with_another_polars_are_refused(bench):
     source = list_sources([str(bench.write(bench.lines(1))[0])], {}).files[0]
-    reading = Reading(source=source, proof=Proof(content="x"), digest=None, polars="0.0.1")
+    reading = FileReadResult(source=source, proof=FileCheck(content="x"), digest=None, polars="0.0.1")
     with pytest.raises(StepError, match=r"must have the same Polars: here .*, there 0\.0\.1"):
         _check_same_polars(reading)
 
