@@ -6,7 +6,6 @@ only, and what it needs to read is read from there.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -26,18 +25,11 @@ from pipelines.runtime.spool.replay import replay
 from pipelines.runtime.spool.sender import Sender
 from pipelines.runtime.spool.unreachable import UnreachableError, is_unreachable
 from pipelines.runtime.store.address import check_answers, without_password, without_secrets
+from pipelines.runtime.store.retries import LAST_HEALTH_SECONDS, try_once_briefly
 
 T = TypeVar("T")
-LAST_TRY_SECONDS = 2.0
-HURRIED_SECONDS = 5
 NO_DOWNLOAD = "Failed to download artifacts"
 INTERNAL = "INTERNAL_ERROR"  # of MLflow's client where an error has no code
-
-
-def shorten_retries() -> None:
-    """Try things once and briefly from here on: the process has been told to stop, and its time is short."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(HURRIED_SECONDS)
 
 
 def print_to_stderr(sentence: str) -> None:
@@ -104,7 +96,7 @@ class Carrier:
             if self.away:
                 return {}
             if STOP.received is not None:
-                shorten_retries()
+                try_once_briefly()
             try:
                 answer = self.sender.send(put_down, files)
             except (MlflowException, requests.RequestException) as error:
@@ -236,7 +228,7 @@ class Carrier:
 
     def _last_try(self, outbox: Outbox) -> None:
         try:
-            check_answers(self._uri, seconds=LAST_TRY_SECONDS)
+            check_answers(self._uri, seconds=LAST_HEALTH_SECONDS)
             for sentence in replay(outbox, self._client).told:
                 self.tell(sentence)
         except (StepError, MlflowException, requests.RequestException, OSError):

@@ -13,9 +13,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from pipelines.runtime.spool.outbox import LOCAL_ID, Entry, Journal
+from pipelines.runtime.store.retries import POSSIBLY_REPEATED_SECONDS
 from pipelines.runtime.store.tags import CHALLENGER, CHAMPION, EXPERIMENT_TAGS, SPOOLED_TAG
 
-RETRIED_SECONDS = 1.0  # a call that took longer may have been made twice
 DECISION, WHY_NOT = "overspill.decision", "overspill.not_promoted"
 
 
@@ -127,7 +127,7 @@ class Sender:
                 run_name=entry["name"],
             )
             known = [str(run.info.run_id)]
-            if time.monotonic() - started > RETRIED_SECONDS:
+            if time.monotonic() - started > POSSIBLY_REPEATED_SECONDS:
                 known = self._runs_of(entry["local"]) or known
         self._delete(known[1:])
         info = self._client.get_run(known[0]).info

@@ -15,6 +15,7 @@ from pipelines.runtime.spool.outbox import Journal, Outbox, outboxes, read_journ
 from pipelines.runtime.spool.replay import Progress, Replayed, SentRun, replay
 from pipelines.runtime.store.address import check_answers, is_server, without_password, without_secrets
 from pipelines.runtime.store.credentials import read_secret_files
+from pipelines.runtime.store.retries import set_client_environment
 
 IN_USE, OTHER_STORE = "in use by a process", "of another store"
 
@@ -61,6 +62,7 @@ def send_all(uri: str, spool: Path, *, progress: Progress = iter) -> Iterator[Ou
         Wraps the entries of an outbox while they are sent.
     """
     read_secret_files()
+    set_client_environment()
     sweep(spool)
     away: str | None = None
     for folder in outboxes(spool):

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.telemetry import set_telemetry_client
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
@@ -28,6 +29,7 @@ from pipelines.runtime.store.address import (
     without_secrets,
 )
 from pipelines.runtime.store.credentials import read_secret_files
+from pipelines.runtime.store.retries import set_client_environment
 
 T = TypeVar("T")
 
@@ -57,6 +59,8 @@ class Store:
     def __init__(self, uri: str, *, experiment: str = "", spooling: Spooling | None = None) -> None:
         self.uri, self.experiment = uri, experiment
         read_secret_files()
+        set_client_environment()
+        set_telemetry_client()  # type: ignore[no-untyped-call]  # MLflow reads that setting when it is imported, which was before
         away = self._reason_unreachable(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
             client = MlflowClient(tracking_uri=uri)
