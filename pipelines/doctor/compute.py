@@ -16,6 +16,7 @@ from models.hardware.peaks import Peak, peak
 from pipelines.doctor.drivers import READERS
 from pipelines.doctor.findings import Finding, fail, ok, warn
 from pipelines.doctor.timing import copy_rate, matrix_product
+from pipelines.figures.format import percent
 from pipelines.runtime.config.settings import Settings
 
 GPU_BUSY = (
@@ -114,7 +115,7 @@ def _tera(rate: float) -> str:
 
 
 def _of_peak(share: float | None) -> str:
-    return "" if share is None else f" ({share:.0%} of the data sheet's)"
+    return "" if share is None else f" ({percent(share, spaced=False)} of the data sheet's)"
 
 
 def check_compiler(settings: Settings, scratch: Path) -> Iterator[Finding]:

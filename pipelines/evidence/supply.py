@@ -23,11 +23,11 @@ from pipelines.evidence.verdicts import (
     Plain,
     by_probability,
     finding,
-    percent,
     plain,
     quantiles_of,
     term,
 )
+from pipelines.figures.format import percent
 from pipelines.windows.tables import Estimator, q
 
 NONE_ELIGIBLE = "The policy lets no chip through, so this is not examined."
@@ -42,7 +42,7 @@ def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip
     rule, at = policy.supply, estimator.now
     scopes = term(policy, "supply.scopes", list(rule.scopes))
     cases = [(chip, scope) for chip in chips for scope in rule.scopes]
-    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min)
+    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min, digits=None)
     queue = f"The US backlog is no longer than {weeks:g} weeks of the capacity offered to US customers."
     parts = (
         (
@@ -131,7 +131,9 @@ def _held(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
     figures = _share(
         met[:, of.origin_column + estimator.now_step], dates, "US demand is met, for long enough"
     )
-    figures["why"] += f" By {stamps[-1]} it has not come about on {_points(float(never(passage, steps)))}."
+    figures["why"] += (
+        f" By {stamps[-1]} it has not come about on {percent(float(never(passage, steps)), digits=1)}."
+    )
     return figures
 
 
@@ -139,16 +141,11 @@ def _share(holds: Any, quantiles: Plain, what: str) -> Plain:  # noqa: ANN401 - 
     share = float(np.mean(holds))
     median = plain(quantiles)[q(0.5)]
     return {
-        "why": f"On {_points(share)} of {len(holds):,} paths {what}.",
+        "why": f"On {percent(share, digits=1)} of {len(holds):,} paths {what}.",
         "figure": median,
         "quantiles": quantiles,
         "probability": share,
     }
-
-
-def _points(share: float) -> str:
-    """Share of paths in percent, one digit."""
-    return f"{100 * share:.1f} %"
 
 
 def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Plain:
@@ -166,7 +163,8 @@ def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
     end = _next_end(estimator)
     return condition(
         "cap",
-        f"Exports stay within {percent(cap.ratio)} of the TPP of {counts} shipped to US customers, {period}.",
+        f"Exports stay within {percent(cap.ratio, digits=None)} of the TPP of {counts} shipped to US "
+        f"customers, {period}.",
         policy=policy,
         terms=[term(policy, f"cap.{name}", getattr(cap, name)) for name in ("ratio", "period", "counts")],
         how=(

@@ -15,6 +15,7 @@ from forecasting.periods import period_ends
 from forecasting.saturation.first_passage import probability_by_step
 from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
 from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy
+from pipelines.figures.format import percent
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import StepRun
@@ -156,9 +157,11 @@ def page_text(table: pl.DataFrame, windows_run_id: str) -> str:
         "| chip | scope | scenario | P(saturated by horizon) | units, median | paths sooner | paths later |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['chip']} | {row['scope']} | {row['title']} | {row['p_saturated']:.1%} | "
-        f"{row['units_q50']:,.0f} | {row['p_sooner']:.0%} | {row['p_later']:.0%} |"
-        for row in table.iter_rows(named=True)
-    ]
+    for row in table.iter_rows(named=True):
+        saturated = percent(row["p_saturated"], digits=1, spaced=False)
+        sooner, later = (percent(row[name], spaced=False) for name in ("p_sooner", "p_later"))
+        lines.append(
+            f"| {row['chip']} | {row['scope']} | {row['title']} | {saturated} | {row['units_q50']:,.0f} | "
+            f"{sooner} | {later} |"
+        )
     return "\n".join(lines)
