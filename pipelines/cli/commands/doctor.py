@@ -10,7 +10,6 @@ from pipelines.cli.terminal.console import (
     report_errors,
     resolved_settings,
     stdout,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Json, Override
 
@@ -23,7 +22,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Whether this machine can run `overspill run`, with which device and store; what to do if not."""
-    settings = resolved_settings(config, with_options(override, {"forecast.device": device}))
+    settings = resolved_settings(config, override, {"forecast.device": device})
     with report_errors():
         from rich.console import Console
 

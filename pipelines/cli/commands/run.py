@@ -15,7 +15,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Engine, Json, Model, Out, Override, State
 
@@ -36,7 +35,7 @@ def run(
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
     options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
     with step_context(settings, out, state, command=f"run, train {train}") as context:
         from pipelines.cli.terminal.console import begin_job
         from pipelines.run import run_all

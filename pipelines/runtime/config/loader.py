@@ -1,8 +1,8 @@
 """Configuration: the only reader of YAML. Files are merged, overridden, validated and frozen before work.
 
-The default file comes first, one experiment file on top, then `--set key=value`. `data` and the policies are
-names of packaged files, or paths, and `data.mapping` is a path whose keys go on top of the data's; what comes
-out holds their content.
+The default file comes first, one experiment file on top, then `--set key=value`, then options. `data` and
+the policies are names of packaged files, or paths, and `data.mapping` is a path whose keys go on top of the
+data's; what comes out holds their content.
 """
 
 from __future__ import annotations
@@ -54,8 +54,21 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
 _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
-def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """Merge the default file, an experiment file (name or path) and `key=value` overrides, and validate.
+def resolve(
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, object] = types.MappingProxyType({}),
+) -> Settings:
+    """Merge the default file, an experiment file and what is set on top of both, and validate.
+
+    Parameters
+    ----------
+    config : str, optional
+        Name or path of the experiment file.
+    overrides : sequence of str
+        `key=value`, the value as YAML.
+    options : mapping of str to object
+        Values by dotted key, on top of the overrides; None where an option was not given.
 
     Raises
     ------
@@ -72,6 +85,7 @@ def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Setting
         _merge(tree, layer)
         _mark(layer, str(path), origins)
     given = [_parse_override(text) for text in overrides]
+    given += [(dotted, value) for dotted, value in options.items() if value is not None]
     # Names of files come first, so that the other keys act on what the files hold.
     _place_all(tree, [(dotted, value) for dotted, value in given if dotted in {"data", "policies"}])
     _expand(tree, origins)
