@@ -16,6 +16,8 @@ from forecasting.saturation.first_passage import first_passage, never, quantile_
 from forecasting.saturation.market import Market, cap_item, counted_shipments, scope_item
 from forecasting.windows.cap import CapRoom
 from forecasting.windows.estimate import MarketsOfChip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator
 from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.verdicts import (
@@ -28,7 +30,6 @@ from pipelines.evidence.verdicts import (
     term,
 )
 from pipelines.figures.format import percent
-from pipelines.windows.tables import Estimator, q
 
 NONE_ELIGIBLE = "The policy lets no chip through, so this is not examined."
 HOW_PATHS = (
@@ -93,7 +94,7 @@ def _on(estimator: Estimator, policy: Policy, chip: Chip, scope: str, judge: Any
     if item not in estimator.markets:
         return finding(NOT_SHOWN, _lacking(estimator, item), case=case, rows=[f"panel/{item}"])
     figures = judge(estimator, estimator.markets[item], policy.supply)
-    verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
+    verdict = by_probability(figures["probability"], estimator.settings.confidence)
     return finding(verdict, figures.pop("why"), case=case, rows=rows_of(item), **figures)
 
 
@@ -197,7 +198,7 @@ def _cap_findings(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
         room = cap_room(estimator, chip, cap, markets)
         enough = room >= MIN_UNITS
         figures = _share(enough, quantiles_of(room, estimator.levels), "the cap leaves at least one unit")
-        verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
+        verdict = by_probability(figures["probability"], estimator.settings.confidence)
         rows = [row for item in items for row in rows_of(item)]
         yield finding(verdict, figures.pop("why"), case=case, rows=rows, **figures)
 

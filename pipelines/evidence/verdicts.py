@@ -10,8 +10,8 @@ import numpy as np
 
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
+from forecasting.windows.schema import q
 from pipelines.figures.format import percent
-from pipelines.windows.tables import q
 
 Plain: TypeAlias = dict[str, Any]
 

@@ -15,13 +15,13 @@ from forecasting.periods import period_ends
 from forecasting.saturation.first_passage import probability_by_step
 from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
 from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy
+from forecasting.windows.schema import q, scenarios_schema, table_of
 from pipelines.figures.format import percent
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import StepRun
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
 from pipelines.what_if.evaluate import outcomes_by_scope
-from pipelines.windows.tables import q
 
 STEP, BASE = "scenario", "base"
 Row = dict[str, object]
@@ -72,7 +72,7 @@ def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
         rows: list[Row] = []
         for each in inner.progress(selection, "scenarios"):
             rows += _outcome_rows(run, case, each, scenarios)
-        table = pl.DataFrame(rows, infer_schema_length=None)
+        table = table_of(rows, scenarios_schema(case.windows.windows.quantile_levels))
         inner.write(run, folder, {"scenarios": table})
         run.log_params({f"scenario.{name}": scenario.title for name, scenario in scenarios.items()})
         run.describe(page_text(table, case.windows_run_id))

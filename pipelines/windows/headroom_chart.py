@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from forecasting.periods import Frequency, label
+from forecasting.windows.headroom import LOSSES, SUPPLY
 from pipelines.figures.chart import Bars, Chart, Line, Mark, Panel
 from pipelines.figures.format import share_of_paths, units_text
 from pipelines.figures.theme import Tone
-from pipelines.windows.headroom import LOSSES, SUPPLY
 
 STAGES = {
     "lost_not_in_effect": "rule not yet in effect",

@@ -13,8 +13,8 @@ import polars as pl
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
 from forecasting.saturation.market import cap_item, scope_item
+from forecasting.windows.tables import Estimator, Row
 from forecasting.windows.windows import Binding, WindowPaths
-from pipelines.windows.tables import Estimator, Row
 
 SUPPLY = "supply_mean"
 LOSSES = (*(f"lost_{term.name.lower()}" for term in Binding), "stock_left")
