@@ -28,11 +28,10 @@ def doctor(
 
         from pipelines.doctor import findings as doctors
         from pipelines.doctor.examination import own_launch, run_checks
-        from pipelines.doctor.report import ProbeProgress, print_findings
+        from pipelines.doctor.report import print_findings, probe_progress
 
-        waiting = ProbeProgress(Console(stderr=True))
-        with waiting.shown():
-            found = run_checks(settings, ended=waiting.ended)
+        with probe_progress(Console(stderr=True)) as ended:
+            found = run_checks(settings, ended=ended)
         summary = doctors.summary(found)
         if own_launch().rank == 0:
             if as_json:

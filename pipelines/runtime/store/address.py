@@ -137,6 +137,15 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
+def reason_away(uri: str) -> str | None:
+    """Why an HTTP store does not answer; None where it does, and for any other store."""
+    try:
+        check_answers(uri)
+    except StepError as error:
+        return str(error)
+    return None
+
+
 def check_answers(uri: str, *, seconds: float = HEALTH_SECONDS) -> None:
     """Ask an HTTP store for its health once, so that a server that is down is named within seconds.
 

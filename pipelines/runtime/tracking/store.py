@@ -22,9 +22,9 @@ from pipelines.runtime.spool.outbox import LOCAL_ID
 from pipelines.runtime.spool.sender import Sender
 from pipelines.runtime.store.address import (
     LAYOUT,
-    check_answers,
     is_server,
     one_at_a_time,
+    reason_away,
     without_password,
     without_secrets,
 )
@@ -70,13 +70,10 @@ class Store:
             self.client = SpooledClient(client, carrier)
 
     def _reason_unreachable(self, spooling: Spooling | None) -> str | None:
-        try:
-            check_answers(self.uri)
-        except StepError as error:
-            if spooling is None or not spooling.from_start:
-                raise
-            return str(error).partition(": start it")[0]
-        return None
+        reason = reason_away(self.uri)
+        if reason is not None and (spooling is None or not spooling.from_start):
+            raise StepError(reason)
+        return None if reason is None else reason.partition(": start it")[0]
 
     @property
     def spools(self) -> bool:
