@@ -45,7 +45,7 @@ class Trained:
     """What the train step has left: figures for machines, and sentences."""
 
     figures: Mapping[str, Any]
-    told: Sequence[str]
+    messages: Sequence[str]
 
 
 def run_all(context: Context, *, train: bool = False) -> RunResult:
@@ -115,11 +115,11 @@ def _once(
 def _etl(context: Context) -> EtlResult:
     def work() -> tuple[EtlResult, Left]:
         result = run_etl(context)
-        return result, {"run": result.run_id, "told": dict(result.told)}
+        return result, {"run": result.run_id, "told": dict(result.summary)}
 
     def again(left: Left) -> EtlResult:
         panel = read_panel(context.tracker, left["run"], context.settings).table
-        return EtlResult(run_id=left["run"], panel=panel, told=left["told"])
+        return EtlResult(run_id=left["run"], panel=panel, summary=left["told"])
 
     return _once(context, "etl", work, again)
 
@@ -127,10 +127,10 @@ def _etl(context: Context) -> EtlResult:
 def _train(context: Context, etl_run_id: str) -> Trained:
     def work() -> tuple[Trained, Left]:
         result = run_train(context, etl_run_id)
-        left: Left = {"figures": result.figures(), "told": result.told}
-        return Trained(**left), {"run": result.run_id, **left}
+        trained = Trained(figures=result.figures(), messages=result.messages)
+        return trained, {"run": result.run_id, "figures": trained.figures, "told": trained.messages}
 
-    return _once(context, "train", work, lambda left: Trained(figures=left["figures"], told=left["told"]))
+    return _once(context, "train", work, lambda left: Trained(figures=left["figures"], messages=left["told"]))
 
 
 def _backtest(context: Context, etl_run_id: str) -> BacktestResult | None:

@@ -167,7 +167,7 @@ class ForecasterModule(lightning.LightningModule):
         super().optimizer_step(*arguments, **named)
         done = self.global_step + 1
         decay = min(self.settings.training.ema_decay, (1 + done) / (10 + done))
-        move_average = get_ema_multi_avg_fn(decay)
+        move_average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         move_average([*self.average.parameters()], [*self.network.parameters()], done)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

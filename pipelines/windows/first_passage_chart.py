@@ -9,7 +9,7 @@ import polars as pl
 from forecasting.periods import Frequency, label
 from pipelines.figures.chart import Chart, Dash, Line, Mark, Note, Panel
 from pipelines.figures.format import share_of_paths
-from pipelines.figures.theme import Tone, listed
+from pipelines.figures.theme import Tone, join_names
 
 NOTE = (
     "steps: share of paths on which US demand has been met by then, each path counted once; at the right: "
@@ -103,7 +103,7 @@ def _finding(rows: pl.DataFrame, frequency: Frequency, first: dt.date) -> str:
     if own.height:
         dates = own["saturated_q50"]
         last = None if dates.null_count() else dates.max()
-        chips = listed(own["chip"].to_list())
+        chips = join_names(own["chip"].to_list())
         told.append(f"US demand for {chips}, each alone, is met {_date(last, frequency, first)} with 50 %")  # type: ignore[arg-type]
     if wider.height:
         least = share_of_paths(float(wider["p_never"].min()))  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def etl(
             "run": result.run_id,
             "rows": result.panel.height,
             "items": result.panel["item_id"].n_unique(),
-            **result.told,
+            **result.summary,
         }
         print_result(figures, as_json=as_json)
 

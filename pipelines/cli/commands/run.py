@@ -47,7 +47,7 @@ def run(
             print_json(
                 {
                     "runs": result.run_ids,
-                    **({"etl": result.etl.told} if result.etl.told else {}),
+                    **({"etl": result.etl.summary} if result.etl.summary else {}),
                     **({"train": result.train.figures} if result.train else {}),
                     "now": result.windows.now,
                     "windows": tables["windows"].to_dicts(),
@@ -60,8 +60,8 @@ def run(
             )
             return
         console = stdout()
-        print_result(result.etl.told, as_json=False)
-        for sentence in result.train.told if result.train else ():
+        print_result(result.etl.summary, as_json=False)
+        for sentence in result.train.messages if result.train else ():
             console.print(sentence, highlight=False, soft_wrap=True)
         if result.backtest is not None:
             print_backtest(console, result.backtest)

@@ -53,7 +53,7 @@ def train(
             print_json({**figures, "validation": result.validation, "leaderboard": rows})
             return
         print_table(stdout(), result.leaderboard, title="test (days that the training had not seen)")
-        for sentence in result.told:
+        for sentence in result.messages:
             stdout().print(sentence, highlight=False, soft_wrap=True)
         print_ui(stdout(), context)
 

@@ -214,7 +214,7 @@ class Carrier:
     def _last_try(self, outbox: Outbox) -> None:
         try:
             check_answers(self._uri, seconds=LAST_HEALTH_SECONDS)
-            for sentence in replay(outbox, self._client).told:
+            for sentence in replay(outbox, self._client).messages:
                 self.tell(sentence)
         except (StepError, MlflowException, requests.RequestException, OSError):
             return  # it waits

@@ -37,7 +37,7 @@ class Sender:
         self._experiment_id: str | None = None
         self._ids: dict[str, str] = {}  # local id -> the server's
         self._demoted: dict[str, str] = {}  # run id -> why its version did not become champion
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def recall(self, journal: Journal) -> None:
         """Take up where an earlier sending stopped."""
@@ -219,7 +219,7 @@ class Sender:
         self._client.set_registered_model_alias(name, CHALLENGER, version)
         for key, value in ((DECISION, CHALLENGER), (WHY_NOT, why)):
             self._client.set_model_version_tag(name, version, key, value)
-        self.told.append(f"{name} version {version} is the challenger: {why}")
+        self.messages.append(f"{name} version {version} is the challenger: {why}")
         run_id = str(self._client.get_model_version(name, version).run_id)
         return {"alias": CHALLENGER, "run_id": run_id, "why": why}
 

@@ -30,7 +30,7 @@ class OutboxReport:
         The store that it is for.
     runs : list of SentRun
         Those of which something was sent.
-    told : list of str
+    messages : list of str
         Sentences for the user.
     left : str, optional
         Why it is still there; None where all was sent.
@@ -39,7 +39,7 @@ class OutboxReport:
     folder: Path
     store: str
     runs: list[SentRun] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     left: str | None = None
 
     @property
@@ -89,7 +89,7 @@ def _sent(uri: str, journal: Journal, progress: Progress, *, reopened: set[str])
         outbox.close()
     else:
         outbox.remove()
-    return OutboxReport(folder=folder, store=store, runs=done.runs, told=done.told, left=left)
+    return OutboxReport(folder=folder, store=store, runs=done.runs, messages=done.messages, left=left)
 
 
 def _reopened(spool: Path, *, but: Path) -> set[str]:

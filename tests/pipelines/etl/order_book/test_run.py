@@ -49,7 +49,7 @@ def test_run_ends_with_windows_for_the_books_chips_and_a_backtest_where_the_hist
     assert {"AutoTheta", "network"} <= set(result.backtest.leaderboard["forecaster"])
     scores = bench.read("scores")
     assert 3 <= scores["origin"].n_unique() <= 8
-    assert result.etl.told["rows in"] == 2_000
+    assert result.etl.summary["rows in"] == 2_000
     assert {"windows.parquet", "summary.json", "series.parquet"} <= set(bench.files)
 
 

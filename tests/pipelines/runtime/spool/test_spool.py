@@ -353,7 +353,7 @@ def test_a_candidate_whose_rival_was_replaced_meanwhile_becomes_challenger_and_t
         quicker = Registry(other.tracker).register(run, tiny_checkpoint, {})
         Registry(other.tracker).settle(quicker, lambda _: WON)
     (report,) = job.sync()
-    assert f"by now the champion is version {quicker.number}" in report.told[0]
+    assert f"by now the champion is version {quicker.number}" in report.messages[0]
     client = mlflow.MlflowClient(job.address)
     assert str(client.get_model_version_by_alias(MODEL, "champion").version) == quicker.number
     challenger = client.get_model_version_by_alias(MODEL, "challenger")
