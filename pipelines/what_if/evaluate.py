@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.forecasters.base import PathSet, alike
+from forecasting.forecasters.base import PathSet, shared_groups
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS, content_digest, forecastable, latest, newest_period, to_history
 from forecasting.policy.policy import Policy
@@ -179,7 +179,7 @@ class Evaluator:
         forecaster = named_forecaster(settings.forecast.model, settings.statistical, self.weights)
         forecaster.fit(history.only(*FLOWS))
         drawn = forecaster.sample(settings.forecast.horizon, settings.forecast.paths, settings.seed)
-        same = alike(history.only(*FLOWS))
+        same = shared_groups(history.only(*FLOWS))
         return drawn[[same[history.item_ids.index(item)] for item in self.selection.items]]
 
     def _paths(self, sampled: _Sampled, settings: Settings) -> PathSet:
