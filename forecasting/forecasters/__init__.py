@@ -1,0 +1,1 @@
+"""Forecasters: whatever samples joint futures of a history."""

@@ -1,0 +1,191 @@
+"""The hypotheses of the bank: which structures a series may have, and how likely each is beforehand.
+
+A series is `level + season + structure`, in units of a one-step move without its season. T times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import product
+
+import numpy as np
+
+from forecasting.forecasters.bank import kernels
+from forecasting.forecasters.bank.kernels import Times
+from forecasting.history import Floats
+
+FAMILIES = ("walk", "level", "growth", "damped", "bend", "trend")
+DRIFTS = (0.1, 0.3, 0.6)  # real series: 0.25 (M3 monthly) to 0.5 (M3 quarterly) of a one-step move
+WEAK_DRIFTS = (0.03, 0.15)
+WALK_SHARES = (0.03, 0.15, 0.45)  # of the variance of a one-step move; the rest is noise
+GROWTH_MEMORIES = (-0.3, 0.3, 0.6, 0.85)
+DAMPED = tuple(product((0.1, 0.4), (0.8, 0.95)))  # share of the moves' variance that lasts, and its memory
+BENDS = tuple(product((1.0, 0.2), (0.03, 0.1, 0.3)))  # walk share, step of the slope
+TREND_MEMORIES = (0.0, 0.4, 0.7, 0.9)
+TREND_SLOPES = (0.03, 0.1, 0.3)
+SHORT_SEASON = 4  # too short to have a smooth shape
+LONG_SEASON = 13  # longer seasons are told by fewer structures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Season:
+    """A repeating shape.
+
+    Attributes
+    ----------
+    length : int
+        Steps.
+    strength : float
+        Standard deviation of a phase, in one-step moves.
+    roughness : float
+        0 for independent phases, larger for smooth shapes.
+    lasting : float
+        Seasons after which the shape has forgotten 63 % of itself; infinite for a frozen one.
+    """
+
+    length: int
+    strength: float
+    roughness: float = 0.0
+    lasting: float = np.inf
+
+    def covariance(self, times: Times) -> Floats:
+        """Covariance [T, T]."""
+        memory = float(np.exp(-1.0 / (self.lasting * self.length)))
+        shape = kernels.season(times, self.length, roughness=self.roughness, memory=memory)
+        return np.asarray(self.strength**2 * shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypothesis:
+    """A Gaussian process up to its level and its scale, both of which are integrated out.
+
+    Attributes
+    ----------
+    family : str
+        One of `FAMILIES`.
+    walk, noise : float
+        Variance of the steps of a random walk, and of white noise about it.
+    growth, growth_memory : float
+        Variance and memory of a growth that is an AR(1).
+    reverting, reverting_memory : float
+        Variance and memory of an AR(1) about the level.
+    drift, bend : float
+        Standard deviation of the slope at the origin, and of its steps.
+    seasons : tuple of Season
+    prior : float
+        Probability beforehand, up to a factor common to all.
+    """
+
+    family: str
+    walk: float = 0.0
+    noise: float = 0.0
+    growth: float = 0.0
+    growth_memory: float = 0.0
+    reverting: float = 0.0
+    reverting_memory: float = 0.0
+    drift: float = 0.0
+    bend: float = 0.0
+    seasons: tuple[Season, ...] = ()
+    prior: float = 1.0
+
+    @property
+    def shape(self) -> tuple[float, ...]:
+        """What `structure` hangs on."""
+        return (
+            self.walk,
+            self.noise,
+            self.growth,
+            self.growth_memory,
+            self.reverting,
+            self.reverting_memory,
+            self.drift,
+            self.bend,
+        )
+
+    def structure(self, times: Times) -> Floats:
+        """Covariance [T, T] of all but the seasons."""
+        terms = (
+            (self.walk, kernels.walk),
+            (self.noise, kernels.noise),
+            (self.growth, partial(kernels.growth, memory=self.growth_memory)),
+            (self.reverting, partial(kernels.autoregression, memory=self.reverting_memory)),
+            (self.drift**2, kernels.line),
+            (self.bend**2, kernels.bend),
+        )
+        return sum((size * kernel(times) for size, kernel in terms if size), np.zeros((len(times),) * 2))
+
+    def covariance(self, times: Times) -> Floats:
+        """Covariance [T, T] of the differences from the value at the origin; 0 there."""
+        return from_origin(
+            sum((season.covariance(times) for season in self.seasons), self.structure(times)), times
+        )
+
+
+def from_origin(covariance: Floats, times: Times) -> Floats:
+    """Covariance [T, T] of the differences from the value at the origin."""
+    at_origin = covariance[times == 0]
+    return np.asarray(covariance - at_origin - at_origin.T + at_origin[0, times == 0])
+
+
+@cache
+def catalogue(seasons: tuple[int, ...]) -> tuple[Hypothesis, ...]:
+    """All hypotheses for series with seasons of these lengths (none, one or several at once).
+
+    Families have the same prior, and so have the members of a family; a season that is told is there in
+    three of four cases.
+    """
+    long = any(length >= LONG_SEASON for length in seasons)
+    found = []
+    for family in FAMILIES:
+        members = list(_members(family, short_list=long))
+        found += [replace(each, prior=1.0 / len(members)) for each in members]
+    if not seasons:
+        return tuple(found)
+    choices = _seasons(seasons)
+    plain = [replace(each, prior=0.25 * each.prior) for each in found]
+    seasonal = [
+        replace(each, seasons=choice, prior=0.75 * each.prior / len(choices))
+        for each, choice in product(found, choices)
+    ]
+    return (*plain, *seasonal)
+
+
+def _members(family: str, *, short_list: bool) -> Iterator[Hypothesis]:
+    """Members of a family without season; each has one-step moves of variance 1, drift apart."""
+    drifts = DRIFTS[1:2] if short_list else DRIFTS
+    if family == "walk":
+        yield from (Hypothesis(family=family, walk=1.0, drift=drift) for drift in drifts)
+    elif family == "level":
+        for share, drift in product(WALK_SHARES, drifts):
+            yield Hypothesis(family=family, walk=share, noise=(1 - share) / 2, drift=drift * share**0.5)
+    elif family == "growth":
+        for memory, drift in product(GROWTH_MEMORIES[1:3] if short_list else GROWTH_MEMORIES, drifts):
+            yield Hypothesis(family=family, growth=1.0, growth_memory=memory, drift=drift)
+    elif family == "damped":
+        for share, memory in DAMPED[:1] if short_list else DAMPED:
+            yield Hypothesis(family=family, walk=1 - share, growth=share, growth_memory=memory, drift=0.1)
+    elif family == "bend":
+        for share, step in BENDS[4:5] if short_list else BENDS:
+            slope = step * share**0.5
+            yield Hypothesis(family=family, walk=share, noise=(1 - share) / 2, drift=0.3, bend=slope)
+    else:
+        slopes = TREND_SLOPES[:1] if short_list else TREND_SLOPES
+        for memory, slope in product(TREND_MEMORIES[1:] if short_list else TREND_MEMORIES, slopes):
+            size = 1 / (2 - 2 * memory)
+            yield Hypothesis(family=family, reverting=size, reverting_memory=memory, drift=slope)
+
+
+def _seasons(lengths: tuple[int, ...]) -> list[tuple[Season, ...]]:
+    """Shapes that seasons of these lengths may have; several seasons come together or the first alone."""
+    shapes = [(0.7, np.inf, 0.0), (2.5, np.inf, 0.0), (2.5, 6.0, 0.0)]
+    if max(lengths) < LONG_SEASON:
+        shapes.append((0.7, 6.0, 0.0))
+    if min(lengths) > SHORT_SEASON:
+        shapes.append((2.5, np.inf, 1.5))
+    return [
+        tuple(Season(length=m, strength=strength, lasting=lasting, roughness=rough) for m in lengths[:count])
+        for strength, lasting, rough in shapes
+        for count in range(1, len(lengths) + 1)
+    ]
