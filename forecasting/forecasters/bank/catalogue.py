@@ -23,8 +23,12 @@ WALK_SHARES = (0.03, 0.15, 0.45)  # of the variance of a one-step move; the rest
 GROWTH_MEMORIES = (-0.3, 0.3, 0.6, 0.85)
 DAMPED = tuple(product((0.1, 0.4), (0.8, 0.95)))  # share of the moves' variance that lasts, and its memory
 BENDS = tuple(product((1.0, 0.2), (0.03, 0.1, 0.3)))  # walk share, step of the slope
-TREND_MEMORIES = (0.0, 0.4, 0.7, 0.9)
+TREND_MEMORIES = ((0.0, 0.0), (0.4, 0.0), (0.7, 0.0), (0.9, 0.0))
+LONG_MEMORIES = ((0.5, 0.0), (0.8, 0.0), (0.95, 0.0), (0.8, 0.5), (0.95, 0.5), (0.98, 0.0), (0.95, 0.8))
 TREND_SLOPES = (0.03, 0.1, 0.3)
+STRENGTHS = (0.7, 2.0, 6.0)
+LONG_STRENGTHS = (2.0, 8.0, 30.0)
+SEASON_WAYS = ((np.inf, 0.0), (6.0, 0.0), (np.inf, 1.5))  # seasons that a shape lasts, its roughness
 SHORT_SEASON = 4  # too short to have a smooth shape
 LONG_SEASON = 13  # longer seasons are told by fewer structures
 
@@ -69,8 +73,8 @@ class Hypothesis:
         Variance of the steps of a random walk, and of white noise about it.
     growth, growth_memory : float
         Variance and memory of a growth that is an AR(1).
-    reverting, reverting_memory : float
-        Variance and memory of an AR(1) about the level.
+    reverting, memory, second_memory : float
+        Variance of the moves of an AR(2) about the level, and its two roots.
     drift, bend : float
         Standard deviation of the slope at the origin, and of its steps.
     seasons : tuple of Season
@@ -84,7 +88,8 @@ class Hypothesis:
     growth: float = 0.0
     growth_memory: float = 0.0
     reverting: float = 0.0
-    reverting_memory: float = 0.0
+    memory: float = 0.0
+    second_memory: float = 0.0
     drift: float = 0.0
     bend: float = 0.0
     seasons: tuple[Season, ...] = ()
@@ -99,7 +104,8 @@ class Hypothesis:
             self.growth,
             self.growth_memory,
             self.reverting,
-            self.reverting_memory,
+            self.memory,
+            self.second_memory,
             self.drift,
             self.bend,
         )
@@ -110,7 +116,7 @@ class Hypothesis:
             (self.walk, kernels.walk),
             (self.noise, kernels.noise),
             (self.growth, partial(kernels.growth, memory=self.growth_memory)),
-            (self.reverting, partial(kernels.autoregression, memory=self.reverting_memory)),
+            (self.reverting, partial(kernels.autoregression, memory=self.memory, second=self.second_memory)),
             (self.drift**2, kernels.line),
             (self.bend**2, kernels.bend),
         )
@@ -172,18 +178,15 @@ def _members(family: str, *, short_list: bool) -> Iterator[Hypothesis]:
             yield Hypothesis(family=family, walk=share, noise=(1 - share) / 2, drift=0.3, bend=slope)
     else:
         slopes = TREND_SLOPES[:1] if short_list else TREND_SLOPES
-        for memory, slope in product(TREND_MEMORIES[1:] if short_list else TREND_MEMORIES, slopes):
-            size = 1 / (2 - 2 * memory)
-            yield Hypothesis(family=family, reverting=size, reverting_memory=memory, drift=slope)
+        for (memory, second), slope in product(LONG_MEMORIES if short_list else TREND_MEMORIES, slopes):
+            yield Hypothesis(family=family, reverting=1.0, memory=memory, second_memory=second, drift=slope)
 
 
 def _seasons(lengths: tuple[int, ...]) -> list[tuple[Season, ...]]:
     """Shapes that seasons of these lengths may have; several seasons come together or the first alone."""
-    shapes = [(0.7, np.inf, 0.0), (2.5, np.inf, 0.0), (2.5, 6.0, 0.0)]
-    if max(lengths) < LONG_SEASON:
-        shapes.append((0.7, 6.0, 0.0))
-    if min(lengths) > SHORT_SEASON:
-        shapes.append((2.5, np.inf, 1.5))
+    strengths = LONG_STRENGTHS if max(lengths) >= LONG_SEASON else STRENGTHS
+    ways = SEASON_WAYS if min(lengths) > SHORT_SEASON else SEASON_WAYS[:2]
+    shapes = [(strength, *way) for strength, way in product(strengths, ways)]
     return [
         tuple(Season(length=m, strength=strength, lasting=lasting, roughness=rough) for m in lengths[:count])
         for strength, lasting, rough in shapes

@@ -44,9 +44,18 @@ def noise(times: Times) -> Floats:
     return np.eye(len(times))
 
 
-def autoregression(times: Times, memory: float) -> Floats:
-    """Stationary AR(1) of variance 1: `memory ** lag`."""
-    return of_lag(times, memory ** lags(times).astype(float))
+def autoregression(times: Times, memory: float, second: float = 0.0) -> Floats:
+    """Stationary AR(2) with these roots, the first larger, and one-step moves of variance 1; AR(1) for 0.
+
+    Its autocovariance is proportional to `a^(k+1) / (1 - a^2) - b^(k+1) / (1 - b^2)` for roots a and b
+    (Box and Jenkins, 3.2.4).
+    """
+    power = lags(times).astype(float) + 1
+    shape = memory**power / (1 - memory**2) - second**power / (1 - second**2)
+    if memory == second == 0.0:
+        shape = np.where(power == 1, 1.0, 0.0)
+    step = shape[0] - (shape[1] if len(shape) > 1 else 0.0)
+    return of_lag(times, shape / (2 * step))
 
 
 def growth(times: Times, memory: float) -> Floats:
