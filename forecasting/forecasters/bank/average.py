@@ -14,7 +14,7 @@ import numpy.typing as npt
 from forecasting.forecasters.bank.catalogue import FAMILIES, Hypothesis, catalogue
 from forecasting.forecasters.bank.evidence import Evidence, evidence
 from forecasting.forecasters.bank.factors import Factors, factors
-from forecasting.forecasters.bank.posterior import LOG_DEVIATIONS, LOG_RANGE, BankPosterior, joined
+from forecasting.forecasters.bank.posterior import LOG_DEVIATIONS, LOG_MOVE, LOG_RANGE, BankPosterior, joined
 from forecasting.forecasters.bank.readings import Readings, read
 from forecasting.forecasters.bank.settings import BankSettings
 from forecasting.history import Floats
@@ -104,7 +104,7 @@ def _posterior(
     length = rounded(readings.differences.shape[1])
     readings = _padded(readings, length)
     found = factors(seasons, length, trailing + horizon)
-    told = evidence(readings, found, prior_freedom=settings.prior_freedom)
+    told = evidence(readings, found, prior_freedom=settings.prior_freedom, growth=settings.growth)
     return _kept(readings, told, found, catalogue(seasons), trailing=trailing, floor=floor, settings=settings)
 
 
@@ -188,9 +188,11 @@ def _log_limit(
     limit = np.zeros((count, 2))
     rows = logged[logged >= 0]
     past = readings.differences[rows] * readings.unit[rows, None]
-    moves = LOG_DEVIATIONS * readings.unit[rows] * np.sqrt(horizon)
-    reach = LOG_RANGE * (np.max(past, axis=1, initial=0) - np.min(past, axis=1, initial=0)) + moves
-    limit[logged >= 0] = readings.last[rows, None] + reach[:, None] * np.array([-1.0, 1.0])
+    highest, lowest = np.max(past, axis=1, initial=0.0), np.min(past, axis=1, initial=0.0)
+    share = np.minimum(1.0, LOG_RANGE * horizon / np.maximum(readings.observed[rows].sum(axis=1), 1))
+    moves = LOG_DEVIATIONS * np.minimum(readings.unit[rows], LOG_MOVE) * np.sqrt(horizon)
+    reach = share * (highest - lowest) + moves
+    limit[logged >= 0] = readings.last[rows, None] + np.stack([lowest - reach, highest + reach], axis=1)
     return limit
 
 

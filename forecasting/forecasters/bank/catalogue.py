@@ -17,7 +17,7 @@ from forecasting.forecasters.bank.kernels import Times
 from forecasting.history import Floats
 
 FAMILIES = ("walk", "level", "growth", "damped", "bend", "trend")
-DRIFTS = (0.1, 0.3, 0.6)  # real series: 0.25 (M3 monthly) to 0.5 (M3 quarterly) of a one-step move
+DRIFTS = (0.05, 0.15, 0.4)  # real series: 0.25 (M3 monthly) to 0.5 (M3 quarterly) of a one-step move
 WEAK_DRIFTS = (0.03, 0.15)
 WALK_SHARES = (0.03, 0.15, 0.45)  # of the variance of a one-step move; the rest is noise
 GROWTH_MEMORIES = (-0.3, 0.3, 0.6, 0.85)
@@ -28,7 +28,7 @@ LONG_MEMORIES = ((0.5, 0.0), (0.8, 0.0), (0.95, 0.0), (0.8, 0.5), (0.95, 0.5), (
 TREND_SLOPES = (0.03, 0.1, 0.3)
 STRENGTHS = (0.7, 2.0, 6.0)
 LONG_STRENGTHS = (2.0, 8.0, 30.0)
-SEASON_WAYS = ((np.inf, 0.0), (6.0, 0.0), (np.inf, 1.5))  # seasons that a shape lasts, its roughness
+SEASON_WAYS = ((np.inf, 0.0), (12.0, 0.0), (np.inf, 1.5))  # seasons that a shape lasts, its roughness
 SHORT_SEASON = 4  # too short to have a smooth shape
 LONG_SEASON = 13  # longer seasons are told by fewer structures
 

@@ -75,7 +75,7 @@ class Pattern:
         return total
 
 
-def evidence(readings: Readings, found: Factors, *, prior_freedom: float) -> Evidence:
+def evidence(readings: Readings, found: Factors, *, prior_freedom: float, growth: float = 0.0) -> Evidence:
     """Weigh every hypothesis against every reading.
 
     With differences d of covariance s^2 C and s^2 inverse-gamma with shape and scale `prior_freedom / 2` (in
@@ -86,6 +86,9 @@ def evidence(readings: Readings, found: Factors, *, prior_freedom: float) -> Evi
 
     Missing differences m are parameters with a flat prior: with C^-1 = W'W, `|C_observed| = |C| |(W'W)_mm|`,
     and the quadratic form is that of W d at its minimum over them.
+
+    The drift of logarithms has a mean of `growth` times its standard deviation: its line is taken off the
+    differences and put back ahead.
     """
     rows, length = readings.differences.shape
     keys = [row.tobytes() for row in readings.observed]
@@ -93,25 +96,8 @@ def evidence(readings: Readings, found: Factors, *, prior_freedom: float) -> Evi
     order = {key: number for number, key in enumerate(first)}
     pattern = np.array([order[key] for key in keys], dtype=np.intp)
     patterns = tuple(Pattern.of(readings.observed[at]) for at in first.values())
-    inside = np.arange(length) < np.array([each.length for each in patterns])[pattern][:, None]
     count = readings.observed.sum(axis=1)
-    kinds, horizon = found.response.shape[:2]
-    square = np.empty((rows, kinds))
-    location = np.empty((rows, kinds, horizon))
-    log_determinant = np.empty((rows, kinds))
-    gaps = [number for number, each in enumerate(patterns) if len(each.missing)]
-    whole = ~np.isin(pattern, gaps)
-    lengths = inside.sum(axis=1)
-    for k in range(kinds):
-        told = (readings.differences[whole] @ found.whitener[k].T) * inside[whole]
-        square[whole, k] = np.einsum("rl,rl->r", told, told)
-        location[whole, k] = told @ found.response[k].T
-    log_determinant[whole] = found.log_determinant[:, lengths[whole]].T
-    for number in gaps:
-        some = pattern == number
-        square[some], location[some], log_determinant[some] = _with_gaps(
-            readings.differences[some], found, patterns[number]
-        )
+    square, location, log_determinant = _fitted(readings, found, growth, pattern, patterns)
     freedom = prior_freedom + count
     log_likelihood = (
         (gammaln(freedom / 2) - gammaln(prior_freedom / 2) - count * np.log(prior_freedom * np.pi) / 2)[:, None]
@@ -129,14 +115,49 @@ def evidence(readings: Readings, found: Factors, *, prior_freedom: float) -> Evi
     )
 
 
+def _fitted(
+    readings: Readings,
+    found: Factors,
+    growth: float,
+    pattern: npt.NDArray[np.intp],
+    patterns: tuple[Pattern, ...],
+) -> tuple[Floats, Floats, Floats]:
+    """Quadratic forms [R, K], standard means [R, K, H] and log determinants [R, K]."""
+    rows, length = readings.differences.shape
+    kinds, horizon = found.response.shape[:2]
+    lengths = np.array([each.length for each in patterns], dtype=np.intp)[pattern]
+    whole = np.array([not len(each.missing) for each in patterns])[pattern]
+    inside = np.arange(length) < lengths[:, None]
+    square, location = np.empty((rows, kinds)), np.empty((rows, kinds, horizon))
+    log_determinant = np.empty((rows, kinds))
+    log_determinant[whole] = found.log_determinant[:, lengths[whole]].T
+    expected = growth * readings.logs[:, None] * found.drift  # [R, K], moves per step
+    back, ahead = -np.arange(1.0, length + 1), np.arange(1.0, horizon + 1)
+    for k in range(kinds):
+        told = readings.differences[whole] @ found.whitener[k].T
+        told -= np.multiply.outer(expected[whole, k], found.whitener[k] @ back)
+        told *= inside[whole]
+        square[whole, k] = np.einsum("rl,rl->r", told, told)
+        location[whole, k] = told @ found.response[k].T
+    for number in np.flatnonzero([len(each.missing) for each in patterns]):
+        some = pattern == number
+        square[some], location[some], log_determinant[some] = _with_gaps(
+            readings.differences[some, :, None] - back[:, None] * expected[some, None], found, patterns[number]
+        )
+    return square, location + expected[..., None] * ahead, log_determinant
+
+
 def _with_gaps(differences: Floats, found: Factors, pattern: Pattern) -> tuple[Floats, Floats, Floats]:
-    """Quadratic forms [R, K], standard means [R, K, H] and log determinants [R, K] for one pattern of gaps."""
+    """As `_fitted`, of readings that share a pattern of gaps, from their differences [R, L, K].
+
+    What stands in the place of a missing difference does not matter.
+    """
     n, missing = pattern.length, pattern.missing
     columns = found.whitener[:, :n, missing]
     inner = columns.swapaxes(-1, -2) @ columns
-    told = found.whitener[:, :n, :n] @ differences[:, :n].T
+    told = found.whitener[:, :n, :n] @ differences[:, :n].transpose(2, 1, 0)
     told -= columns @ np.linalg.solve(inner, columns.swapaxes(-1, -2) @ told)
     square = np.einsum("knr,knr->rk", told, told)
-    location = np.einsum("khn,knr->rkh", found.response[:, :, :n], told, optimize=True)
+    location = (found.response[:, :, :n] @ told).transpose(2, 0, 1)
     log_determinant = found.log_determinant[:, n] + np.linalg.slogdet(inner)[1]
     return square, location, np.broadcast_to(log_determinant, square.shape)

@@ -34,12 +34,15 @@ class Factors(NamedTuple):
         Weights of those numbers in the mean of each step ahead.
     ahead : array [K, H, H]
         Covariance of the steps ahead before any difference is known.
+    drift : array [K]
+        Standard deviation of the drift, in one-step moves.
     """
 
     whitener: Floats
     log_determinant: Floats
     response: Floats
     ahead: Floats
+    drift: Floats
 
 
 @lru_cache(maxsize=CACHED)
@@ -59,6 +62,7 @@ def factorise(hypotheses: tuple[Hypothesis, ...], length: int, horizon: int) -> 
         log_determinant=np.zeros((count, length + 1)),
         response=np.empty((count, horizon, length)),
         ahead=np.empty((count, horizon, horizon)),
+        drift=np.array([each.drift for each in hypotheses]),
     )
     past, future = slice(length - 1, None, -1) if length else slice(0, 0), slice(length + 1, None)
     for k, each in enumerate(hypotheses):

@@ -15,7 +15,9 @@ from scipy.special import stdtr
 from forecasting.history import Bools, Floats
 
 BISECTIONS = 40  # of an interval of 40 deviations: exact to 1e-10 of a deviation
-LOG_RANGE, LOG_DEVIATIONS = 2.0, 4.0  # logs move no further: ranges of the past, and deviations of a walk
+# Logarithms leave their past range by no more than LOG_RANGE times its growth over as many steps and
+# LOG_DEVIATIONS deviations of a walk, whose moves count up to LOG_MOVE: larger ones are noise.
+LOG_RANGE, LOG_DEVIATIONS, LOG_MOVE = 1.5, 3.0, 0.3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,9 @@ class BankSettings:
         Observations that the prior of the scale, centred on the one-step move of the series, counts as.
     logs : float
         Probability beforehand that a positive series is one of logarithms.
+    growth : float
+        Mean of the drift of logarithms beforehand, in its standard deviations: positive series tend to grow.
+        Nine of ten panels of M1, M3 and tourism do, by 0.03 to 0.9 of a one-step move.
     kept : int
         Hypotheses kept per series, the likeliest.
     window : int
@@ -25,9 +28,10 @@ class BankSettings:
     window_seasons : float
     """
 
-    temper: float = 1.0
+    temper: float = 0.5
     prior_freedom: float = 2.0
     logs: float = 0.5
-    kept: int = 48
+    growth: float = 0.5
+    kept: int = 128
     window: int = 150
     window_seasons: float = 3.0
