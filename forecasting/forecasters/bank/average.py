@@ -20,7 +20,7 @@ from forecasting.forecasters.bank.settings import BankSettings
 from forecasting.history import Floats
 
 CHUNK = 128  # series at a time: bounds the memory of the means of all hypotheses
-DAY, WEEK = 24, 168
+DAY, WEEK, UNTOLD_WEEKS = 24, 168, 3
 
 
 def bank_posterior(
@@ -56,36 +56,43 @@ def bank_posterior(
         raise ValueError("bank: a series needs a finite observation and no infinite one")
     lowest = np.nanmin(values, axis=1)
     least = np.where(lowest >= 0, 0.0, -np.inf) if floor is None else np.asarray(floor, dtype=np.float64)
-    lengths = season_lengths(seasons)
     parts = [
         (some, _posterior(values[some], trailing, usable, horizon=horizon, floor=least[some], settings=told))
-        for some, trailing, usable in _groups(values, lengths)
+        for some, trailing, usable in _groups(values, season_lengths(seasons))
     ]
     return joined(parts)
 
 
-def season_lengths(seasons: int | Iterable[int]) -> tuple[int, ...]:
-    """Lengths above 1, shortest first; a day of hours beside their week.
+def season_lengths(seasons: int | Iterable[int]) -> dict[int, int]:
+    """Lengths of the seasons, shortest first, and how many steps a series must have for each.
 
-    >>> season_lengths(168), season_lengths([1]), season_lengths([12, 4])
-    ((24, 168), (), (4, 12))
+    A season must have been seen once. Hours of a day and hours of a week come together; a week that was not
+    told must have been seen three times.
+
+    >>> season_lengths(168), season_lengths(24), season_lengths([1]), season_lengths([12, 4])
+    ({24: 25, 168: 169}, {24: 25, 168: 504}, {}, {4: 5, 12: 13})
     """
     told = {seasons} if isinstance(seasons, int) else set(seasons)
-    return tuple(sorted(length for length in told | ({DAY} if WEEK in told else set()) if length > 1))
+    needed = {length: length + 1 for length in told if length > 1}
+    if WEEK in needed:
+        needed.setdefault(DAY, DAY + 1)
+    elif DAY in needed:
+        needed[WEEK] = UNTOLD_WEEKS * WEEK
+    return dict(sorted(needed.items()))
 
 
 def _groups(
-    values: Floats, seasons: tuple[int, ...]
+    values: Floats, seasons: dict[int, int]
 ) -> Iterator[tuple[npt.NDArray[np.intp], int, tuple[int, ...]]]:
-    """Places of series that end with as many gaps and have seen the same of the seasons at least once."""
+    """Places of series that end with as many gaps and can have the same seasons."""
     seen = ~np.isnan(values)
     trailing = seen[:, ::-1].argmax(axis=1)
     length = values.shape[1] - seen.argmax(axis=1) - trailing
-    usable = np.array([sum(season < each for season in seasons) for each in length])
+    usable = np.array([sum(needed <= each for needed in seasons.values()) for each in length])
     for key in np.unique(np.stack([trailing, usable], axis=1), axis=0):
         some = np.flatnonzero((trailing == key[0]) & (usable == key[1]))
         for start in range(0, len(some), CHUNK):
-            yield some[start : start + CHUNK], int(key[0]), seasons[: key[1]]
+            yield some[start : start + CHUNK], int(key[0]), tuple(seasons)[: key[1]]
 
 
 def _posterior(

@@ -24,11 +24,18 @@ GROWTH_MEMORIES = (-0.3, 0.3, 0.6, 0.85)
 DAMPED = tuple(product((0.1, 0.4), (0.8, 0.95)))  # share of the moves' variance that lasts, and its memory
 BENDS = tuple(product((1.0, 0.2), (0.03, 0.1, 0.3)))  # walk share, step of the slope
 TREND_MEMORIES = ((0.0, 0.0), (0.4, 0.0), (0.7, 0.0), (0.9, 0.0))
-LONG_MEMORIES = ((0.5, 0.0), (0.8, 0.0), (0.95, 0.0), (0.8, 0.5), (0.95, 0.5), (0.98, 0.0), (0.95, 0.8))
+LONG_MEMORIES = ((0.5, 0.0), (0.8, 0.0), (0.95, 0.0), (0.8, 0.5), (0.95, 0.5), (0.95, 0.8))
 TREND_SLOPES = (0.03, 0.1, 0.3)
 STRENGTHS = (0.7, 2.0, 6.0)
-LONG_STRENGTHS = (2.0, 8.0, 30.0)
 SEASON_WAYS = ((np.inf, 0.0), (12.0, 0.0), (np.inf, 1.5))  # seasons that a shape lasts, its roughness
+LONG_SHAPES = (
+    (2.0, np.inf, 0.0),
+    (8.0, np.inf, 0.0),
+    (8.0, 12.0, 0.0),
+    (2.0, np.inf, 1.5),
+    (8.0, np.inf, 1.5),
+    (30.0, np.inf, 1.5),
+)  # strength, seasons that it lasts, roughness
 SHORT_SEASON = 4  # too short to have a smooth shape
 LONG_SEASON = 13  # longer seasons are told by fewer structures
 
@@ -167,7 +174,7 @@ def _members(family: str, *, short_list: bool) -> Iterator[Hypothesis]:
         for share, drift in product(WALK_SHARES, drifts):
             yield Hypothesis(family=family, walk=share, noise=(1 - share) / 2, drift=drift * share**0.5)
     elif family == "growth":
-        for memory, drift in product(GROWTH_MEMORIES[1:3] if short_list else GROWTH_MEMORIES, drifts):
+        for memory, drift in product(GROWTH_MEMORIES[1:2] if short_list else GROWTH_MEMORIES, drifts):
             yield Hypothesis(family=family, growth=1.0, growth_memory=memory, drift=drift)
     elif family == "damped":
         for share, memory in DAMPED[:1] if short_list else DAMPED:
@@ -184,9 +191,11 @@ def _members(family: str, *, short_list: bool) -> Iterator[Hypothesis]:
 
 def _seasons(lengths: tuple[int, ...]) -> list[tuple[Season, ...]]:
     """Shapes that seasons of these lengths may have; several seasons come together or the first alone."""
-    strengths = LONG_STRENGTHS if max(lengths) >= LONG_SEASON else STRENGTHS
-    ways = SEASON_WAYS if min(lengths) > SHORT_SEASON else SEASON_WAYS[:2]
-    shapes = [(strength, *way) for strength, way in product(strengths, ways)]
+    if max(lengths) >= LONG_SEASON:
+        shapes = LONG_SHAPES
+    else:
+        ways = SEASON_WAYS if min(lengths) > SHORT_SEASON else SEASON_WAYS[:2]
+        shapes = tuple((strength, *way) for strength, way in product(STRENGTHS, ways))
     return [
         tuple(Season(length=m, strength=strength, lasting=lasting, roughness=rough) for m in lengths[:count])
         for strength, lasting, rough in shapes

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dtrtri
 
 from forecasting.forecasters.bank.catalogue import Hypothesis, Season, catalogue, from_origin
 from forecasting.history import Floats
@@ -74,8 +74,13 @@ def factorise(hypotheses: tuple[Hypothesis, ...], length: int, horizon: int) -> 
             seasons[each.seasons] = sum(parts, np.zeros((len(times),) * 2))
         covariance = from_origin(structures[shape] + seasons[each.seasons], times)
         root = np.linalg.cholesky(covariance[past, past])
-        found.whitener[k] = solve_triangular(root, np.eye(length), lower=True, check_finite=False)
+        found.whitener[k] = inverse(root)
         found.log_determinant[k, 1:] = 2 * np.cumsum(np.log(np.diag(root)))
         found.response[k] = covariance[future, past] @ found.whitener[k].T
         found.ahead[k] = covariance[future, future]
     return found
+
+
+def inverse(root: Floats) -> Floats:
+    """Inverse [L, L] of a lower triangular matrix."""
+    return np.asarray(dtrtri(root, lower=1)[0]) if len(root) else root
