@@ -1,4 +1,4 @@
-"""A bank of structural hypotheses, averaged by their exact posterior: no training, joint paths, closed forms."""
+"""A bank of structural hypotheses, averaged by their exact posterior: closed forms, joint paths."""
 
 from forecasting.forecasters.bank.average import bank_posterior
 from forecasting.forecasters.bank.catalogue import FAMILIES, catalogue

@@ -142,16 +142,15 @@ def _kept(
     count, kinds = len(floor), len(hypotheses)
     logged = np.full(count, -1)
     logged[readings.series[readings.logs]] = np.flatnonzero(readings.logs)
-    score = np.full((count, 2, kinds), -np.inf)
+    score = np.full((count, 2 * kinds), -np.inf)
     prior = np.log([each.prior for each in hypotheses])
-    for logs, share in ((False, 1 - settings.logs), (True, settings.logs)):
-        moving = (readings.unit > 0) | (not logs)
-        rows = np.flatnonzero((readings.logs == logs) & moving)
+    for half, share in enumerate((1 - settings.logs, settings.logs)):
+        moving = (readings.unit > 0) | (half == 0)
+        rows = np.flatnonzero((readings.logs == bool(half)) & moving)
         with np.errstate(divide="ignore"):
-            score[readings.series[rows], int(logs)] = (
+            score[readings.series[rows], half * kinds : (half + 1) * kinds] = (
                 settings.temper * told.log_likelihood[rows] + prior + np.log(share)
             )
-    score = score.reshape(count, 2 * kinds)
     weight = np.exp(score - score.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
     best = np.argsort(-weight, axis=1, kind="stable")[:, : settings.kept]
@@ -180,17 +179,13 @@ def _roots(pairs: npt.NDArray[np.intp], told: Evidence, found: Factors, trailing
     edges = np.searchsorted(pairs, kinds * np.arange(len(told.patterns) + 1))
     return np.concatenate(
         [
-            np.linalg.cholesky(
-                pattern.covariance(found, pairs[start:end] % kinds)[:, trailing:, trailing:]
-            )
+            np.linalg.cholesky(pattern.covariance(found, pairs[start:end] % kinds)[:, trailing:, trailing:])
             for pattern, (start, end) in zip(told.patterns, pairwise(edges), strict=True)
         ]
     )
 
 
-def _log_limit(
-    readings: Readings, logged: npt.NDArray[np.intp], count: int, horizon: int
-) -> Floats:
+def _log_limit(readings: Readings, logged: npt.NDArray[np.intp], count: int, horizon: int) -> Floats:
     """Lowest and highest logarithm [N, 2]: a guard against the tails of exponentials, not a shape."""
     limit = np.zeros((count, 2))
     rows = logged[logged >= 0]

@@ -5,7 +5,7 @@ A series is `level + season + structure`, in units of a one-step move without it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
@@ -16,7 +16,6 @@ from forecasting.forecasters.bank import kernels
 from forecasting.forecasters.bank.kernels import Times
 from forecasting.history import Floats
 
-FAMILIES = ("walk", "level", "growth", "damped", "bend", "trend")
 DRIFTS = (0.05, 0.15, 0.4)  # real series: 0.25 (M3 monthly) to 0.5 (M3 quarterly) of a one-step move
 WEAK_DRIFTS = (0.03, 0.15)
 WALK_SHARES = (0.03, 0.15, 0.45)  # of the variance of a one-step move; the rest is noise
@@ -142,6 +141,54 @@ def from_origin(covariance: Floats, times: Times) -> Floats:
     return np.asarray(covariance - at_origin - at_origin.T + at_origin[0, times == 0])
 
 
+def _walks(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
+    """Random walks with drift; as all members of a family, with one-step moves of variance 1, drift apart."""
+    return (Hypothesis(family="walk", walk=1.0, drift=drift) for drift in drifts)
+
+
+def _levels(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
+    """A walk under noise."""
+    for share, drift in product(WALK_SHARES, drifts):
+        yield Hypothesis(family="level", walk=share, noise=(1 - share) / 2, drift=drift * share**0.5)
+
+
+def _growths(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:
+    """Growth that remembers."""
+    for memory, drift in product(GROWTH_MEMORIES[1:2] if brief else GROWTH_MEMORIES, drifts):
+        yield Hypothesis(family="growth", growth=1.0, growth_memory=memory, drift=drift)
+
+
+def _damped(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
+    """A walk whose slope comes and goes."""
+    for share, memory in DAMPED[:1] if brief else DAMPED:
+        yield Hypothesis(family="damped", walk=1 - share, growth=share, growth_memory=memory, drift=0.1)
+
+
+def _bends(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
+    """A walk under noise whose slope walks too."""
+    for share, step in BENDS[4:5] if brief else BENDS:
+        slope = step * share**0.5
+        yield Hypothesis(family="bend", walk=share, noise=(1 - share) / 2, drift=0.3, bend=slope)
+
+
+def _trends(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
+    """A reversion to a straight line."""
+    slopes = TREND_SLOPES[:1] if brief else TREND_SLOPES
+    for (memory, second), slope in product(LONG_MEMORIES if brief else TREND_MEMORIES, slopes):
+        yield Hypothesis(family="trend", reverting=1.0, memory=memory, second_memory=second, drift=slope)
+
+
+MEMBERS: dict[str, Callable[..., Iterator[Hypothesis]]] = {
+    "walk": _walks,
+    "level": _levels,
+    "growth": _growths,
+    "damped": _damped,
+    "bend": _bends,
+    "trend": _trends,
+}
+FAMILIES = tuple(MEMBERS)
+
+
 @cache
 def catalogue(seasons: tuple[int, ...]) -> tuple[Hypothesis, ...]:
     """All hypotheses for series with seasons of these lengths (none, one or several at once).
@@ -149,11 +196,11 @@ def catalogue(seasons: tuple[int, ...]) -> tuple[Hypothesis, ...]:
     Families have the same prior, and so have the members of a family; a season that is told is there in
     three of four cases.
     """
-    long = any(length >= LONG_SEASON for length in seasons)
+    brief = max(seasons, default=1) >= LONG_SEASON
     found = []
-    for family in FAMILIES:
-        members = list(_members(family, short_list=long))
-        found += [replace(each, prior=1.0 / len(members)) for each in members]
+    for members in MEMBERS.values():
+        some = list(members(DRIFTS[1:2] if brief else DRIFTS, brief=brief))
+        found += [replace(each, prior=1.0 / len(some)) for each in some]
     if not seasons:
         return tuple(found)
     choices = _seasons(seasons)
@@ -165,37 +212,12 @@ def catalogue(seasons: tuple[int, ...]) -> tuple[Hypothesis, ...]:
     return (*plain, *seasonal)
 
 
-def _members(family: str, *, short_list: bool) -> Iterator[Hypothesis]:
-    """Members of a family without season; each has one-step moves of variance 1, drift apart."""
-    drifts = DRIFTS[1:2] if short_list else DRIFTS
-    if family == "walk":
-        yield from (Hypothesis(family=family, walk=1.0, drift=drift) for drift in drifts)
-    elif family == "level":
-        for share, drift in product(WALK_SHARES, drifts):
-            yield Hypothesis(family=family, walk=share, noise=(1 - share) / 2, drift=drift * share**0.5)
-    elif family == "growth":
-        for memory, drift in product(GROWTH_MEMORIES[1:2] if short_list else GROWTH_MEMORIES, drifts):
-            yield Hypothesis(family=family, growth=1.0, growth_memory=memory, drift=drift)
-    elif family == "damped":
-        for share, memory in DAMPED[:1] if short_list else DAMPED:
-            yield Hypothesis(family=family, walk=1 - share, growth=share, growth_memory=memory, drift=0.1)
-    elif family == "bend":
-        for share, step in BENDS[4:5] if short_list else BENDS:
-            slope = step * share**0.5
-            yield Hypothesis(family=family, walk=share, noise=(1 - share) / 2, drift=0.3, bend=slope)
-    else:
-        slopes = TREND_SLOPES[:1] if short_list else TREND_SLOPES
-        for (memory, second), slope in product(LONG_MEMORIES if short_list else TREND_MEMORIES, slopes):
-            yield Hypothesis(family=family, reverting=1.0, memory=memory, second_memory=second, drift=slope)
-
-
 def _seasons(lengths: tuple[int, ...]) -> list[tuple[Season, ...]]:
     """Shapes that seasons of these lengths may have; several seasons come together or the first alone."""
+    ways = SEASON_WAYS if min(lengths) > SHORT_SEASON else SEASON_WAYS[:2]
+    shapes = [(strength, lasting, rough) for strength, (lasting, rough) in product(STRENGTHS, ways)]
     if max(lengths) >= LONG_SEASON:
-        shapes = LONG_SHAPES
-    else:
-        ways = SEASON_WAYS if min(lengths) > SHORT_SEASON else SEASON_WAYS[:2]
-        shapes = tuple((strength, *way) for strength, way in product(STRENGTHS, ways))
+        shapes = list(LONG_SHAPES)
     return [
         tuple(Season(length=m, strength=strength, lasting=lasting, roughness=rough) for m in lengths[:count])
         for strength, lasting, rough in shapes

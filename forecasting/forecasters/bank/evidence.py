@@ -90,7 +90,6 @@ def evidence(readings: Readings, found: Factors, *, prior_freedom: float, growth
     The drift of logarithms has a mean of `growth` times its standard deviation: its line is taken off the
     differences and put back ahead.
     """
-    rows, length = readings.differences.shape
     keys = [row.tobytes() for row in readings.observed]
     first = {key: at for at, key in reversed(list(enumerate(keys)))}
     order = {key: number for number, key in enumerate(first)}
@@ -100,7 +99,9 @@ def evidence(readings: Readings, found: Factors, *, prior_freedom: float, growth
     square, location, log_determinant = _fitted(readings, found, growth, pattern, patterns)
     freedom = prior_freedom + count
     log_likelihood = (
-        (gammaln(freedom / 2) - gammaln(prior_freedom / 2) - count * np.log(prior_freedom * np.pi) / 2)[:, None]
+        (gammaln(freedom / 2) - gammaln(prior_freedom / 2) - count * np.log(prior_freedom * np.pi) / 2)[
+            :, None
+        ]
         - log_determinant / 2
         - freedom[:, None] * np.log1p(square / prior_freedom) / 2
         + readings.log_jacobian[:, None]
@@ -142,7 +143,9 @@ def _fitted(
     for number in np.flatnonzero([len(each.missing) for each in patterns]):
         some = pattern == number
         square[some], location[some], log_determinant[some] = _with_gaps(
-            readings.differences[some, :, None] - back[:, None] * expected[some, None], found, patterns[number]
+            readings.differences[some, :, None] - back[:, None] * expected[some, None],
+            found,
+            patterns[number],
         )
     return square, location + expected[..., None] * ahead, log_determinant
 

@@ -73,7 +73,7 @@ def factorise(hypotheses: tuple[Hypothesis, ...], length: int, horizon: int) -> 
             parts = (season.covariance(times) for season in each.seasons)
             seasons[each.seasons] = sum(parts, np.zeros((len(times),) * 2))
         covariance = from_origin(structures[shape] + seasons[each.seasons], times)
-        root = np.linalg.cholesky(covariance[past, past])
+        root = np.asarray(np.linalg.cholesky(covariance[past, past]), dtype=np.float64)
         found.whitener[k] = inverse(root)
         found.log_determinant[k, 1:] = 2 * np.cumsum(np.log(np.diag(root)))
         found.response[k] = covariance[future, past] @ found.whitener[k].T

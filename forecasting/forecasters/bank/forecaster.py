@@ -133,8 +133,8 @@ def shock_correlation(values: Floats, *, season: int) -> Floats:
     identity = np.eye(count)
     if count == 1:
         return identity
-    positive = (np.isnan(values) | (values > 0)).all(axis=1)
-    moves = np.diff(np.log(values, where=positive[:, None], out=values.copy()), axis=1)
+    positive = np.all(np.isnan(values) | (values > 0), axis=1, keepdims=True)
+    moves = np.diff(np.log(values, where=positive, out=values.copy()), axis=1)
     common = np.flatnonzero(~np.isnan(moves).any(axis=0))
     if len(common) < 3:
         return identity

@@ -74,7 +74,7 @@ def line(times: Times) -> Floats:
 
 
 def bend(times: Times) -> Floats:
-    """Sum of a slope that walks at random with steps of variance 1 and is 0 in the last step to the origin."""
+    """Sum of a slope that walks at random with steps of variance 1, from 0 in the step to the origin."""
     slopes = walk(times)
     origin = int(np.flatnonzero(times == 0)[0])
     for _ in range(2):  # sum over rows, then over columns; the sum up to the origin is taken off

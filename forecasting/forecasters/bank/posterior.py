@@ -105,7 +105,7 @@ class BankPosterior:
             middle = (least + most) / 2
             below = self.distribution(middle) < np.asarray(levels)
             least, most = np.where(below, middle, least), np.where(below, most, middle)
-        return np.maximum(most, self.floor[:, None, None])
+        return np.asarray(np.maximum(most, self.floor[:, None, None]))
 
     def distribution(self, values: Floats) -> Floats:
         """Probability [N, H, Q] that a step is at most each of the values [N, H, Q]."""
@@ -151,11 +151,11 @@ class BankPosterior:
     def _medians(self) -> Floats:
         """Medians [N, J, H] of the hypotheses, in units of the series."""
         logged = np.exp(np.where(self.logs[..., None], self._bounded(self.location), 0.0))
-        return np.where(self.logs[..., None], logged, self.location)
+        return np.asarray(np.where(self.logs[..., None], logged, self.location))
 
     def _bounded(self, logged: Floats) -> Floats:
         """Logarithms [N, J, H] within the limits of their series."""
-        return np.clip(logged, self.log_limit[:, 0, None, None], self.log_limit[:, 1, None, None])
+        return np.asarray(np.clip(logged, self.log_limit[:, 0, None, None], self.log_limit[:, 1, None, None]))
 
 
 def joined(parts: Sequence[tuple[npt.NDArray[np.intp], BankPosterior]]) -> BankPosterior:
@@ -171,7 +171,8 @@ def joined(parts: Sequence[tuple[npt.NDArray[np.intp], BankPosterior]]) -> BankP
             arrays = [each + start for each, start in zip(arrays, starts, strict=False)]
         if name in {"weight", "hypothesis", "logs", "location", "root_of", "spread"}:
             arrays = [
-                np.pad(each, [(0, 0), (0, kept - each.shape[1]), *[(0, 0)] * (each.ndim - 2)]) for each in arrays
+                np.pad(each, [(0, 0), (0, kept - each.shape[1]), *[(0, 0)] * (each.ndim - 2)])
+                for each in arrays
             ]
         return np.concatenate(arrays)[order]
 

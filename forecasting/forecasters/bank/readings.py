@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from forecasting.history import Bools, Floats
 
-LONE_CHANGE = 0.2  # one-step move over the value, of a series that has but one (model_scale.DEFAULT_VOLATILITY)
+LONE_CHANGE = (
+    0.2  # one-step move over the value, of a series that has but one (model_scale.DEFAULT_VOLATILITY)
+)
 
 
 class Readings(NamedTuple):
