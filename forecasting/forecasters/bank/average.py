@@ -14,7 +14,14 @@ import numpy.typing as npt
 from forecasting.forecasters.bank.catalogue import FAMILIES, Hypothesis, catalogue
 from forecasting.forecasters.bank.evidence import Evidence, evidence
 from forecasting.forecasters.bank.factors import Factors, factors
-from forecasting.forecasters.bank.posterior import LOG_DEVIATIONS, LOG_MOVE, LOG_RANGE, BankPosterior, joined
+from forecasting.forecasters.bank.posterior import (
+    LOG_DEVIATIONS,
+    LOG_MOST,
+    LOG_MOVE,
+    LOG_RANGE,
+    BankPosterior,
+    joined,
+)
 from forecasting.forecasters.bank.readings import Readings, read
 from forecasting.forecasters.bank.settings import BankSettings
 from forecasting.history import Floats
@@ -155,8 +162,8 @@ def _kept(
     weight /= weight.sum(axis=1, keepdims=True)
     best = np.argsort(-weight, axis=1, kind="stable")[:, : settings.kept]
     kept = np.take_along_axis(weight, best, axis=1)
-    logs, hypothesis = best >= kinds, best % kinds
-    row = np.where(logs & (logged >= 0)[:, None], logged[:, None], np.arange(count)[:, None])
+    logs, hypothesis = (best >= kinds) & (kept > 0), best % kinds
+    row = np.where(logs, logged[:, None], np.arange(count)[:, None])
     pairs, root_of = np.unique(told.pattern[row] * kinds + hypothesis, return_inverse=True)
     return BankPosterior(
         weight=kept / kept.sum(axis=1, keepdims=True),
@@ -193,7 +200,7 @@ def _log_limit(readings: Readings, logged: npt.NDArray[np.intp], count: int, hor
     highest, lowest = np.max(past, axis=1, initial=0.0), np.min(past, axis=1, initial=0.0)
     share = np.minimum(1.0, LOG_RANGE * horizon / np.maximum(readings.observed[rows].sum(axis=1), 1))
     moves = LOG_DEVIATIONS * np.minimum(readings.unit[rows], LOG_MOVE) * np.sqrt(horizon)
-    reach = share * (highest - lowest) + moves
+    reach = np.minimum(share * (highest - lowest), LOG_MOST) + moves
     limit[logged >= 0] = readings.last[rows, None] + np.stack([lowest - reach, highest + reach], axis=1)
     return limit
 

@@ -18,6 +18,8 @@ from forecasting.history import Floats
 
 DRIFTS = (0.05, 0.15, 0.4)  # real series: 0.25 (M3 monthly) to 0.5 (M3 quarterly) of a one-step move
 WEAK_DRIFTS = (0.03, 0.15)
+STEEP = (2.0, 20.0, 100.0)  # of series that run almost straight
+RARE = 0.1  # prior of a steep member over that of another
 WALK_SHARES = (0.03, 0.15, 0.45)  # of the variance of a one-step move; the rest is noise
 GROWTH_MEMORIES = (-0.3, 0.3, 0.6, 0.85)
 DAMPED = tuple(product((0.1, 0.4), (0.8, 0.95)))  # share of the moves' variance that lasts, and its memory
@@ -141,9 +143,10 @@ def from_origin(covariance: Floats, times: Times) -> Floats:
     return np.asarray(covariance - at_origin - at_origin.T + at_origin[0, times == 0])
 
 
-def _walks(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
+def _walks(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:
     """Random walks with drift; as all members of a family, with one-step moves of variance 1, drift apart."""
-    return (Hypothesis(family="walk", walk=1.0, drift=drift) for drift in drifts)
+    yield from (Hypothesis(family="walk", walk=1.0, drift=drift) for drift in drifts)
+    yield from (Hypothesis(family="walk", walk=1.0, drift=drift, prior=RARE) for drift in STEEP if not brief)
 
 
 def _levels(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  # noqa: ARG001
@@ -176,6 +179,8 @@ def _trends(drifts: Sequence[float], *, brief: bool) -> Iterator[Hypothesis]:  #
     slopes = TREND_SLOPES[:1] if brief else TREND_SLOPES
     for (memory, second), slope in product(LONG_MEMORIES if brief else TREND_MEMORIES, slopes):
         yield Hypothesis(family="trend", reverting=1.0, memory=memory, second_memory=second, drift=slope)
+    for memory, slope in product((0.0, 0.7), () if brief else STEEP):
+        yield Hypothesis(family="trend", reverting=1.0, memory=memory, drift=slope, prior=RARE)
 
 
 MEMBERS: dict[str, Callable[..., Iterator[Hypothesis]]] = {
@@ -193,14 +198,15 @@ FAMILIES = tuple(MEMBERS)
 def catalogue(seasons: tuple[int, ...]) -> tuple[Hypothesis, ...]:
     """All hypotheses for series with seasons of these lengths (none, one or several at once).
 
-    Families have the same prior, and so have the members of a family; a season that is told is there in
-    three of four cases.
+    Families have the same prior, and so have the members of a family but for rare ones; a season that is told
+    is there in three of four cases.
     """
     brief = max(seasons, default=1) >= LONG_SEASON
     found = []
     for members in MEMBERS.values():
         some = list(members(DRIFTS[1:2] if brief else DRIFTS, brief=brief))
-        found += [replace(each, prior=1.0 / len(some)) for each in some]
+        total = sum(each.prior for each in some)
+        found += [replace(each, prior=each.prior / total) for each in some]
     if not seasons:
         return tuple(found)
     choices = _seasons(seasons)

@@ -17,7 +17,8 @@ from forecasting.history import Bools, Floats
 BISECTIONS = 40  # of an interval of 40 deviations: exact to 1e-10 of a deviation
 # Logarithms leave their past range by no more than LOG_RANGE times its growth over as many steps and
 # LOG_DEVIATIONS deviations of a walk, whose moves count up to LOG_MOVE: larger ones are noise.
-LOG_RANGE, LOG_DEVIATIONS, LOG_MOVE = 1.5, 3.0, 0.3
+# The former is at most a factor of 100.
+LOG_RANGE, LOG_DEVIATIONS, LOG_MOVE, LOG_MOST = 1.5, 3.0, 0.3, np.log(100.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,9 @@ class BankPosterior:
 
         Of the medians, since the exponential of a Student-t variable has no mean.
         """
-        return np.asarray(np.einsum("nj,njh->nh", self.weight, self._medians()))
+        medians = self._medians()
+        apart = np.einsum("nj,njh->nh", self.weight, medians - medians[:, :1])
+        return np.asarray(medians[:, 0] + apart)
 
     def log_spread(self) -> Floats:
         """Log [N, H] of the standard deviation of the mixture; that of a logarithm times the median.
@@ -96,9 +99,7 @@ class BankPosterior:
         """Quantiles [N, H, Q] of each step, by bisection of the mixture's distribution function."""
         size, medians = self.deviation, self._medians()
         wide = 20.0 * size
-        low = np.where(self.logs[..., None], self._bounded(self.location - wide), self.location - wide)
-        high = np.where(self.logs[..., None], self._bounded(self.location + wide), self.location + wide)
-        low, high = (np.where(self.logs[..., None], np.exp(end), end) for end in (low, high))
+        low, high = (self._values(self.location + end) for end in (-wide, wide))
         least = np.minimum(low, medians).min(axis=1)[..., None].repeat(len(levels), axis=-1)
         most = np.maximum(high, medians).max(axis=1)[..., None].repeat(len(levels), axis=-1)
         for _ in range(BISECTIONS):
@@ -150,8 +151,12 @@ class BankPosterior:
 
     def _medians(self) -> Floats:
         """Medians [N, J, H] of the hypotheses, in units of the series."""
-        logged = np.exp(np.where(self.logs[..., None], self._bounded(self.location), 0.0))
-        return np.asarray(np.where(self.logs[..., None], logged, self.location))
+        return self._values(self.location)
+
+    def _values(self, told: Floats) -> Floats:
+        """Values of the series [N, J, H] from numbers on the scales of the hypotheses."""
+        logs = self.logs[..., None]
+        return np.asarray(np.where(logs, np.exp(np.where(logs, self._bounded(told), 0.0)), told))
 
     def _bounded(self, logged: Floats) -> Floats:
         """Logarithms [N, J, H] within the limits of their series."""

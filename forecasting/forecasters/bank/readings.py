@@ -16,6 +16,8 @@ LONE_CHANGE = (
     0.2  # one-step move over the value, of a series that has but one (model_scale.DEFAULT_VOLATILITY)
 )
 
+LEAST_SHARE = 0.01  # of the moves that is not drift
+
 
 class Readings(NamedTuple):
     """Series on the scale on which they are read.
@@ -28,7 +30,7 @@ class Readings(NamedTuple):
     last : array [R]
         Value at the origin, or its logarithm.
     unit : array [R]
-        Root mean square one-step move; 0 where a series never moved.
+        Deviation of one-step moves; 0 where a series never moved.
     differences : array [R, L]
         From the last value, newest first, in units; 0 where nothing was observed.
     observed : array [R, L] of bool
@@ -74,7 +76,9 @@ def read(values: Floats, *, season: int) -> Readings:
 
 
 def one_step_move(scaled: Floats, *, season: int) -> Floats:
-    """Root mean square move [R] from one observation to the next, per root of the steps between.
+    """Standard deviation [R] of the moves from one observation to the next, per root of the steps between.
+
+    It is taken about the mean move and at least `LEAST_SHARE` of the root mean square: 0 for constants alone.
 
     A season moves a series without being a move of it: where moves less those of a season ago are smaller
     (their mean square halved, as they are differences of two), these count.
@@ -86,12 +90,19 @@ def one_step_move(scaled: Floats, *, season: int) -> Floats:
         known = ~np.isnan(changes)
         count = known.sum(axis=1)
         size = np.sqrt(np.where(known, changes, 0.0).sum(axis=1) / np.maximum(count, 1))
-        unit = np.where((count >= season) & (size > 0), np.minimum(unit, size), unit)
+        size = np.maximum(size, LEAST_SHARE * unit)
+        unit = np.where(count >= season, np.minimum(unit, size), unit)
     return unit
 
 
 def _move(values: Floats, places: npt.NDArray[np.intp]) -> float:
-    """Root mean square move of one series; 0 for fewer than two values."""
+    """Deviation of the moves of one series; 0 for fewer than two values."""
     if len(values) < 2:
         return 0.0
-    return float(np.sqrt(np.mean(np.diff(values) ** 2 / np.diff(places))))
+    steps = np.diff(places)
+    moves = np.diff(values) / np.sqrt(steps)
+    size = float(np.sqrt(np.mean(moves**2)))
+    if len(moves) < 3:
+        return size
+    rest = (np.diff(values) - steps * (values[-1] - values[0]) / steps.sum()) / np.sqrt(steps)
+    return max(float(np.sqrt(np.sum(rest**2) / (len(rest) - 1))), LEAST_SHARE * size)
