@@ -19,6 +19,8 @@ from forecasting.windows.windows import Binding
 
 Column = dy.Column
 SHARE = "share of paths"
+SUPPLY = "supply_mean"
+LOSSES = (*(f"lost_{term.name.lower()}" for term in Binding), "stock_left")
 QUANTILE_FIGURES = {
     "units": ("units", "units that may be exported from now to the horizon"),
     "first_window_units": ("units", "units that may be exported within a path's first window"),
@@ -79,6 +81,120 @@ def windows_schema(levels: Iterable[float]) -> type[dy.Schema]:
     return _schema("WindowsSchema", columns)
 
 
+def window_steps_schema(levels: Iterable[float]) -> type[dy.Schema]:
+    """Columns of `window_steps.parquet`: one row per policy, chip, scope and period after now.
+
+    Parameters
+    ----------
+    levels : iterable of float
+        Quantile levels, in order.
+    """
+    return _schema(
+        "WindowStepsSchema",
+        {
+            "policy": _key("name of the policy"),
+            "chip": _key("chip that would be exported"),
+            "scope": _scope(),
+            **_period(),
+            "p_open": _probability("the period is open for export"),
+            **{
+                f"units_{q(level)}": _figure("units", f"{_point(level)}: units that may be exported in it")
+                for level in levels
+            },
+            **{
+                f"binding_{term.name.lower()}": _probability(f"{_words(term)} closes or limits the period")
+                for term in Binding
+            },
+        },
+    )
+
+
+def saturation_schema() -> type[dy.Schema]:
+    """Columns of `saturation.parquet`: one row per policy, item and period."""
+    return _schema(
+        "SaturationSchema",
+        {
+            "policy": _key("name of the policy"),
+            "item_id": _key("item of the panel"),
+            **_period(),
+            "p_saturated": _probability("US demand is met in the period"),
+            "p_reached_by": _probability("US demand has been met by the period"),
+        },
+    )
+
+
+def lead_time_schema(levels: Iterable[float]) -> type[dy.Schema]:
+    """Columns of `lead_time.parquet`: one row per item and period.
+
+    Parameters
+    ----------
+    levels : iterable of float
+        Quantile levels, in order.
+    """
+    names = [(level, q(level)) for level in levels]
+    waits, backlog = "weeks that US buyers wait; null where nothing is made", "units ordered and not shipped"
+    return _schema(
+        "LeadTimeSchema",
+        {
+            "item_id": _key("item of the panel"),
+            **_period(),
+            **{f"weeks_{name}": _figure("weeks", f"{_point(level)}: {waits}") for level, name in names},
+            **{f"backlog_{name}": _figure("units", f"{_point(level)}: {backlog}") for level, name in names},
+        },
+    )
+
+
+def cap_readings_schema(levels: Iterable[float]) -> type[dy.Schema]:
+    """Columns of `cap_readings.parquet`: one row per policy, chip and reading of the cap, in product scope.
+
+    Parameters
+    ----------
+    levels : iterable of float
+        Quantile levels, in order.
+    """
+    names = [(level, q(level)) for level in levels]
+    exported = QUANTILE_FIGURES["units"][1]
+    return _schema(
+        "CapReadingsSchema",
+        {
+            "policy": _key("name of the policy"),
+            "chip": _key("chip that would be exported"),
+            "counts": _key("US shipments that the cap counts"),
+            "period": _key("period over which it counts them"),
+            "stated": dy.Bool(description="whether the policy is read so"),
+            **{
+                f"cap_units_{name}": _figure("units", f"{_point(level)}: units that the cap allows by now")
+                for level, name in names
+            },
+            **{f"units_{name}": _figure("units", f"{_point(level)}: {exported}") for level, name in names},
+        },
+    )
+
+
+def headroom_schema() -> type[dy.Schema]:
+    """Columns of `headroom.parquet`: one row per chip and scope, under the first policy."""
+    lost = {
+        f"lost_{term.name.lower()}": _figure("units", f"mean of what {_words(term)} takes")
+        for term in Binding
+    }
+    return _schema(
+        "HeadroomSchema",
+        {
+            "policy": _key("name of the policy"),
+            "chip": _key("chip that would be exported"),
+            "scope": _scope(),
+            SUPPLY: _figure("units", "mean surplus, and unsold stock"),
+            **lost,
+            "stock_left": _figure("units", "mean of the stock that is left"),
+            "units_mean": _figure("units", "mean of the units that may be exported"),
+            **{
+                f"units_{q(level)}": _figure("units", f"{_point(level)} of the units that may be exported")
+                for level in (0.1, 0.9)
+            },
+        },
+    )
+
+
 def scenarios_schema(levels: Iterable[float]) -> type[dy.Schema]:
     """Columns of `scenarios.parquet`: one row per policy, chip, scope and scenario, the base case first.
 
@@ -135,6 +251,17 @@ def _schema(name: str, columns: Mapping[str, Column]) -> type[dy.Schema]:
 
 def _key(description: str) -> Column:
     return dy.String(primary_key=True, min_length=1, description=description)
+
+
+def _period() -> dict[str, Column]:
+    return {
+        "step": dy.Int64(primary_key=True, min=0, description="periods after the origin"),
+        "timestamp": dy.Date(description="last day of the period"),
+    }
+
+
+def _words(term: Binding) -> str:
+    return term.name.lower().replace("_", " ")
 
 
 def _scope() -> Column:

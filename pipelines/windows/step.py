@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -12,8 +11,15 @@ from forecasting.forecasters.base import PathSet
 from forecasting.forecasters.path_table import from_table
 from forecasting.policy.eligibility import check_policy_reaches
 from forecasting.windows.headroom import headroom_table
-from forecasting.windows.schema import q, table_of, windows_schema
-from forecasting.windows.tables import Row
+from forecasting.windows.schema import (
+    cap_readings_schema,
+    lead_time_schema,
+    q,
+    saturation_schema,
+    table_of,
+    window_steps_schema,
+    windows_schema,
+)
 from pipelines.figures.page import write_figures
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_input
@@ -62,10 +68,12 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
         tables = {
             "windows": table_of((row for row, _ in rows), windows_schema(estimator.levels)),
-            "window_steps": _table(row for _, steps in rows for row in steps),
-            "saturation": _table(estimator.saturation_rows()),
-            "lead_time": _table(estimator.lead_time_rows()),
-            "cap_readings": _table(estimator.cap_rows()),
+            "window_steps": table_of(
+                (row for _, steps in rows for row in steps), window_steps_schema(estimator.levels)
+            ),
+            "saturation": table_of(estimator.saturation_rows(), saturation_schema()),
+            "lead_time": table_of(estimator.lead_time_rows(), lead_time_schema(estimator.levels)),
+            "cap_readings": table_of(estimator.cap_rows(), cap_readings_schema(estimator.levels)),
             "headroom": headroom_table(estimator),
         }
         context.write(run, folder, tables)
@@ -86,10 +94,6 @@ def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet
     missing = dict(choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
     tags = tracker.finished(read.run_id, "forecast").data.tags
     return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
-
-
-def _table(rows: Iterable[Row]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), infer_schema_length=None)
 
 
 def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:

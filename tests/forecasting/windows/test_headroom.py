@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.policy.terms import Cap
-from forecasting.windows.headroom import LOSSES, SUPPLY, balance
+from forecasting.windows.headroom import balance
+from forecasting.windows.schema import LOSSES, SUPPLY
 from forecasting.windows.windows import Binding, WindowInputs, export_windows
 
 

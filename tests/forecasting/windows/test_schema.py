@@ -8,9 +8,23 @@ import polars as pl
 import pytest
 
 from forecasting.errors import StepError
-from forecasting.windows.schema import q, scenarios_schema, table_of, windows_schema
+from forecasting.windows.schema import (
+    cap_readings_schema,
+    headroom_schema,
+    lead_time_schema,
+    q,
+    saturation_schema,
+    scenarios_schema,
+    table_of,
+    window_steps_schema,
+    windows_schema,
+)
 
 LEVELS = (0.1, 0.5, 0.9)
+ALL = [
+    *(of(LEVELS) for of in (windows_schema, window_steps_schema, lead_time_schema, cap_readings_schema)),
+    *(scenarios_schema(LEVELS), saturation_schema(), headroom_schema()),
+]
 SCENARIO = {
     "policy": "mine",
     "chip": "H200",
@@ -29,7 +43,7 @@ SCENARIO = {
 }
 
 
-@pytest.mark.parametrize("schema", [windows_schema(LEVELS), scenarios_schema(LEVELS)])
+@pytest.mark.parametrize("schema", ALL)
 def test_every_column_is_described_and_every_figure_has_a_unit(schema):
     for name, column in schema.columns().items():
         assert column.description, name
