@@ -24,8 +24,8 @@ from pipelines.windows.step import WindowsResult, run_windows
 class RunResult:
     """Run ids of the parent and its steps, and the tables people read.
 
-    There is no training where none was asked for, no backtest where it was skipped, and there are no weights
-    where no network forecast.
+    `train` is None where it was not requested, `backtest` where it was skipped, and `weights` where the
+    network was not used.
     """
 
     run_ids: dict[str, str]
@@ -39,16 +39,16 @@ class RunResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What the train step has left: figures for machines, and sentences."""
+    """Result of the train step: figures for machines, and sentences."""
 
     figures: Mapping[str, Any]
     told: Sequence[str]
 
 
 def run_all(context: Context, *, train: bool = False) -> RunResult:
-    """Run etl, train where asked, backtest, forecast and windows, each reading from the run before it.
+    """Run etl, optionally train, backtest, forecast and windows, each reading from the run before it.
 
-    With a state, what an interrupted process of the same job has finished is not done again.
+    With a state, steps that an interrupted process of the same job finished are not repeated.
     """
     tracker = context.tracker
     with context.opened("run") as parent:
@@ -89,7 +89,7 @@ def run_all(context: Context, *, train: bool = False) -> RunResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What the forecast step has left: its run, items without a forecast and why, the network's weights."""
+    """Result of the forecast step: its run, items without a forecast and why, the network's weights."""
 
     run_id: str
     skipped: dict[str, str]
@@ -97,7 +97,7 @@ class Forecast:
 
 
 def _left(context: Context, step: str) -> dict[str, Any] | None:
-    """What a step left to an earlier process of this job, which is told; None where it is to be done."""
+    """Result of a step that an earlier process of this job finished; None where it is still to be done."""
     left = None if context.state is None else context.state.done(step)
     if left is not None:
         context.tell(f"{step}: done before the interruption, run {left['run']}")

@@ -25,7 +25,7 @@ from models.distributed.signals import STOP
 from models.errors import ClusterError, ModelError
 from models.hardware.device import prepare
 
-# Seconds by which clocks of two nodes may differ before it is told.
+# Seconds by which clocks of two nodes may differ before it is reported.
 CLOCKS_APART = 1.0
 
 
@@ -212,7 +212,7 @@ class DistributedRanks(Ranks):
                 dist.destroy_process_group()
 
     def _card(self) -> str | None:
-        """What tells this process's accelerator from others on its node; None without one."""
+        """What distinguishes this process's accelerator from others on its node; None without one."""
         if not self._accelerated:
             return None
         place = self.launch.local_rank if self.launch.local_rank < torch.cuda.device_count() else 0
@@ -234,7 +234,7 @@ class DistributedRanks(Ranks):
             ) from error
 
     def notes(self) -> list[str]:
-        """What is odd about this job, in sentences; all processes must ask.
+        """What is unusual about this job, in sentences; all processes must call this.
 
         Raises
         ------

@@ -104,7 +104,7 @@ class Ranks:
         """Take the connections to the others down; the last thing that each process does."""
 
     def notes(self) -> list[str]:
-        """What is odd about this job, in sentences; all processes must ask.
+        """What is unusual about this job, in sentences; all processes must call this.
 
         Raises
         ------

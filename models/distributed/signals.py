@@ -34,7 +34,7 @@ class StopRequestedError(BaseException):
 
 
 class StopRequests:
-    """What was asked of this process so far; `STOP` is the only one, as handlers belong to the process."""
+    """Stop requests to this process; `STOP` is the only instance, as handlers belong to the process."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -78,7 +78,7 @@ class StopRequests:
         self.raise_received()
 
     def ask(self) -> None:
-        """Another process of the job was asked to stop, which holds for this one too."""
+        """Note that another process of the job was asked to stop, which applies to this one too."""
         self.received = self.received or signal.SIGTERM
 
     def raise_received(self) -> None:

@@ -25,7 +25,7 @@ class Recorder:
     Parameters
     ----------
     run : StepRun
-        Receives them while training goes on, some hundred at a time.
+        Receives them during training, about a hundred at a time.
     steps : int
         Steps of the whole training.
     bar : Progress
@@ -33,12 +33,12 @@ class Recorder:
     first : int
         Steps that an earlier process has done.
     file : Path, optional
-        Keeps what was told, so that a later process has the whole curves.
+        Stores what was reported, so that a later process has the whole curves.
 
     Attributes
     ----------
     last_step : int
-        The newest step that was told of.
+        The newest step that was reported.
     last_scalars : mapping
         Its scalars.
     """

@@ -44,7 +44,7 @@ class PretrainResult:
 
 
 def run_pretrain(context: Context) -> PretrainResult:
-    """Train the recipe's network from scratch, or go on where the state is, and record the run.
+    """Train the recipe's network from scratch, or continue from the saved state, and record the run.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def run_pretrain(context: Context) -> PretrainResult:
     job = PretrainJob(recipe, state.folder, settings.forecast.device, 60 * settings.cluster.state_minutes)
     done = steps_done(recipe, job.folder)
     if done:
-        context.tell(f"going on with {job.folder} at step {done} of {recipe.training.steps}")
+        context.tell(f"continuing {job.folder} at step {done} of {recipe.training.steps}")
     with context.step("pretrain") as (run, folder):
         with recorded(
             run, steps=recipe.training.steps, console=context.console, first=done, file=state.curves
@@ -105,7 +105,7 @@ def _pretrain(job: PretrainJob, ranks: Ranks, recorder: Recorder | None) -> None
 
 
 def _elsewhere(job: PretrainJob, ranks: Ranks) -> None:
-    """The part of a process other than the first: it tells nothing, which holds for failures of all too."""
+    """The part of every process but the first: it prints nothing, failures that all share included."""
     try:
         _pretrain(job, ranks, None)
     except NotANumberError as error:

@@ -67,7 +67,7 @@ class TrainResult:
     validation : mapping
         Loss before the first step and at the best one, the best step (0: none was better), the steps done.
     told : sequence of str
-        How training ended and what was decided, in sentences.
+        How training ended and which weights are used from now on, in sentences.
     """
 
     run_id: str
@@ -98,7 +98,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
     registry = Registry(tracker)
     origins = backtest_origins(read.table, settings)[-settings.train.test_origins :]
     comparison = ModelComparison(origins, settings, registry=registry, tell=context.tell)
-    comparison.incumbent(registry.champion())  # what cannot be tested is refused before the training
+    comparison.incumbent(registry.champion())  # what cannot be tested is rejected before training
     start = _start(settings, comparison)
     observed = observed_series(
         read.table,
@@ -107,7 +107,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         horizon=settings.forecast.horizon,
     )
     if context.state is not None and not context.state.trains_on(read.digest):
-        context.tell("the panel is another one than before the interruption: the training begins anew")
+        context.tell("the panel has changed since the interruption: training starts over")
     with (
         context.step("train", upstream_run_id=read.run_id) as (run, folder),
         tempfile.TemporaryDirectory(prefix="overspill-checkpoint-") as temporary,
