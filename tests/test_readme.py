@@ -23,7 +23,7 @@ from pipelines.cli.main import app
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(.*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 LINES_AT_MOST = 210
 
@@ -133,6 +133,14 @@ def test_every_link_leads_somewhere(document):
             heads = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = [re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads]
             assert anchor in slugs, (path, anchor)
+
+
+def test_every_file_that_the_floor_plan_names_exists():
+    text = (ROOT / "docs" / "decisions" / "0016-the-floor-plan.md").read_text(encoding="utf-8")
+    table = [line for line in text.partition("| to do |")[2].splitlines() if line.startswith("| ")]
+    files = [file for line in table for file in re.findall(r"`(\w+/[\w/.]+)`", line)]
+    assert len(files) >= 10
+    assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
 def test_readme_is_short():
