@@ -143,5 +143,10 @@ def test_every_file_that_the_floor_plan_names_exists():
     assert [file for file in files if not (ROOT / file).is_file()] == []
 
 
+def test_the_page_on_policies_shows_the_template_as_it_is():
+    template = (ROOT / "configs" / "policy" / "template.yaml").read_text(encoding="utf-8")
+    assert template.strip() in (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+
+
 def test_readme_is_short():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= LINES_AT_MOST

@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopRequestedError(BaseException):
-    """The process was asked to stop; no `Exception`, so that nothing on the way takes it for a failure.
+    """The process was asked to stop; no `Exception`, so that no handler takes it for a failure.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class StopRequestedError(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """Exit status by the shell's custom: 128 and the signal's number."""
+        """Exit status by the shell's convention: 128 plus the signal's number."""
         return 128 + self.signal.value
 
 
@@ -63,7 +63,7 @@ class StopRequests:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Leave it to what runs inside to look at `received` and stop where nothing is lost.
+        """Let the code inside check `received` and stop where nothing is lost.
 
         Raises
         ------

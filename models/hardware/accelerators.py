@@ -21,7 +21,7 @@ ATTENTION_SOURCE = "aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of PyTo
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Generic[T]):
-    """What is chosen and why."""
+    """A choice and its reason."""
 
     value: T
     reason: str
@@ -29,7 +29,7 @@ class Choice(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What a build of torch for one kind of device needs, whichever card it meets.
+    """What a build of torch for one kind of device needs, on any card.
 
     Attributes
     ----------

@@ -180,7 +180,7 @@ def _accelerator(name: str) -> torch.device:
 
 
 def check_enough(device: torch.device, processes: int) -> None:
-    """Refuse more processes on this node than GPUs.
+    """Reject more processes on this node than it has GPUs.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The page that holds all figures of a run, and the pictures beside it.
+"""The page with all figures of a run, and a picture of each.
 
 Plotly's JavaScript is embedded in the page once: clusters often have no internet access, and a page that
 loaded it from elsewhere would stay blank. It is packed, which takes 2 MB in place of 5; browsers since 2023

@@ -50,7 +50,7 @@ def written(figure: float, kind: str) -> str:
 
 
 def wrapped(names: Sequence[str], *, to: str) -> list[str]:
-    """Names of an axis with their line breaks: `to` stands for a break. Many names are not broken."""
+    """Names of an axis with line breaks, each as `to`; many names are not broken."""
     if len(names) > FEW_NAMES:
         return list(names)
     return [to.join(textwrap.wrap(name, 12)) for name in names]

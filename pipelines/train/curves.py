@@ -1,4 +1,4 @@
-"""Scalars of a training run on their way: to the run as curves, to the terminal as a bar, to a table."""
+"""Where the scalars of a training go: curves of the run, a progress bar, a table."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Recorder:
         self._sent += len(points)
 
     def keep(self) -> None:
-        """Send what has not been sent, and put all of it on disk beside the state that is about to be."""
+        """Send what has not been sent, and write all of it to disk before the state is saved."""
         self.flush()
         if self._file is not None:
             partial = self._file.with_name(f"{self._file.name}.partial")
@@ -97,7 +97,7 @@ class Recorder:
 
     @property
     def curves(self) -> pl.DataFrame:
-        """All of it: step, name, value."""
+        """All scalars: step, name, value."""
         return pl.DataFrame(
             [(step, name, value) for (name, step), value in self._points.items()],
             schema={"step": pl.Int64, "name": pl.String, "value": pl.Float64},

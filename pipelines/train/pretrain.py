@@ -24,7 +24,7 @@ from pipelines.train.curves import Recorder, recorded
 
 
 class PretrainJob(NamedTuple):
-    """What every process is sent."""
+    """What is sent to every process."""
 
     recipe: PretrainSettings
     folder: Path
@@ -34,7 +34,7 @@ class PretrainJob(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainResult:
-    """What the step leaves: its run, the checkpoint's folder, steps before and in all, the last scalars."""
+    """Result of the step: its run, the checkpoint's folder, steps before and in total, the last scalars."""
 
     run_id: str
     folder: Path
