@@ -27,8 +27,8 @@ Left = dict[str, Any]  # of a finished step, as JSON: what a process that goes o
 class RunResult:
     """Run ids of the parent and its steps, and the tables people read.
 
-    There is no training where none was asked for, no backtest where it was skipped, and there are no weights
-    where no network forecast.
+    `train` is None where it was not requested, `backtest` where it was skipped, and `weights` where the
+    network was not used.
     """
 
     run_ids: dict[str, str]
@@ -42,16 +42,16 @@ class RunResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What the train step has left: figures for machines, and sentences."""
+    """Result of the train step: figures for machines, and sentences."""
 
     figures: Mapping[str, Any]
     messages: Sequence[str]
 
 
 def run_all(context: Context, *, train: bool = False) -> RunResult:
-    """Run etl, train where asked, backtest, forecast and windows, each reading from the run before it.
+    """Run etl, optionally train, backtest, forecast and windows, each reading from the run before it.
 
-    With a state, what an interrupted process of the same job has finished is not done again.
+    With a state, steps that an interrupted process of the same job finished are not repeated.
     """
     tracker = context.tracker
     with context.opened("run") as parent:

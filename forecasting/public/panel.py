@@ -36,7 +36,7 @@ SPLIT_POOL = "H100/H200"
 SHIPMENT_SOURCE = "epoch_ai_chip_counts_2026_04"
 FIGURES = ["value", "value_p05", "value_p95"]
 DIGITS = 9  # beyond these, sums depend on the order in which parallel workers add them
-HALF_UP = 1 + 1e-12  # lifts a figure that stands half-way over the edge, whatever its last bits
+HALF_UP = 1 + 1e-12  # rounds a half up whatever its last bits are
 BOOK_SOURCE = "sec_filings_and_results_releases"
 
 

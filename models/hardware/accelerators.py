@@ -1,7 +1,7 @@
-"""The one table of what differs between accelerators: each choice beside its reason.
+"""The one table of what differs between accelerators: each choice with its reason.
 
 `models.hardware.device` finds out which row a machine needs and applies it. No card but the CPU has run these
-choices yet (docs/gpu.md); a source stands beside each fact that was not measured here.
+choices yet (docs/gpu.md); each fact that was not measured here has its source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ATTENTION_SOURCE = "aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of PyTo
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Generic[T]):
-    """What is chosen and why."""
+    """A choice and its reason."""
 
     value: T
     reason: str
@@ -29,7 +29,7 @@ class Choice(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What a build of torch for one kind of device needs, whichever card it meets.
+    """What a build of torch for one kind of device needs, on any card.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Family:
     flash_attention : Choice[bool]
         Whether torch has a flash kernel for it.
     compile_mode : Choice
-        Mode of `torch.compile` where compilation is asked for; None where the network runs uncompiled.
+        Mode of `torch.compile` where compilation is requested; None where the network runs uncompiled.
     """
 
     name: str

@@ -31,7 +31,7 @@ def reliability_chart(reliability: pl.DataFrame, leaderboard: pl.DataFrame) -> C
             f"{best} stated {format_figure(stated, 'share')} on average that demand is met by t; "
             f"it was in {format_figure(observed, 'share')} of the cases"
         ),
-        note="point: the forecasts of one bin; on the dotted line what was stated is what came",
+        note="point: the forecasts of one bin; on the dotted line forecast and observed frequencies agree",
         panels=tuple(_panel(name, bins[name]) for name in names),
         columns=3 if len(names) > 2 else len(names),
     )
@@ -52,7 +52,7 @@ def _panel(name: str, bins: pl.DataFrame) -> Panel:
     stated, observed = _means(bins)
     return Panel(
         title=(
-            f"{name}: {format_figure(stated, 'share')} stated, {format_figure(observed, 'share')} came "
+            f"{name}: {format_figure(stated, 'share')} forecast, {format_figure(observed, 'share')} observed "
             f"({filled['count'].sum()} cases)"
         ),
         x_title="stated P(met by t)",

@@ -1,4 +1,4 @@
-"""Charts drawn by Plotly: what people read in the browser."""
+"""Charts drawn by Plotly, for the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts drawn by matplotlib: the PNG beside each interactive figure.
+"""Charts drawn by matplotlib: a PNG for each interactive figure.
 
 Matplotlib comes with MLflow and needs no browser; Plotly's own export (kaleido) starts a Chrome, which a node
 of a cluster does not have.

@@ -43,7 +43,7 @@ from pipelines.train.training_series import observed_series
 
 
 class FineTuneJob(NamedTuple):
-    """What every process of a training is sent."""
+    """What is sent to every process of a training."""
 
     observed: ObservedSeries
     settings: FineTuneSettings
@@ -55,7 +55,7 @@ class FineTuneJob(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What the step leaves.
+    """Result of the step.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
     registry = Registry(tracker)
     origins = backtest_origins(read.table, settings)[-settings.train.test_origins :]
     comparison = ModelComparison(origins, settings, registry=registry, tell=context.tell)
-    comparison.incumbent(registry.champion())  # what cannot be tested is refused before the training
+    comparison.incumbent(registry.champion())  # what cannot be tested is rejected before training
     start = _start(settings, comparison)
     observed = observed_series(
         read.table,
@@ -107,7 +107,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         horizon=settings.forecast.horizon,
     )
     if context.state is not None and not context.state.trains_on(read.digest):
-        context.tell("the panel is another one than before the interruption: the training begins anew")
+        context.tell("the panel has changed since the interruption: training starts over")
     with (
         context.step("train", upstream_run_id=read.run_id) as (run, folder),
         tempfile.TemporaryDirectory(prefix="overspill-checkpoint-") as temporary,
@@ -141,7 +141,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
 def _registered(
     context: Context, registry: Registry, run: StepRun, checkpoint: Path, tags: Mapping[str, str]
 ) -> Version:
-    """The checkpoint as a new version, or as the one that an interrupted process has made of it."""
+    """The checkpoint as a new version, or as the one that an interrupted process registered."""
     state, digest = context.state, file_digest(checkpoint / WEIGHTS)
     left = None if state is None else state.done("version")
     if left is not None and (left["run"], left["digest"]) == (run.run_id, digest):
@@ -173,7 +173,7 @@ def _start(settings: Settings, comparison: ModelComparison) -> Weights | None:
 def _train(
     context: Context, run: StepRun, observed: ObservedSeries, start: Weights | None
 ) -> tuple[FineTuned, pl.DataFrame]:
-    """Train with the progress on the terminal and the scalars in the run; returns these too."""
+    """Train with progress on the terminal and scalars in the run; returns these too."""
     train, forecast = context.settings.train, context.settings.forecast
     recipe = train.scratch if train.from_scratch else train.fine_tuning
     chosen = FineTuneSettings(
@@ -227,7 +227,7 @@ def _tuned(job: FineTuneJob, ranks: Ranks, progress: Progress | None) -> FineTun
 
 
 def _tuned_elsewhere(job: FineTuneJob, ranks: Ranks) -> FineTuned | None:
-    """The part of a process other than the first: the weights are the same, and stay there."""
+    """The part of every process but the first: its weights are the same, and it does not return them."""
     _tuned(job, ranks, None)
     return None
 

@@ -29,7 +29,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioRequest:
-    """What is asked: scenarios (none: all that ship), the run, chips, scope and policy."""
+    """A request: scenarios (none: all packaged ones), the run, chips, scope and policy."""
 
     names: Sequence[str] = ()
     windows_run: str | None = None
@@ -40,7 +40,7 @@ class ScenarioRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioResult:
-    """What the step leaves: its run and a table with one row per chip, scope and scenario, the base first."""
+    """Result of the step: its run and a table with one row per chip, scope and scenario, the base first."""
 
     run_id: str
     case: BaseCase
@@ -53,7 +53,7 @@ class ScenarioResult:
 
 
 def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
-    """Answer the base case of a windows run and each scenario, and record the run.
+    """Evaluate the base case of a windows run and each scenario, and record the run.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _named(names: Sequence[str]) -> dict[str, Scenario]:
         short = Path(name).stem if name.endswith((".yaml", ".yml")) else name
         if short in scenarios or short == BASE:
             raise InputError(
-                "each scenario needs a name of its own, and the base case has its own", found=repr(short)
+                "each scenario needs a name of its own, other than that of the base case", found=repr(short)
             )
         scenarios[short] = load_scenario(name)
     return scenarios
@@ -132,7 +132,7 @@ def _stamps(case: BaseCase) -> list[dt.date]:
 
 
 def _figures(one: Outcome, base: Outcome, stamps: Sequence[dt.date]) -> Row:
-    """Figures of an answer, and how it differs from the base case path by path."""
+    """Figures of an outcome, and how it differs from the base case path by path."""
     dates = [None if np.isnan(step) else stamps[int(step)] for step in one.saturated_steps]
     levels = [q(level) for level in one.quantile_levels]
     value = one.value_usd

@@ -1,4 +1,4 @@
-"""The sensitivity step: every assumption through its range, ranked; then, if asked, all of them together."""
+"""The sensitivity step: every assumption through its range, ranked; on request all of them together."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Moved = dict[tuple[str, str], Evaluation]
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityRequest:
-    """What is asked: the run, chip, scope and policy, the assumptions (none: all), and the design.
+    """A request: the run, chip, scope and policy, the assumptions (none: all), and the design.
 
     `design` is None for one at a time only.
     """
@@ -52,7 +52,7 @@ class SensitivityRequest:
 class SensitivityResult:
     """What the step leaves: its run and its tables.
 
-    `sensitivity` has one row per assumption, scope and figure; `indices`, where a design was asked for, one
+    `sensitivity` has one row per assumption, scope and figure; `indices`, where a design was requested, one
     per assumption, scope and figure too; `design` one per point and scope.
     """
 
@@ -208,7 +208,7 @@ def _metrics(table: pl.DataFrame) -> dict[str, float]:
 
 
 def _title(selection: CaseSelection) -> str:
-    return f"What moves the answer for the {selection.chip.chip_id} under {selection.policy.name}"
+    return f"Which assumptions matter for the {selection.chip.chip_id} under {selection.policy.name}"
 
 
 def page_text(table: pl.DataFrame, selection: CaseSelection, windows_run_id: str) -> str:

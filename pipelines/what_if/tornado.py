@@ -24,7 +24,7 @@ ENDS = (("at_low", "low end", Tone.SAND), ("at_high", "high end", Tone.INK))
 
 
 class Shown(NamedTuple):
-    """How a figure of the answer is drawn: its title with the unit, its kind, and what it is divided by."""
+    """How a figure of the outcome is drawn: its title with the unit, its kind, and its divisor."""
 
     title: str
     kind: str

@@ -28,7 +28,7 @@ def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
     ----------
     market : Market
     rule_weeks : float
-        Normal lead time of the policy, weeks: what the backlog is held against.
+        Normal lead time of the policy, weeks, with which the backlog is compared.
     """
     ticks = tuple(label(end, market.frequency) for end in market.all_timestamps)
     unit = "H100e" if _pooled(market.item_id) else "units"

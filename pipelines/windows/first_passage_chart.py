@@ -24,7 +24,7 @@ LOOKS: tuple[tuple[str, Tone, Dash], ...] = (
 def first_passage_chart(
     windows: pl.DataFrame, saturation: pl.DataFrame, *, policy: str, frequency: Frequency
 ) -> Chart | None:
-    """One panel per chip that the policy lets through; None if there is none.
+    """One panel per chip that is eligible under the policy; None if there is none.
 
     Parameters
     ----------

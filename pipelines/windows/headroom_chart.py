@@ -122,5 +122,7 @@ def _finding(row: dict[str, float | str]) -> str:
     losses = {STAGES[name]: float(row[name]) for name in LOSSES}
     most = max(losses, key=lambda name: losses[name])
     units, supply = float(row["units_mean"]), float(row[SUPPLY])
-    text = f"{row['chip']}: {units_text(units)} of {units_text(supply)} units left over may go on average"
+    text = (
+        f"{row['chip']}: {units_text(units)} of {units_text(supply)} surplus units may be exported on average"
+    )
     return f"{text}; the largest loss: {most} ({units_text(losses[most])})" if losses[most] >= 1 else text

@@ -31,7 +31,7 @@ from pipelines.windows.run_page import windows_page_text
 
 @dataclass(frozen=True, kw_only=True)
 class WindowsResult:
-    """What the step leaves: its run and its tables.
+    """Result of the step: its run and its tables.
 
     `windows` has one row per policy, chip and scope; `saturation` one per policy, item and step;
     `window_steps` one per policy, chip, scope and step; `lead_time` one per item and step; `cap_readings` one
@@ -97,7 +97,7 @@ def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet
 
 
 def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
-    """Log curves of saturation, openness and lead time with the period as step; the item stands first."""
+    """Log curves of saturation, P(open) and lead time with the period as step, named by item first."""
     for metric, name, keys, column in (
         ("p_saturated", "saturation", ["item_id", "policy"], "p_saturated"),
         ("p_open", "window_steps", ["chip", "scope", "policy"], "p_open"),
@@ -112,7 +112,7 @@ def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
 
 
 def _log_window_metrics(run: StepRun, windows: pl.DataFrame) -> None:
-    """Log the answer per chip, scope and policy as single figures, so that runs can be put side by side."""
+    """Log the answer per chip, scope and policy as single figures, so that runs can be compared."""
     rows = windows.filter(pl.col("eligible"), pl.col("p_any_window").is_not_null())
     run.log_metrics(
         {

@@ -20,11 +20,9 @@ def etl(
     override: Override = None,
     out: Out = None,
     *,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only run the checks of the reference tables.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the reference tables.")] = False,
     engine: Annotated[
-        str | None, typer.Option("--engine", help="Who reads an order book: local, ray or gpu.")
+        str | None, typer.Option("--engine", help="Engine that reads an order book: local, ray or gpu.")
     ] = None,
     as_json: Json = False,
 ) -> None:

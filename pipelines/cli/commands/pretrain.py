@@ -25,17 +25,17 @@ def pretrain(
     state: Annotated[
         Path,
         typer.Option(
-            "--state", help="Folder of the training: it goes on from there, and leaves its weights."
+            "--state", help="Folder of the training: where it resumes and where its weights are saved."
         ),
     ],
     config: Config = None,
     override: Override = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in total.")] = None,
     device: Device = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Train a new network from scratch on synthetic worlds; started again, it goes on where it was."""
+    """Train a new network from scratch on synthetic worlds; run it again to resume."""
     options = {"forecast.device": device, "pretrain.training.steps": steps}
     settings = resolved_settings(config, override, options)
 

@@ -29,7 +29,7 @@ def run(
     engine: Engine = None,
     *,
     train: Annotated[
-        bool, typer.Option("--train", help="Fine-tune the network too; it forecasts if it is better.")
+        bool, typer.Option("--train", help="Also fine-tune the network; it is used if it is better.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -36,9 +36,9 @@ def sync(config: Config = None, override: Override = None, *, as_json: Json = Fa
             for sentence in report.messages:
                 typer.echo(sentence)
             if report.left is not None:
-                typer.echo(f"{report.folder} for {report.store} waits: {report.left}")
+                typer.echo(f"{report.folder} for {report.store} is still waiting: {report.left}")
         if not reports and not as_json:
-            typer.echo(f"nothing waits in {settings.tracking.spool}")
+            typer.echo(f"nothing is waiting in {settings.tracking.spool}")
         if waiting:
             what = "outbox could" if waiting == 1 else "outboxes could"
             fail(f"{waiting} {what} not be sent from {settings.tracking.spool}", 1)

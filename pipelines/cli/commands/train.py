@@ -21,12 +21,12 @@ def train(
     override: Override = None,
     out: Out = None,
     etl_run: EtlRun = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps at most.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Maximum number of optimiser steps.")] = None,
     device: Device = None,
     state: State = None,
     *,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train a new network rather than fine-tune.")
+        bool, typer.Option("--from-scratch", help="Train a new network instead of fine-tuning.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -15,10 +15,10 @@ def windows(
     override: Override = None,
     out: Out = None,
     forecast_run: Annotated[
-        str | None, typer.Option("--forecast-run", help="Run whose paths are used.")
+        str | None, typer.Option("--forecast-run", help="Run whose paths are used; default: the newest.")
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option("--policy", help="Policy to apply (name or path); may be given again.")
+        list[str] | None, typer.Option("--policy", help="Policy to apply (name or path); repeatable.")
     ] = None,
     *,
     as_json: Json = False,

@@ -22,7 +22,7 @@ def print_windows_table(
 ) -> None:
     """Print one row per chip, scope and policy.
 
-    Chips that a policy refuses stand once, for both scopes; where it refuses all for one reason, in one row.
+    A chip that is not eligible is listed once for both scopes; if none is, for one reason, they share a row.
 
     Parameters
     ----------

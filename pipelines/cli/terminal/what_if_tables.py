@@ -25,8 +25,8 @@ HEADS = {
 def print_effects(console: Console, table: pl.DataFrame, *, title: str) -> None:
     """Print one table per scope: what each assumption does to each figure, the widest reach on top.
 
-    Rows stand in the order of P(saturated), those equal there in the order of units. A figure shows at the
-    low and at the high end; blank means that it is that of the base case at both.
+    Rows are sorted by the effect on P(saturated), ties by that on units. A figure is shown at the low and at
+    the high end; blank means that both equal the base case.
     """
     for part in table.partition_by("scope", maintain_order=True):
         by_figure = {

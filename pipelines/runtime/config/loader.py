@@ -108,9 +108,18 @@ def load_scenario(name: str) -> Scenario:
     return validated(Scenario, _read(path), {"": str(path)})
 
 
+def packaged_policies() -> list[str]:
+    """Names of the policies that ship, the template left out."""
+    return [name for name in _packaged("policy") if name != "template"]
+
+
 def packaged_scenarios() -> list[str]:
     """Names of the scenarios that ship."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / "scenario").iterdir())
+    return _packaged("scenario")
+
+
+def _packaged(folder: str) -> list[str]:
+    return sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / folder).iterdir())
 
 
 def load_settings(path: Path) -> Settings:
@@ -155,7 +164,7 @@ def _find(name: str, folder: str) -> Traversable:
         return packaged
     if Path(name).is_file():
         return Path(name)
-    names = sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / folder).iterdir())
+    names = _packaged(folder)
     raise InputError(
         f"no such {folder} file",
         expected=f"a path, or one of {', '.join(n for n in names if not n.startswith('_'))}",

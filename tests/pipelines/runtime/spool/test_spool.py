@@ -165,7 +165,7 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     assert {line.split()[2] for line in lines} == {"run", "forecast", "windows"}
     assert all(line.endswith("FINISHED") for line in lines)
     again = CliRunner().invoke(app, command)
-    assert (again.exit_code, again.stdout) == (0, f"nothing waits in {spool}\n")
+    assert (again.exit_code, again.stdout) == (0, f"nothing is waiting in {spool}\n")
 
     client = mlflow.MlflowClient(server.address)
     experiment = client.get_experiment_by_name("overspill").experiment_id
