@@ -15,7 +15,8 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathForecaster
 from forecasting.panel.history import Floats, History
-from forecasting.panel.long_table import LongTable, future_dates, histories
+from forecasting.panel.long_table import LongTable, histories
+from forecasting.panel.stamps import future_dates
 
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096
@@ -114,7 +115,7 @@ def _forecast(
     sampled = fitted.sample(options.horizon, max(count, 1), options.seed)
     if quantiles is None:
         quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
-    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency)
+    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency, style=table.style)
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
     )
