@@ -197,7 +197,7 @@ class DistributedRanks(Ranks):
                 dist.gather_object(work(argument, self), dst=0, group=self._waiting)
 
     def close(self, status: int) -> None:
-        """Release the other processes with an exit status; only the first may call. May be repeated."""
+        """Release the other processes with an exit status; only the first may call it; repeats do nothing."""
         if self.rank or not self._open:
             return
         self._open = False

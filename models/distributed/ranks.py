@@ -98,7 +98,7 @@ class Ranks:
         return 0
 
     def close(self, status: int) -> None:
-        """Release the other processes with an exit status; only the first may call. May be repeated."""
+        """Release the other processes with an exit status; only the first may call it; repeats do nothing."""
 
     def leave(self) -> None:
         """Close the connections to the others; the last thing that each process does."""

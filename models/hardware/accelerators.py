@@ -88,7 +88,7 @@ PLATFORMS: Mapping[Backend, Platform] = MappingProxyType(
             attention=Choice(
                 value=(),
                 reason="spelled out: the fused kernel's bfloat16 backward pass takes 4 to 9 times as long "
-                "for short sequences (torch 2.13, AVX-512; models.network.attend)",
+                "for short sequences (torch 2.13, AVX-512; models.network.transformer.attend)",
             ),
             collectives=Choice(value="gloo", reason="the only one of torch's backends that needs no GPU"),
             metrics=Choice(value="psutil", reason="there is no accelerator to read"),
@@ -142,7 +142,8 @@ PLATFORMS: Mapping[Backend, Platform] = MappingProxyType(
             ),
             collectives=Choice(value="nccl", reason="RCCL, which torch knows by the name of NCCL"),
             metrics=Choice(
-                value="amdsmi", reason="comes with ROCm; NVML knows no AMD card (pipelines.amd_metrics)"
+                value="amdsmi",
+                reason="comes with ROCm; NVML knows no AMD card (pipelines.runtime.tracking.amd_metrics)",
             ),
         ),
     }

@@ -26,6 +26,7 @@ from pipelines.cli.commands import (
     windows,
 )
 from pipelines.cli.terminal.console import fail
+from pipelines.runtime.store.retries import set_client_environment
 
 app = typer.Typer(
     name="overspill",
@@ -75,6 +76,7 @@ for _command in (
 
 def main() -> None:
     """Entry point of the command `overspill`."""
+    set_client_environment()
     try:
         app()
     except KeyboardInterrupt:

@@ -106,7 +106,7 @@ class Recorder:
 
 
 @contextmanager
-def recorded(
+def record_curves(
     run: StepRun, *, steps: int, console: Console, first: int = 0, file: Path | None = None
 ) -> Iterator[Recorder]:
     """A recorder, with a bar that vanishes at the end and is not drawn without a terminal."""

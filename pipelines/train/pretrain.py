@@ -20,7 +20,7 @@ from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.jobs.state import JobState
 from pipelines.runtime.registry.weights import WEIGHTS_TAG
 from pipelines.runtime.step.context import Context
-from pipelines.train.curves import Recorder, recorded
+from pipelines.train.curves import Recorder, record_curves
 
 
 class PretrainJob(NamedTuple):
@@ -64,7 +64,7 @@ def run_pretrain(context: Context) -> PretrainResult:
     if done:
         context.tell(f"continuing {job.folder} at step {done} of {recipe.training.steps}")
     with context.step("pretrain") as (run, folder):
-        with recorded(
+        with record_curves(
             run, steps=recipe.training.steps, console=context.console, first=done, file=state.curves
         ) as recorder:
 

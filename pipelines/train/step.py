@@ -38,7 +38,7 @@ from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_panel
 from pipelines.runtime.tracking import StepRun
 from pipelines.train.comparison import ModelComparison
-from pipelines.train.curves import recorded
+from pipelines.train.curves import record_curves
 from pipelines.train.training_series import observed_series
 
 
@@ -66,8 +66,8 @@ class TrainResult:
         Mean scores of candidate and incumbent on the same forecasts.
     validation : mapping
         Loss before the first step and at the best one, the best step (0: none was better), the steps done.
-    told : sequence of str
-        How training ended and which weights are used from now on, in sentences.
+    messages : sequence of str
+        How training ended and what was decided, in sentences.
     """
 
     run_id: str
@@ -75,7 +75,7 @@ class TrainResult:
     verdict: Verdict
     leaderboard: pl.DataFrame
     validation: Mapping[str, float]
-    told: Sequence[str]
+    messages: Sequence[str]
 
     def figures(self) -> dict[str, str | float]:
         """The outcome for machines."""
@@ -119,13 +119,13 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         version = _registered(context, registry, run, Path(temporary), _tags(card))
         verdict = registry.settle(version, comparison.judge)
         leaderboard = comparison.leaderboard(verdict.incumbent)
-        told = [_outcome(tuned), f"{version.label} is {verdict.sentence}"]
+        messages = [_outcome(tuned), f"{version.label} is {verdict.sentence}"]
         context.write(
             run, folder, {"training": curves, "scores": comparison.scores, "leaderboard": leaderboard}
         )
         run.set_tags({**_tags(card), **verdict.tags(), "overspill.model_version": version.number})
         run.log_metrics({"skill": verdict.skill, **_validation(tuned)})
-        run.describe("\n\n".join(told))
+        run.describe("\n\n".join(messages))
         if context.out is not None:
             save_checkpoint(context.out / "checkpoint", tuned.network, card)
     return TrainResult(
@@ -134,7 +134,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         verdict=verdict,
         leaderboard=leaderboard,
         validation=_validation(tuned),
-        told=told,
+        messages=messages,
     )
 
 
@@ -196,7 +196,7 @@ def _train(
     )
     done = checkpoint_step(job.kept.path, Ranks())
     file = None if state is None else state.curves
-    with recorded(run, steps=chosen.steps, console=context.console, first=done, file=file) as recorder:
+    with record_curves(run, steps=chosen.steps, console=context.console, first=done, file=file) as recorder:
 
         def here(job: FineTuneJob, ranks: Ranks) -> FineTuned | None:
             kept = job.kept._replace(before=recorder.keep)

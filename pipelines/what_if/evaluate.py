@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.forecasters.base import PathSet, alike
+from forecasting.forecasters.base import PathSet, shared_groups
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS, content_digest, forecastable, latest, newest_period, to_history
 from forecasting.policy.policy import Policy
@@ -33,7 +33,7 @@ from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.weights import Weights
 from pipelines.what_if.assumptions import with_values
 from pipelines.what_if.base_case import BaseCase, CaseSelection, select_items
-from pipelines.windows.tables import build_estimator
+from pipelines.windows.estimator import build_estimator
 
 KEPT = 64  # panels in memory: a design returns to neighbouring points only
 
@@ -179,7 +179,7 @@ class Evaluator:
         forecaster = named_forecaster(settings.forecast.model, settings.statistical, self.weights)
         forecaster.fit(history.only(*FLOWS))
         drawn = forecaster.sample(settings.forecast.horizon, settings.forecast.paths, settings.seed)
-        same = alike(history.only(*FLOWS))
+        same = shared_groups(history.only(*FLOWS))
         return drawn[[same[history.item_ids.index(item)] for item in self.selection.items]]
 
     def _paths(self, sampled: _Sampled, settings: Settings) -> PathSet:
@@ -189,11 +189,11 @@ class Evaluator:
 
     def _check_base(self) -> None:
         for item in self.selection.items:
-            made, stored = market(self._base_paths, item), market(self.case.paths, item)
+            rebuilt, stored = market(self._base_paths, item), market(self.case.paths, item)
             if not (
-                _alike(made.orders, stored.orders)
-                and _alike(made.capacity, stored.capacity)
-                and _alike(made.observed_shipments, stored.observed_shipments)
+                _alike(rebuilt.orders, stored.orders)
+                and _alike(rebuilt.capacity, stored.capacity)
+                and _alike(rebuilt.observed_shipments, stored.observed_shipments)
             ):
                 raise InputError(
                     "this version computes other paths from the run's settings: run the steps again",
@@ -201,9 +201,9 @@ class Evaluator:
                 )
 
 
-def _alike(made: Floats, stored: Floats) -> bool:
+def _alike(rebuilt: Floats, stored: Floats) -> bool:
     """Whether paths are the same but for what another machine or number of threads changes by rounding."""
-    near: bool = made.shape == stored.shape and np.allclose(made, stored, rtol=1e-3, equal_nan=True)
+    near: bool = rebuilt.shape == stored.shape and np.allclose(rebuilt, stored, rtol=1e-3, equal_nan=True)
     return near
 
 
@@ -218,18 +218,18 @@ def outcomes_by_scope(
 ) -> dict[str, Outcome]:
     """Outcomes by scope for some paths, under the selected policy or another reading of it."""
     rule = policy or selection.policy
-    made = build_estimator(settings, select_items(paths, _items(selection, rule)), {}, case.published)
+    estimator = build_estimator(settings, select_items(paths, _items(selection, rule)), {}, case.published)
     windows = settings.windows
     reading = OutcomeSettings(
-        now_step=made.now_step, confidence=windows.confidence, quantile_levels=windows.quantile_levels
+        now_step=estimator.now_step, confidence=windows.confidence, quantile_levels=windows.quantile_levels
     )
     return {
         scope: estimate_outcome(
             selection.chip,
             rule,
-            made.markets_of(selection.chip, rule, scope),
-            terms=made.terms(selection.chip),
-            price=made.price(selection.chip),
+            estimator.markets_of(selection.chip, rule, scope),
+            terms=estimator.terms(selection.chip),
+            price=estimator.price(selection.chip),
             reading=reading,
             chips=chips,
         )

@@ -15,12 +15,13 @@ from forecasting.periods import period_ends
 from forecasting.saturation.first_passage import probability_by_step
 from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
 from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy
+from forecasting.windows.schema import q, scenarios_schema, table_of
+from pipelines.figures.format import percent
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import StepRun
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
 from pipelines.what_if.evaluate import outcomes_by_scope
-from pipelines.windows.tables import q
 
 STEP, BASE = "scenario", "base"
 Row = dict[str, object]
@@ -71,7 +72,7 @@ def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
         rows: list[Row] = []
         for each in inner.progress(selection, "scenarios"):
             rows += _outcome_rows(run, case, each, scenarios)
-        table = pl.DataFrame(rows, infer_schema_length=None)
+        table = table_of(rows, scenarios_schema(case.windows.windows.quantile_levels))
         inner.write(run, folder, {"scenarios": table})
         run.log_params({f"scenario.{name}": scenario.title for name, scenario in scenarios.items()})
         run.describe(page_text(table, case.windows_run_id))
@@ -156,9 +157,11 @@ def page_text(table: pl.DataFrame, windows_run_id: str) -> str:
         "| chip | scope | scenario | P(saturated by horizon) | units, median | paths sooner | paths later |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['chip']} | {row['scope']} | {row['title']} | {row['p_saturated']:.1%} | "
-        f"{row['units_q50']:,.0f} | {row['p_sooner']:.0%} | {row['p_later']:.0%} |"
-        for row in table.iter_rows(named=True)
-    ]
+    for row in table.iter_rows(named=True):
+        saturated = percent(row["p_saturated"], digits=1, spaced=False)
+        sooner, later = (percent(row[name], spaced=False) for name in ("p_sooner", "p_later"))
+        lines.append(
+            f"| {row['chip']} | {row['scope']} | {row['title']} | {saturated} | {row['units_q50']:,.0f} | "
+            f"{sooner} | {later} |"
+        )
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from forecasting.what_if.sensitivity import (
     rank_effects,
     select_assumptions,
 )
+from pipelines.figures.format import percent
 from pipelines.runtime.registry.registry import recorded_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import NESTED_STEP, StepRun
@@ -218,11 +219,19 @@ def page_text(table: pl.DataFrame, selection: CaseSelection, windows_run_id: str
     ):
         share = part["figure"][0] == "p_saturated"
         what = "P(saturated by the end of the horizon)" if share else "median exportable units"
-        shown = "{:.1%}" if share else "{:,.0f}"
-        lines += [f"**{part['scope'][0]} scope, {what}**: base {shown.format(part['base'][0])}", ""]
+        text = _share_text if share else _units_text
+        lines += [f"**{part['scope'][0]} scope, {what}**: base {text(part['base'][0])}", ""]
         lines += ["| assumption | low | high | at low | at high |", "|---|---|---|---|---|"]
         for row in part.filter(pl.col("reach") > 0).head(8).iter_rows(named=True):
-            ends = " | ".join(shown.format(row[end]) for end in ("at_low", "at_high"))
+            ends = " | ".join(text(row[end]) for end in ("at_low", "at_high"))
             lines.append(f"| {row['assumption']} | {row['low']:g} | {row['high']:g} | {ends} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _share_text(share: float) -> str:
+    return percent(share, digits=1, spaced=False)
+
+
+def _units_text(units: float) -> str:
+    return f"{units:,.0f}"

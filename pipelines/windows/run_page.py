@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from forecasting.errors import OverspillError
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.format import share_of_paths, units_text
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input
@@ -49,9 +49,9 @@ def windows_markdown_table(windows: pl.DataFrame) -> str:
             row["policy"],
             row["chip"],
             row["scope"],
-            percent(row["p_saturated_now"]),
+            share_of_paths(row["p_saturated_now"]),
             str(row["saturated_q50"] or "after the horizon"),
-            percent(row["p_never"]),
+            share_of_paths(row["p_never"]),
             str(row["window_opens"] or "none"),
             f"{row['units_q50']:,.0f}",
         ]
@@ -142,7 +142,7 @@ def _moves(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
     for name, said in (("p_saturated_now", "P(saturated now)"), ("p_never", "P(never)")):
         was, now = old.get(name), new.get(name)
         if isinstance(was, float) and isinstance(now, float) and abs(now - was) >= MIN_SHIFT:
-            yield f"{said} {percent(was)} → {percent(now)}"
+            yield f"{said} {share_of_paths(was)} → {share_of_paths(now)}"
     for name, said in (("saturated_q50", "median date"), ("window_opens", "opens")):
         if old.get(name) != new.get(name):
             yield f"{said} {_day(old.get(name))} → {_day(new.get(name))}"

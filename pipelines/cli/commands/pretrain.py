@@ -13,7 +13,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Json, Override
 
@@ -38,7 +37,7 @@ def pretrain(
 ) -> None:
     """Train a new network from scratch on synthetic worlds; run it again to resume."""
     options = {"forecast.device": device, "pretrain.training.steps": steps}
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
 
     def opened(folder: Path | None, settings: Settings) -> JobState | None:
         from pipelines.train.pretrain import state_of

@@ -52,18 +52,22 @@ def fail(sentence: str, code: int) -> None:
     raise SystemExit(code)
 
 
-def with_options(override: list[str] | None, options: Mapping[str, object]) -> list[str]:
-    """Overrides with the options that were given among them, each under the key that it sets."""
-    given = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
-    return [*(override or []), *given]
+def resolved_settings(
+    config: str | None, overrides: list[str] | None, options: Mapping[str, object] | None = None
+) -> Settings:
+    """Merged and validated settings; whatever is wrong ends the command with exit status 2.
 
-
-def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
-    """Merged and validated settings; any mistake ends the command with exit status 2."""
+    Parameters
+    ----------
+    config : str, optional
+    overrides : list of str, optional
+    options : mapping, optional
+        Values of the command's own options, each under the key that it sets; None where it was not given.
+    """
     with report_errors():
         from pipelines.runtime.config.loader import resolve
 
-        return resolve(config, overrides or [])
+        return resolve(config, overrides or [], options or {})
     raise AssertionError  # the context above never swallows an error
 
 
@@ -149,7 +153,7 @@ def print_windows(console: Console, context: Context, tables: dict[str, Any]) ->
     from forecasting.periods import Frequency
     from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 
-    frequency = Frequency(context.settings.data.frequency)
+    frequency = Frequency.parse(context.settings.data.frequency)
     end = tables["saturation"]["timestamp"].max()
     print_windows_table(console, tables["windows"], frequency=frequency, end=end)
     print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)
