@@ -50,7 +50,7 @@ class SensitivityRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityResult:
-    """What the step leaves: its run and its tables.
+    """Result of the step: its run and its tables.
 
     `sensitivity` has one row per assumption, scope and figure; `indices`, where a design was requested, one
     per assumption, scope and figure too; `design` one per point and scope.
