@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from forecasting.errors import InputError, StepError
 from pipelines.runtime.files.artifacts import file_digest, write_atomic
@@ -167,7 +167,7 @@ def _check_own(out: Path, listed: Digests, published: Mapping[str, Digests]) -> 
 
 def _published(out: Path) -> dict[str, Digests]:
     try:
-        noted: dict[str, Any] = json.loads((out / PUBLISHED).read_text("utf-8"))
+        noted: dict[str, object] = json.loads((out / PUBLISHED).read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # none, or somebody has edited it: then no file counts as ours
         return {}
     return {step: paths for step, paths in noted.items() if isinstance(paths, dict)}
