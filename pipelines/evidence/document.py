@@ -10,12 +10,12 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from forecasting.periods import Frequency, label
-from pipelines.evidence.verdicts import Plain
+from pipelines.evidence.records import Json
 
 TEMPLATE = "document.html.jinja"
 
 
-def render(content: Plain) -> str:
+def render(content: Json) -> str:
     """Lay the content of `evidence.json` out as HTML; the same content gives the same bytes."""
     environment = Environment(
         autoescape=True,

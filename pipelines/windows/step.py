@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -18,7 +18,7 @@ from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.headroom import headroom_table
 from pipelines.windows.run_page import windows_page_text
-from pipelines.windows.tables import Row, build_estimator, q
+from pipelines.windows.tables import Estimator, Row, build_estimator, q
 
 QUANTILE_DATES = ("opening", "closing")
 QUANTILE_FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
@@ -61,14 +61,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         read.log(run)
         expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
-        tables = {
-            "windows": pl.DataFrame([row for row, _ in rows], schema=windows_schema(estimator.levels)),
-            "window_steps": _table(row for _, steps in rows for row in steps),
-            "saturation": _table(estimator.saturation_rows()),
-            "lead_time": _table(estimator.lead_time_rows()),
-            "cap_readings": _table(estimator.cap_rows()),
-            "headroom": headroom_table(estimator),
-        }
+        tables = windows_tables(estimator, rows)
         context.write(run, folder, tables)
         _log_curves(run, tables)
         _log_window_metrics(run, tables["windows"])
@@ -76,6 +69,27 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
         write_figures(folder, windows_charts(estimator, tables), heading=heading)
     return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables)
+
+
+def windows_tables(
+    estimator: Estimator, rows: Sequence[tuple[Row, Sequence[Row]]]
+) -> dict[str, pl.DataFrame]:
+    """Every table of the step by name.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    rows : sequence
+        What `Estimator.window_rows` gives.
+    """
+    return {
+        "windows": pl.DataFrame([row for row, _ in rows], schema=windows_schema(estimator.levels)),
+        "window_steps": _table(row for _, steps in rows for row in steps),
+        "saturation": _table(estimator.saturation_rows()),
+        "lead_time": _table(estimator.lead_time_rows()),
+        "cap_readings": _table(estimator.cap_rows()),
+        "headroom": headroom_table(estimator),
+    }
 
 
 def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet, dict[str, str], dt.date]:

@@ -16,7 +16,14 @@ from pipelines.runtime.spool.carrier import Spooling
 from pipelines.runtime.spool.client import SpooledClient
 from pipelines.runtime.spool.sender import reopen_run
 from pipelines.runtime.store.address import LAYOUT, database, one_at_a_time, without_secrets
-from pipelines.runtime.store.tags import ERROR_TAG, EXPERIMENT_TAGS, NESTED_STEP, STEP_TAG, UPSTREAM_TAG
+from pipelines.runtime.store.tags import (
+    DIGEST_TAG,
+    ERROR_TAG,
+    EXPERIMENT_TAGS,
+    NESTED_STEP,
+    STEP_TAG,
+    UPSTREAM_TAG,
+)
 from pipelines.runtime.tracking.monitor import LoadMonitor
 from pipelines.runtime.tracking.step_run import StepRun
 from pipelines.runtime.tracking.store import Store
@@ -215,13 +222,20 @@ class Tracker(Store):
             )
         return newest
 
-    def newest_from(self, step: str, upstream_run_id: str) -> str | None:
-        """Id of the newest finished run of a step that read from a given run; None if there is none."""
-        upstream = self.known_as(upstream_run_id)
+    def newest_of_content(self, step: str, name: str, digest: str) -> str | None:
+        """Id of the newest finished run of a step that read a table of this content; None if there is none.
+
+        Parameters
+        ----------
+        step, name : str
+            Of the run, and of the table.
+        digest : str
+            SHA-256 of the table's content.
+        """
         with self.translated():
             runs = self.client.search_runs(
                 [self.experiment_id],
-                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{UPSTREAM_TAG}` = '{upstream}' "
+                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{DIGEST_TAG}{name}` = '{digest}' "
                 "and attributes.status = 'FINISHED'",
                 order_by=["attributes.start_time DESC"],
                 max_results=1,
