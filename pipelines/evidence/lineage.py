@@ -124,7 +124,7 @@ def lineage(tracker: Tracker, windows_run_id: str) -> Iterator[Lineage]:
                 tags=dict(run.data.tags),
                 params=dict(run.data.params),
                 started=dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC),
-                folder=stack.enter_context(tracker.artifacts(run_id)),
+                folder=stack.enter_context(tracker.artifacts(run.info.run_id)),
             )
 
         windows = fetched(windows_run_id, "windows")

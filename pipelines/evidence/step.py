@@ -51,7 +51,7 @@ def write_evidence(
     tracker: Tracker,
     out: Path,
     *,
-    windows_run_id: str | None = None,
+    windows_run_id: str,
     policy: str | None = None,
     key: Ed25519PrivateKey | None = None,
 ) -> EvidenceResult:
@@ -62,8 +62,8 @@ def write_evidence(
     tracker : Tracker
     out : Path
         Replaced as a whole.
-    windows_run_id : str, optional
-        By default the newest finished one.
+    windows_run_id : str
+        Or as many of its first characters as tell it apart.
     policy : str, optional
         By default the first that the windows run applied.
     key : Ed25519PrivateKey, optional
@@ -80,7 +80,7 @@ def write_evidence(
     check_replaceable(out)
     check_writable(out.parent)
     with (
-        lineage(tracker, windows_run_id or tracker.newest("windows")) as of,
+        lineage(tracker, windows_run_id) as of,
         _gathered(of) as artifacts,
     ):
         inputs = artifacts.inputs(policy)

@@ -14,6 +14,7 @@ from forecasting.policy.eligibility import check_policy_reaches
 from pipelines.figures.page import write_figures
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_input
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.headroom import headroom_table
@@ -49,7 +50,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:
         check_policy_reaches(policy, settings.data.catalogue.values())
-    read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
+    read = read_input(tracker, input_run(context, "forecast", forecast_run_id), step="forecast", name="paths")
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
     any_market = next(iter(estimator.markets.values()))
     context.tell(

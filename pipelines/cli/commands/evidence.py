@@ -27,7 +27,11 @@ def register(app: typer.Typer) -> None:
 def evidence(
     call: typer.Context,
     windows_run: Annotated[
-        str | None, typer.Option("--windows-run", help="Run whose figures are shown; default: the newest.")
+        str | None,
+        typer.Option(
+            "--windows-run",
+            help="Run whose figures are shown: id, or its first characters (newest with these settings).",
+        ),
     ] = None,
     policy: Annotated[
         str | None, typer.Option("--policy", help="Policy of that run; default: its first.")
@@ -36,7 +40,11 @@ def evidence(
         "evidence"
     ),
     config: Annotated[
-        str | None, typer.Option("--config", help="Experiment that names the store: a name, or a path.")
+        str | None,
+        typer.Option(
+            "--config",
+            help="Experiment of the run, which names the store: a name, or a path.",
+        ),
     ] = None,
     override: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting, such as tracking.uri=URI.")
@@ -59,8 +67,10 @@ def evidence(
     with step_context(settings, None) as context:
         from pipelines.evidence.manifest import DOCUMENT
         from pipelines.evidence.step import write_evidence
+        from pipelines.runtime.step.selection import input_run
 
-        made = write_evidence(context.tracker, out, windows_run_id=windows_run, policy=policy, key=key)
+        run_id = input_run(context, "windows", windows_run)
+        made = write_evidence(context.tracker, out, windows_run_id=run_id, policy=policy, key=key)
         print_result(
             {
                 "run": made.run_id,

@@ -127,7 +127,7 @@ class Carrier:
                 if self._unkept or not self._is_unreachable(error):
                     raise
                 self._leave(f"the MLflow server at {without_password(self._uri)} does not answer any more")
-        return local(self._waiting())
+        return local(self.waiting())
 
     def tell(self, sentence: str) -> None:
         """Tell the user."""
@@ -224,7 +224,7 @@ class Carrier:
                 return True
         return False
 
-    def _waiting(self) -> PendingRuns:
+    def waiting(self) -> PendingRuns:
         """Runs in the outboxes of this store and experiment, this process' own among them."""
         return PendingRuns(journals_of(self._spooling.folder, self._address()))
 
