@@ -11,7 +11,7 @@ from forecasting.policy.eligibility import eligibility, in_effect
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility
 from forecasting.reference.chips import Chip
-from pipelines.evidence.records import Condition, Finding, Term
+from pipelines.evidence.figure_records import Condition, Finding, Term
 from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, term
 
 WORDS = {

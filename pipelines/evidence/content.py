@@ -8,14 +8,7 @@ from typing import Self
 
 from pipelines.evidence import facts
 from pipelines.evidence.derive import DerivedEvidence, EvidenceInputs
-from pipelines.evidence.records import (
-    FORMAT,
-    Evidence,
-    LineageEntry,
-    PolicySummary,
-    RunEntry,
-    Software,
-)
+from pipelines.evidence.records import FORMAT, Evidence, LineageEntry, PolicySummary, RunEntry, Software
 from pipelines.evidence.stored import INVERSIONS, SUMMARY, StoredArtifacts
 
 

@@ -16,7 +16,7 @@ from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
 from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
-from pipelines.evidence.records import (
+from pipelines.evidence.figure_records import (
     Band,
     Basis,
     CapReading,

@@ -10,7 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from forecasting.periods import Frequency, label
-from pipelines.evidence.records import Json
+from pipelines.evidence.figure_records import Json
 
 TEMPLATE = "document.html.jinja"
 

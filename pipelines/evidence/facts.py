@@ -17,14 +17,13 @@ from pydantic import TypeAdapter
 import pipelines
 from forecasting.errors import InputError
 from pipelines.evidence.document import template_digest
+from pipelines.evidence.figure_records import Json, Row
 from pipelines.evidence.records import (
     AssumptionEntry,
     Calibration,
     Inversions,
-    Json,
     ModelEntry,
     NetworkCard,
-    Row,
     RunEntry,
     Software,
     SourceDescription,

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import ValidationError
 
 from forecasting.errors import InputError, StepError
-from pipelines.evidence.records import MANIFEST_FORMAT, FileEntry, Json, Manifest, as_json
+from pipelines.evidence.figure_records import Json
+from pipelines.evidence.records import MANIFEST_FORMAT, FileEntry, Manifest, as_json
 from pipelines.evidence.signature import fingerprint, is_signed_by, public_pem, read_public_key
 from pipelines.runtime.files.artifacts import file_digest
 

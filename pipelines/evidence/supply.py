@@ -19,7 +19,7 @@ from forecasting.windows.cap import CapRoom
 from forecasting.windows.estimate import MarketsOfChip
 from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
-from pipelines.evidence.records import Condition, Dates, Figures, Finding
+from pipelines.evidence.figure_records import Condition, Dates, Figures, Finding
 from pipelines.evidence.verdicts import NOT_SHOWN, by_probability, percent, plain, quantiles_of, term
 from pipelines.windows.tables import Estimator, q
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
-from pipelines.evidence.records import Figures, Json, Term, Verdict
+from pipelines.evidence.figure_records import Figures, Json, Term, Verdict
 from pipelines.windows.tables import q
 
 MET: Verdict = "met"

@@ -15,6 +15,7 @@ from forecasting.errors import InputError, OverspillError, StepError
 from pipelines.evidence.content import RecordedFacts, build_evidence
 from pipelines.evidence.derive import derive
 from pipelines.evidence.document import render, template_digest
+from pipelines.evidence.figure_records import Json
 from pipelines.evidence.folder import settle
 from pipelines.evidence.manifest import (
     ARTIFACTS,
@@ -26,7 +27,7 @@ from pipelines.evidence.manifest import (
     check_signature,
     json_text,
 )
-from pipelines.evidence.records import FORMAT, Evidence, Json, Manifest, as_json, json_schema
+from pipelines.evidence.records import FORMAT, Evidence, Manifest, as_json, json_schema
 from pipelines.evidence.stored import StoredArtifacts
 from pipelines.evidence.tables import check_tables, same
 

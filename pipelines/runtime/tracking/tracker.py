@@ -39,10 +39,6 @@ PREFIX = re.compile(r"[0-9a-f]{1,31}")  # of a run's id, which has 32 such chara
 CANDIDATES = 5  # runs that a message lists
 
 
-def _state_tag(folder: Path | None) -> dict[str, str]:
-    return {} if folder is None else {STATE_TAG: str(folder.resolve())}
-
-
 class Tracker(Store):
     """A tracking store and an experiment in it; see `Store`.
 
@@ -118,7 +114,9 @@ class Tracker(Store):
         with self.translated():
             run_id = None if resume is None else self._resumed(resume, name)
             if run_id is None:
-                tags = self._tags(name, parent=parent_run_id, upstream=upstream_run_id) | _state_tag(state)
+                tags = self._tags(name, parent=parent_run_id, upstream=upstream_run_id)
+                if state is not None:
+                    tags[STATE_TAG] = str(state.resolve())
                 deviating = self._inherited(upstream_run_id) | dict(what_if or {})
                 if deviating:
                     tags[WHAT_IF_TAG] = json.dumps(deviating, sort_keys=True)
@@ -287,15 +285,7 @@ class Tracker(Store):
         return newest
 
     def newest_of_content(self, step: str, name: str, digest: str) -> str | None:
-        """Id of the newest finished run of a step that read a table of this content; None if there is none.
-
-        Parameters
-        ----------
-        step, name : str
-            Of the run, and of the table.
-        digest : str
-            SHA-256 of the table's content.
-        """
+        """Id of the newest finished run of a step that read the table with this SHA-256; None without one."""
         with self.translated():
             runs = self.client.search_runs(
                 [self.experiment_id],
