@@ -27,6 +27,7 @@ ENTERS_LATER = {
 
 A forecast's model, paths and horizon are printed and do not decide: windows can be read off any of them.
 """
+STATED = ("seed", "forecast.", "statistical.")  # of runs from a forecast on
 HOW_RUN = ("tracking.", "cluster.", "backtest.engine", "forecast.device")
 ASSUMED = (".value", ".low", ".high")
 LINES_PER_SECTION = 6
@@ -41,6 +42,13 @@ def relevant(flat: Flat, step: str) -> dict[str, str]:
         for key, value in flat.items()
         if key.startswith(MATTERS[step]) and not key.startswith(later)
     }
+
+
+def stated(flat: Flat, step: str) -> dict[str, str]:
+    """Settings that a run of a step is described by: those that decide, and how its paths were drawn."""
+    drawn = () if step == "etl" else STATED
+    shown = {key: value for key, value in flat.items() if key.startswith(drawn)} if drawn else {}
+    return {key: value for key, value in shown.items() if not key.startswith(HOW_RUN)} | relevant(flat, step)
 
 
 @functools.cache

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from forecasting.errors import InputError
-from pipelines.runtime.config.deviations import differing, lines, relevant, what_if
+from pipelines.runtime.config.deviations import differing, lines, relevant, stated, what_if
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import PARAM_LENGTH, what_if_of
@@ -37,7 +37,7 @@ def input_run(context: Context, step: str, given: str | None) -> str:
     run: Any = _newest(context, step) if given is None else context.tracker.finished(given, step)
     started = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC)
     context.tell(f"input: {step} run {run.info.run_id} of {started:%Y-%m-%d %H:%M} UTC")
-    for line in lines(_differences(context, step, run), other="here"):
+    for line in lines(_differences(context, step, run, of=stated), other="here"):
         context.tell(f"  of that run: {line}")
     return str(run.info.run_id)
 
@@ -72,10 +72,15 @@ def _finished(context: Context, step: str) -> Iterator[Any]:
             return
 
 
-def _differences(context: Context, step: str, run: Any) -> Differences:  # noqa: ANN401
-    """How the settings that matter of a run, and of what it was computed from, differ from the context's."""
+def _differences(
+    context: Context,
+    step: str,
+    run: Any,  # noqa: ANN401
+    *,
+    of: Callable[[Mapping[str, str], str], Mapping[str, str]] = relevant,
+) -> Differences:
+    """How settings of a run, and of what it was computed from, differ from the context's."""
     mine = {key: value[:PARAM_LENGTH] for key, value in flatten(context.settings).items()}
-    theirs = relevant(run.data.params, step)
-    own = differing(theirs, relevant(mine, step))
+    own = differing(of(run.data.params, step), of(mine, step))
     inherited = differing(relevant(what_if_of(run), step), relevant(what_if(context.settings), step))
     return inherited | own

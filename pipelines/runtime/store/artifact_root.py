@@ -42,23 +42,25 @@ def follow_store(uri: str) -> None:
     Raises
     ------
     StepError
-        If the store was moved and cannot be written.
+        If the store cannot be read, or was moved and cannot be written.
     """
     file, root = database(uri), artifact_root(uri)
     if file is None or root is None or not file.is_file():
         return
-    try:
-        with closing(sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        try:
             if not _moved_from(connection, file, root):
                 return
             connection.execute("BEGIN IMMEDIATE")
             for old in _moved_from(connection, file, root):
                 _rewrite(connection, old, root)
             connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise StepError(
-            f"{file}: the store was moved, and where its artifacts are cannot be recorded: {error}"
-        ) from error
+        except sqlite3.OperationalError as error:
+            raise StepError(
+                f"{file}: where the artifacts of the store are cannot be compared or recorded: {error}"
+            ) from error
+        except sqlite3.DatabaseError:  # it is no database, which MLflow reports
+            return
 
 
 def _moved_from(connection: sqlite3.Connection, file: Path, root: str) -> list[str]:

@@ -19,14 +19,12 @@ def what_if_of(run: Run) -> dict[str, str]:
     return dict(json.loads(run.data.tags.get(WHAT_IF_TAG, "{}")))
 
 
-def what_if_suffix(deviating: Mapping[str, str]) -> str:
-    """What the name of a what-if's run says about it; empty where nothing deviates."""
-    if not deviating:
-        return ""
+def what_if_text(deviating: Mapping[str, str]) -> str:
+    """What a what-if changes, in brief; empty where nothing deviates."""
     named = ", ".join(
         f"{name}={value}" for name, value in zip(short_names(deviating), deviating.values(), strict=True)
     )
-    return f" (what-if: {named if len(named) <= NAME_LENGTH else named[: NAME_LENGTH - 3] + '...'})"
+    return named if len(named) <= NAME_LENGTH else f"{named[: NAME_LENGTH - 3]}..."
 
 
 def listed(runs: Sequence[Run]) -> str:

@@ -31,7 +31,7 @@ from pipelines.runtime.store.tags import (
 )
 from pipelines.runtime.tracking.monitor import LoadMonitor
 from pipelines.runtime.tracking.process import PROCESS_TAG, STATE_TAG, this_process
-from pipelines.runtime.tracking.run_names import listed, what_if_of, what_if_suffix
+from pipelines.runtime.tracking.run_names import listed, what_if_of, what_if_text
 from pipelines.runtime.tracking.step_run import StepRun
 from pipelines.runtime.tracking.store import Store
 
@@ -120,7 +120,7 @@ class Tracker(Store):
                 deviating = self._inherited(upstream_run_id) | dict(what_if or {})
                 if deviating:
                     tags[WHAT_IF_TAG] = json.dumps(deviating, sort_keys=True)
-                run_name = name + what_if_suffix(deviating)
+                run_name = f"{name} (what-if: {what_if_text(deviating)})" if deviating else name
                 run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=run_name).info.run_id
             opened = StepRun(client=self.client, run_id=run_id, name=name)
             try:

@@ -13,6 +13,7 @@ from pipelines.runtime.config.deviations import deviations, lines, relevant, wha
 from pipelines.runtime.config.loader import flatten, resolve
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.selection import input_run
+from pipelines.runtime.tracking.ui import list_runs
 
 DECAY = "data.assumptions.capacity_decay.value"
 STOCK = "data.exports.H200.unsold_stock.value"
@@ -98,6 +99,8 @@ def test_a_what_if_carries_a_tag_and_a_visible_name_and_a_plain_run_neither(cont
     changed = client.get_run(recorded(context_of("data.assumptions.capacity_decay=0.7"), "etl"))
     assert changed.info.run_name == "etl (what-if: capacity_decay=0.7)"
     assert json.loads(changed.data.tags["overspill.what_if"]) == {DECAY: "0.7"}
+    listed = {row.run: row.what_if for row in list_runs(context_of().tracker, step="etl", limit=5)}
+    assert listed == {plain.info.run_id: None, changed.info.run_id: "capacity_decay=0.7"}
 
 
 def test_input_and_every_deviation_from_the_defaults_are_printed_one_line_each(context_of):
@@ -118,6 +121,13 @@ def test_a_given_run_says_in_what_it_differs(context_of):
     context = context_of()
     assert input_run(context, "etl", changed) == changed
     assert f"  of that run: {DECAY} = 0.7 (here 0.85)" in printed(context).splitlines()
+
+
+def test_how_the_paths_of_a_forecast_were_drawn_is_printed_and_does_not_decide(context_of):
+    forecast = recorded(context_of("forecast.paths=60", "forecast.device=cpu"), "forecast")
+    context = context_of()
+    assert input_run(context, "forecast", None) == forecast
+    assert printed(context).splitlines()[1:] == ["  of that run: forecast.paths = 60 (here 2000)"]
 
 
 def test_beginnings_of_ids_name_a_run_and_ambiguous_or_unknown_ones_list_candidates(context_of):
