@@ -9,13 +9,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import psutil
-
 PROCESS_TAG = "overspill.process"  # JSON: host, boot, namespace, pid, started
 STATE_FILE = "job.json"  # of `pipelines.runtime.jobs.state`
 STATE_TAG = "overspill.job_state"  # folder of the state from which an interrupted job goes on
 BOOT, NAMESPACE, MACHINE = "/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid", "/etc/machine-id"
-START_SECONDS = 1.0  # two readings of a process' start may differ by less
+ENDED = frozenset("ZX")  # states of a process that has ended and was not yet asked after by its parent
 
 
 @cache
@@ -34,7 +32,7 @@ def _place() -> dict[str, str]:
 
 def _line(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 
@@ -42,7 +40,7 @@ def _line(path: str) -> str:
 def this_process() -> str:
     """Content of the tag for this process."""
     pid = os.getpid()
-    return json.dumps({**_place(), "pid": pid, "started": psutil.Process(pid).create_time()}, sort_keys=True)
+    return json.dumps({**_place(), "pid": pid, "started": _start(pid)}, sort_keys=True)
 
 
 def why_gone(tags: Mapping[str, str]) -> str | None:
@@ -59,7 +57,7 @@ def why_gone(tags: Mapping[str, str]) -> str | None:
     try:
         recorded = json.loads(tags[PROCESS_TAG])
         host, boot, namespace = recorded["host"], recorded["boot"], recorded["namespace"]
-        pid, started = int(recorded["pid"]), float(recorded["started"])
+        pid, started = int(recorded["pid"]), int(recorded["started"])
     except (KeyError, TypeError, ValueError):
         return None
     here = _place()
@@ -78,11 +76,24 @@ def can_go_on(tags: Mapping[str, str]) -> bool:
     return folder is not None and (Path(folder) / STATE_FILE).is_file()
 
 
-def _is_there(pid: int, started: float) -> bool:
-    """Whether a process is there that is no later one under the same number."""
+def _is_there(pid: int, started: int) -> bool:
+    """Whether a process is there; one of another user, whose start is hidden, counts as there."""
+    found = _start(pid)
+    if found is not None:
+        return found == started
     try:
-        return bool(abs(psutil.Process(pid).create_time() - started) < START_SECONDS)
-    except psutil.NoSuchProcess:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
-    except psutil.Error:
+    except OSError:
         return True
+    return not Path(f"/proc/{pid}/stat").exists()
+
+
+def _start(pid: int) -> int | None:
+    """When a process began, in clock ticks after the boot (proc(5), field 22); None where it has ended.
+
+    Another process that has the number by now began at another tick. A clock that is set does not matter.
+    """
+    stat = _line(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return None if not stat or stat[0] in ENDED else int(stat[19])

@@ -18,8 +18,8 @@ from pipelines.runtime.tracking.process import PROCESS_TAG, this_process, why_go
 DIES = """
 import os, signal, sys
 from pipelines.runtime.tracking import Tracker
-run = Tracker(sys.argv[1], "tests").step("train").__enter__()
-print(run.run_id, flush=True)
+step = Tracker(sys.argv[1], "tests").step("train")
+print(step.__enter__().run_id, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -76,7 +76,7 @@ def test_runs_of_living_processes_are_left_alone(own_tracker):
 
 
 def test_a_number_that_another_process_has_by_now_does_not_keep_a_run_open(own_tracker, left_open):
-    run_id = left_open(started=1.0)  # this process' number, begun in 1970
+    run_id = left_open(started=1)  # this process' number, begun with the boot
     assert len(close_abandoned(own_tracker)) == 1
     assert status(own_tracker, run_id) == "KILLED"
 
@@ -90,6 +90,18 @@ def test_what_cannot_be_judged_from_here_is_left_alone(recorded, own_tracker, le
     run_id = left_open(**{"pid": ended, **recorded})
     assert close_abandoned(own_tracker) == []
     assert status(own_tracker, run_id) == "RUNNING"
+
+
+def test_a_process_that_has_ended_and_waits_for_its_parent_is_gone():
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    began = process._start(child.pid)
+    assert began is not None
+    recorded = {PROCESS_TAG: json.dumps({**json.loads(this_process()), "pid": child.pid, "started": began})}
+    assert why_gone(recorded) is None
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert "ended without closing it" in why_gone(recorded)
+    child.communicate()
 
 
 def test_a_run_from_before_the_host_was_started_again_is_closed(own_tracker, left_open, monkeypatch):
@@ -111,7 +123,7 @@ def test_a_run_that_its_job_will_go_on_with_stays_open_for_as_long_as_the_state_
     state = JobState(tmp_path / "state", about={"command": "train"})
     opened = own_tracker.step("train", state=state.folder)
     run = opened.__enter__()
-    gone = json.dumps({**json.loads(this_process()), "pid": ended, "started": 1.0})
+    gone = json.dumps({**json.loads(this_process()), "pid": ended, "started": 1})
     own_tracker.client.set_tag(run.run_id, PROCESS_TAG, gone)
     assert close_abandoned(own_tracker) == []
     with own_tracker.step("train", resume=run.run_id) as again:
