@@ -141,9 +141,10 @@ class Tracker(Store):
 
     def _inherited(self, upstream: str | None) -> dict[str, str]:
         """Deviations of the run that is read from."""
-        if upstream is None:
-            return {}
-        run = self.found(lambda: self.client.get_run(self.known_as(upstream)))
+        run = None
+        if upstream is not None:
+            with suppress(StepError):  # the server is away, and the run is of another process
+                run = self.found(lambda: self.client.get_run(self.known_as(upstream)))
         return {} if run is None else what_if_of(run)
 
     def _resumed(self, run_id: str, step: str) -> str | None:
