@@ -15,6 +15,8 @@ from forecasting.panel.schema import content_digest, latest
 from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator, Row
 from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
 from pipelines.evidence.figure_records import (
     Band,
@@ -31,8 +33,8 @@ from pipelines.evidence.figure_records import (
 from pipelines.evidence.supply import cap_condition, supply_conditions
 from pipelines.evidence.verdicts import by_probability, certainty_of, plain, quantiles_of, rule_of_verdicts
 from pipelines.runtime.config.settings import Settings
+from pipelines.windows.estimator import build_estimator
 from pipelines.windows.step import windows_tables
-from pipelines.windows.tables import Estimator, Row, build_estimator, q
 
 DATES = ("saturated", "opening", "closing")
 FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
@@ -96,7 +98,7 @@ def derive(stored: EvidenceInputs) -> DerivedEvidence:
     missing = dict(stored.choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
     every = build_estimator(stored.settings, paths, missing, stored.known_until)
     all_rows = list(every.window_rows())
-    only = replace(every, settings=stored.settings.model_copy(update={"policies": (policy,)}))
+    only = replace(every, settings=replace(every.settings, policies=(policy,)))
     rows = [(row, steps) for row, steps in all_rows if row["policy"] == policy.name]
     return DerivedEvidence(
         tables=windows_tables(every, all_rows), figures=_figures(only, policy, rows, stored)
@@ -131,13 +133,13 @@ def _figures(
 def _basis(estimator: Estimator, stored: EvidenceInputs) -> Basis:
     """What all figures have in common."""
     any_market = next(iter(estimator.markets.values()))
-    stamps, confidence = any_market.timestamps(0), estimator.settings.windows.confidence
+    stamps, confidence = any_market.timestamps(0), estimator.settings.confidence
     return Basis(
         now=estimator.now,
         next_period=stamps[estimator.now_step + 1],
         origin=any_market.origin,
         horizon_end=stamps[-1],
-        frequency=estimator.settings.data.frequency,
+        frequency=str(estimator.settings.frequency),
         paths=len(any_market.orders),
         known_until=stored.known_until,
         confidence=confidence,
@@ -153,7 +155,7 @@ def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Ro
         chip = next(chip for chip in estimator.chips() if chip.chip_id == row["chip"])
         estimate = estimator.estimate(chip, policy, estimator.markets_of(chip, policy, row["scope"]))
         headroom = quantiles_of(estimate.paths.headroom[:, 0], estimator.levels)
-        verdict = by_probability(steps[0]["p_open"], estimator.settings.windows.confidence)
+        verdict = by_probability(steps[0]["p_open"], estimator.settings.confidence)
     return Headline.model_validate(
         {
             **plain(nested(row, (*DATES, *FIGURES), estimator.levels)),

@@ -17,11 +17,13 @@ from forecasting.saturation.first_passage import first_passage, never, quantile_
 from forecasting.saturation.market import Market, cap_item, counted_shipments, scope_item
 from forecasting.windows.cap import CapRoom
 from forecasting.windows.estimate import MarketsOfChip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator
 from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.figure_records import Condition, Dates, Figures, Finding
-from pipelines.evidence.verdicts import NOT_SHOWN, by_probability, percent, plain, quantiles_of, term
-from pipelines.windows.tables import Estimator, q
+from pipelines.evidence.verdicts import NOT_SHOWN, by_probability, plain, quantiles_of, term
+from pipelines.figures.format import percent
 
 Judge: TypeAlias = "Callable[[Estimator, Market, SupplyRule], _Share]"
 
@@ -37,7 +39,7 @@ def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip
     rule, at = policy.supply, estimator.now
     scopes = term(policy, "supply.scopes", list(rule.scopes))
     cases = [(chip, scope) for chip in chips for scope in rule.scopes]
-    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min)
+    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min, digits=None)
     queue = f"The US backlog is no longer than {weeks:g} weeks of the capacity offered to US customers."
     parts = (
         (
@@ -125,7 +127,7 @@ def _held(estimator: Estimator, of: Market, rule: SupplyRule) -> _Share:
     }
     now = met[:, of.origin_column + estimator.now_step]
     share = _share(now, dates, what="US demand is met, for long enough")
-    late = f" By {stamps[-1]} it has not come about on {_points(float(never(passage, steps)))}."
+    late = f" By {stamps[-1]} it has not come about on {percent(float(never(passage, steps)), digits=1)}."
     return replace(share, why=share.why + late)
 
 
@@ -144,7 +146,7 @@ class _Share:
         return Finding(
             chip=chip.chip_id,
             scope=scope,
-            verdict=by_probability(self.probability, estimator.settings.windows.confidence),
+            verdict=by_probability(self.probability, estimator.settings.confidence),
             why=self.why,
             figure=plain(self.quantiles[q(0.5)]),
             quantiles=self.quantiles,
@@ -155,13 +157,8 @@ class _Share:
 
 def _share(holds: Bools, quantiles: Figures | Dates, *, what: str) -> _Share:
     share = float(np.mean(holds))
-    why = f"On {_points(share)} of {len(holds):,} paths {what}."
+    why = f"On {percent(share, digits=1)} of {len(holds):,} paths {what}."
     return _Share(probability=share, why=why, quantiles=quantiles)
-
-
-def _points(share: float) -> str:
-    """Share of paths in percent, one digit."""
-    return f"{100 * share:.1f} %"
 
 
 def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Condition:
@@ -179,7 +176,8 @@ def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
     end = _next_end(estimator)
     return condition(
         "cap",
-        f"Exports stay within {percent(cap.ratio)} of the TPP of {counts} shipped to US customers, {period}.",
+        f"Exports stay within {percent(cap.ratio, digits=None)} of the TPP of {counts} shipped to US "
+        f"customers, {period}.",
         policy=policy,
         terms=[term(policy, f"cap.{name}", getattr(cap, name)) for name in ("ratio", "period", "counts")],
         how=(
