@@ -17,7 +17,7 @@ from pipelines.runtime.config.settings import Settings
 Flat = Mapping[str, str]
 
 HOW_READ = ("data.engine", "data.cache", "data.storage_options")  # how the data is read, not what it says
-MATTERS = {"etl": ("data.",), "forecast": ("data.",), "windows": ("data.", "policies.", "windows.")}
+MATTERS = {"etl": ("data.",), "forecast": ("data.",), "windows": ("data.", "windows.")}
 ENTERS_LATER = {
     "etl": ("data.exports", "data.revenue", "data.error_correlation", "data.min_observations"),
     "forecast": ("data.exports", "data.revenue"),
@@ -25,9 +25,11 @@ ENTERS_LATER = {
 }
 """By step: what only a later step reads of the sections in `MATTERS`.
 
-A forecast's model, paths and horizon are printed and do not decide: windows can be read off any of them.
+A forecast's model, paths and horizon, and the policies of a windows run, are printed and do not decide: a
+step can read any of them.
 """
-STATED = ("seed", "forecast.", "statistical.")  # of runs from a forecast on
+DRAWN = ("seed", "forecast.", "statistical.")
+STATED = {"etl": (), "forecast": DRAWN, "windows": (*DRAWN, "policies.")}
 HOW_RUN = ("tracking.", "cluster.", "backtest.engine", "forecast.device")
 ASSUMED = (".value", ".low", ".high")
 LINES_PER_SECTION = 6
@@ -45,9 +47,8 @@ def relevant(flat: Flat, step: str) -> dict[str, str]:
 
 
 def stated(flat: Flat, step: str) -> dict[str, str]:
-    """Settings that a run of a step is described by: those that decide, and how its paths were drawn."""
-    drawn = () if step == "etl" else STATED
-    shown = {key: value for key, value in flat.items() if key.startswith(drawn)} if drawn else {}
+    """Settings that a run of a step is described by: those that decide, and what else it was done with."""
+    shown = {key: value for key, value in flat.items() if key.startswith(STATED[step])}
     return {key: value for key, value in shown.items() if not key.startswith(HOW_RUN)} | relevant(flat, step)
 
 

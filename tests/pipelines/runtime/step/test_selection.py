@@ -130,6 +130,15 @@ def test_how_the_paths_of_a_forecast_were_drawn_is_printed_and_does_not_decide(c
     assert printed(context).splitlines()[1:] == ["  of that run: forecast.paths = 60 (here 2000)"]
 
 
+def test_evidence_after_windows_under_one_policy_reads_these_windows_and_says_so(context_of):
+    windows = recorded(context_of("policies=[bis_2026_01]"), "windows")
+    context = context_of()
+    assert input_run(context, "windows", None) == windows
+    told = printed(context)
+    assert "of that run: policies.gain_ai_no_backlog" in told
+    assert "policies.bis_2026_01" not in told
+
+
 def test_beginnings_of_ids_name_a_run_and_ambiguous_or_unknown_ones_list_candidates(context_of):
     context = context_of()
     first, second = recorded(context, "etl"), recorded(context, "etl")
