@@ -1,7 +1,7 @@
-"""Orders and capacity that come in lumps: futures drawn from the item's own past, in blocks, the recent first.
+"""Orders and capacity that come in lumps: futures drawn from the item's own past, in blocks.
 
-A log scale makes a ratio of a thousand out of an order that meets no capacity, and linear models with Gaussian
-errors know no zeros. P paths, H horizon steps, V variates, L context steps.
+A log scale makes a ratio of a thousand out of an order that meets no capacity, and linear models with
+Gaussian errors know no zeros. P paths, H horizon steps, V variates, L context steps.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS
 
 BOOTSTRAP = "Bootstrap"
-# Demand is intermittent where it comes on average less often than every 1.32 periods: A. Syntetos, J. Boylan and
-# J. Croston, "On the categorization of demand patterns" (2005), Journal of the Operational Research Society 56(5).
+# Demand is intermittent where it comes on average less often than every 1.32 periods: A. Syntetos, J. Boylan
+# and J. Croston, "On the categorization of demand patterns" (2005), Journal of the Operational Research
+# Society 56(5).
 INTERVAL = 1.32
 FEWEST = 3  # periods with demand below which nothing can be said of how it comes
 BLOCK = 4  # mean length of a block of periods: orders are shipped some periods later
@@ -41,8 +42,8 @@ def sample_blocks(
     """Futures [P, H, V] out of blocks of an item's past, as in the stationary bootstrap.
 
     Blocks begin anywhere, recent periods more often, and end after each period with probability 1 / BLOCK, or
-    at the end of the past: D. Politis and J. Romano, "The stationary bootstrap" (1994), Journal of the American
-    Statistical Association 89(428). Orders and capacity of a period stay together.
+    at the end of the past: D. Politis and J. Romano, "The stationary bootstrap" (1994), Journal of the
+    American Statistical Association 89(428). Orders and capacity of a period stay together.
 
     Parameters
     ----------

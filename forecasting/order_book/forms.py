@@ -1,8 +1,8 @@
 """How a file writes its dates, numbers and countries, recognised where exactly one reading fits.
 
-A reading is a way to take all text of a column: a date format with or without a time, or a pair of separators. It
-fits if it takes every text that any reading takes. Of several that fit and say different things none is chosen: the
-column is refused with two of them. What no reading takes is left to the quarantine.
+A reading is a way to take all text of a column: a date format with or without a time, or two separators. It
+fits if it takes every text that any reading takes. Of several that fit and say different things none is
+chosen: the column is refused with two of them. What no reading takes is left to the quarantine.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def recognise(raw: pl.LazyFrame, intake: Intake, *, where: str) -> Forms:
     Raises
     ------
     InputError
-        If several readings of a column fit and differ, or none fits all dates; the sentence shows two of them.
+        If several readings of a column fit and differ, or none fits all dates; the sentence shows two.
     """
     columns = _columns(raw, intake, where=where)
     dates: dict[str, tuple[str, ...]] = {}
@@ -178,7 +178,7 @@ def _date_reading(column: Column, patterns: Sequence[str], intake: Intake) -> Re
     iso = patterns == ISO_PATTERNS
     read = parsing.instant if kind_of(column.name) == "time stamps" else parsing.day
     dates = intake.dates(column.name)
-    # One pattern at a time: those of a reading differ in the time of day only and never contradict each other.
+    # One pattern at a time: those of a reading differ in the time of day only and never contradict.
     parts = [
         read(pl.col(WORDS), pl.String(), dates._replace(patterns=part)).value
         for part in ([()] if iso else [(pattern,) for pattern in patterns])
@@ -237,7 +237,8 @@ def _ambiguous(one: Reading, other: Reading, column: Column, *, setting: str) ->
     return InputError(
         f"column {column.own!r} can be read in two ways",
         expected=f"{setting} to say which",
-        found=f"{words!r} in {differ.sum():,} texts like it: {first} as {one.says}, or {second} as {other.says}",
+        found=f"{words!r} and {differ.sum() - 1:,} other texts: {first} as {one.says}, or {second} as "
+        f"{other.says}",
         where=f"{column.where}, row {row}",
     )
 

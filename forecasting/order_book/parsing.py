@@ -52,7 +52,7 @@ class NumberForm(NamedTuple):
 
     def plain(self, words: pl.Expr) -> pl.Expr:
         """The number with a decimal point and no other separator; null for text that is no such number."""
-        digits = pl.when(words.str.contains(self.pattern)).then(words)
+        digits: pl.Expr = pl.when(words.str.contains(self.pattern)).then(words)
         if self.thousands:
             digits = digits.str.replace_all(f"[{BLANKS}{re.escape(self.thousands)}]", "")
         return digits.str.replace(self.decimal, ".", literal=True)

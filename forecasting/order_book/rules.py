@@ -1,7 +1,7 @@
 """Every rule that a row of an order book can break: its name, its sentence and its test, in this place alone.
 
-A row that keeps every rule is `accepted` or, where a newer version of the same key exists, `superseded`; every
-other row is quarantined under the first rule that it breaks.
+A row that keeps every rule is `accepted` or, where a newer version of the same key exists, `superseded`;
+every other row is quarantined under the first rule that it breaks.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from pipelines.cli.commands import (
     windows,
 )
 from pipelines.cli.terminal.console import fail
+from pipelines.cli.terminal.interruption import ended_at_once
 
 app = typer.Typer(
     name="overspill",
@@ -54,10 +55,11 @@ for _command in (
 
 def main() -> None:
     """Entry point of the command `overspill`."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+    with ended_at_once():
+        try:
+            app()
+        except KeyboardInterrupt:
+            fail("interrupted", 130)
 
 
 if __name__ == "__main__":

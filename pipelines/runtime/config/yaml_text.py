@@ -37,7 +37,7 @@ def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
 def _not_text(node: yaml.Node, key: object, where: str) -> InputError:
     """YAML takes 0123 for a number in octal and NO for a truth value."""
     if not isinstance(node, yaml.ScalarNode):
-        return InputError("a key is text", found=f"a {node.id}", where=where)
+        return InputError("a key is text", found=f"a {type(node).__name__}", where=where)
     return InputError(
         "a key is text: put it in quotes",
         expected=f'"{node.value}"',

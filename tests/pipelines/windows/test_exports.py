@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-import json
 
 import polars as pl
 import pytest
@@ -27,10 +26,8 @@ EXPORTED = 152  # to China, Macau and Hong Kong; the rest went elsewhere
 
 def book():
     """Orders of 40 units a month from the US, each shipped within its month, and a few exports in 2025."""
-    lines = []
     months = [dt.date(year, month, 1) for year in (2024, 2025, 2026) for month in range(1, 13)]
-    for day in (day for day in months if day < AS_OF):
-        lines.append(("US", US_PER_MONTH, day))
+    lines = [("US", US_PER_MONTH, day) for day in months if day < AS_OF]
     lines += [(country, units, dt.date(2025, 3, 3)) for country, units in EXPORTS.items()]
     return pl.DataFrame(
         [
