@@ -1,4 +1,4 @@
-"""What an order book shows as exported to China and Macau becomes part of the settings of the windows step."""
+"""What an order book shows as exported to China and Macau becomes a setting of the windows step."""
 
 from __future__ import annotations
 
@@ -80,5 +80,6 @@ def _derived(units: int, known_until: str) -> Assumption:
     return certain(
         float(units),
         unit="units delivered to China, Hong Kong and Macau",
-        reason=f"Counted in the order book: all shipments of its lines by {known_until}, returns not deducted.",
+        reason=f"Counted in the order book: all shipments of its lines by {known_until}, returns not "
+        "deducted.",
     )

@@ -45,8 +45,8 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     Raises
     ------
     InputError
-        If the run or its paths are not in order, a policy is met by no chip, or fewer units are stated as exported
-        than the order book shows.
+        If the run or its paths are not in order, a policy is met by no chip, or fewer units are stated as
+        exported than the order book shows.
     """
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:

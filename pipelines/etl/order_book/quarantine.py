@@ -1,4 +1,4 @@
-"""Rows that break a rule: written as they stand in their file, with the rule, the column and the value at fault."""
+"""Rows that break a rule: written as they stand in their file, with rule, column and value at fault."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Quarantine:
         """Write a file for each source file that has any such row; of CSV files as CSV too.
 
         The rows stand as in their file, after `source_file`, `source_row`, `broken_rule`, `rule_says`,
-        `broken_column` and `broken_value`. In CSV, text that a spreadsheet would run has an apostrophe before it.
+        `broken_column` and `broken_value`. In CSV, text that a spreadsheet would run has an apostrophe before
+        it.
         """
         target.mkdir(parents=True)
 
@@ -62,7 +63,7 @@ class Quarantine:
         list(side_by_side(write, range(len(self.digests))))
 
     def commonest(self, place: int, rule: str) -> tuple[str, list[int]]:
-        """The fault that is commonest among a file's rows that break a rule, in words, and their first rows."""
+        """The commonest fault among a file's rows that break a rule, in words, and their first rows."""
         path = self._table(place)
         rows = pl.read_parquet(path, columns=[ROW, RULE, FAULT, VALUE]) if path else pl.DataFrame()
         counted = (

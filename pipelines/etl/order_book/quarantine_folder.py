@@ -21,8 +21,8 @@ FAILED = "etl-failed"  # under this name the output folder knows what a failed s
 def quarantine_left(quarantine: Quarantine, context: Context, run: StepRun, folder: Path) -> Iterator[None]:
     """Write the quarantined rows although the step fails, to the run and beside the earlier result.
 
-    In an output folder they lie in `quarantine` where it holds no earlier result, else in `quarantine-failed`: the
-    earlier result stays whole.
+    In an output folder they lie in `quarantine` where it holds no earlier result, else in
+    `quarantine-failed`: the earlier result stays whole.
 
     Raises
     ------

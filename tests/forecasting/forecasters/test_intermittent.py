@@ -26,7 +26,7 @@ MEMBERS = {
 
 
 def lumpy(generator, length):
-    """Orders in one period of three, of sizes that differ by a hundredfold; capacity as an order book shows it."""
+    """Orders in one period of three, their sizes far apart; capacity as an order book shows it."""
     orders = np.where(
         generator.random(length) < 0.35, np.exp(generator.normal(5.0, 1.3, length)), 0.0
     ).round()

@@ -45,7 +45,7 @@ def test_alpha_3_codes_are_three_letters_each_once():
         ("Viet Nam", "VN"),
         ("VIETNAM", "VN"),
         ("Côte d'Ivoire", "CI"),
-        ("Cote d’Ivoire", "CI"),
+        ("Cote d\u2019Ivoire", "CI"),
         ("Congo, DRC", "CD"),
         ("Türkiye", "TR"),
         ("St. Lucia", "LC"),

@@ -1,4 +1,4 @@
-"""What the order book shows as exported to China and Macau uses up the cap, in the windows and in the evidence."""
+"""What the order book shows as exported to China and Macau uses up the cap, in windows and evidence."""
 
 from __future__ import annotations
 

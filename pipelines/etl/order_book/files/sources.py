@@ -111,7 +111,7 @@ def scan(source: SourceFile, *, separator: str, storage_options: Mapping[str, st
 
 
 def partition_values(path: str) -> dict[str, str | None]:
-    """Columns that the folders of a path name (`column=value`), percent-encoding undone; None for Hive's null.
+    """Columns that folders of a path name (`column=value`), percent-encoding undone; None for Hive's null.
 
     >>> partition_values("orders/end_use_country=Cote%20d%27Ivoire/a.csv")
     {'end_use_country': "Cote d'Ivoire"}

@@ -25,8 +25,8 @@ import polars as pl
 from forecasting.errors import InputError, StepError
 from forecasting.order_book.aggregate import partial_plans, sum_parts
 from forecasting.order_book.deduplicate import key_hash
-from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
 from forecasting.order_book.forms import recognise
+from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
 from forecasting.order_book.normalise import ROW, RULE, Forms, Intake, check_columns, normalise, readable
 from forecasting.order_book.schema import COLUMNS, DISPENSABLE
 from pipelines.etl.order_book.files.csv_structure import FileCheck
@@ -180,7 +180,8 @@ def _notes(schema: pl.Schema, intake: Intake) -> Iterator[str]:
     for name, patterns in forms.dates.items():
         yield f"column {own[name]!r}: dates are read as {patterns[0]}"
     for name, form in forms.numbers.items():
-        yield f"column {own[name]!r}: numbers are read with decimal {form.decimal!r}, thousands {form.thousands!r}"
+        separators = f"decimal {form.decimal!r}, thousands {form.thousands!r}"
+        yield f"column {own[name]!r}: numbers are read with {separators}"
     if forms.countries:
         shown = ", ".join(f"{words} as {code}" for words, code in list(forms.countries.items())[:3])
         yield f"{len(forms.countries)} names of countries are read as codes: {shown}"

@@ -13,7 +13,7 @@ from pipelines.etl.order_book.quarantine import shares, without_formulas
 
 
 def as_exported(lines):
-    """Lines as an ERP system exports them: names, separators of thousands, three ways to write dates, tokens."""
+    """Lines as an ERP system exports them: names, thousands, three ways to write dates, tokens."""
     names = {"US": "United States", "DE": "Germany", "JP": "Japan"}
     country = pl.col("customer_country", "end_use_country").replace(names)
     quantity = pl.Series([f"{row:,}" for row in (lines["quantity"] * 1000 + 7)])
