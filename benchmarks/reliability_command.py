@@ -18,6 +18,7 @@ import polars as pl
 COMMAND = (sys.executable, "-m", "pipelines.cli.entry")
 FORKER = Path(__file__).with_name("reliability_forker.py")
 ROOT = Path(__file__).parents[1]
+BESIDE = (".overspill", "settings-", "quarantine-failed")  # what does not belong to the result itself
 FEW = ("forecast.paths=20", "forecast.horizon=4", "statistical.candidates=[AutoTheta]", "backtest.paths=20")
 
 
@@ -157,7 +158,7 @@ class Workplace:
         return {
             str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in files
-            if not any(part.startswith((".overspill", "settings-")) for part in path.relative_to(out).parts)
+            if not any(part.startswith(BESIDE) for part in path.relative_to(out).parts)
             and path.suffix not in {".html", ".md"}
         }
 

@@ -47,7 +47,6 @@ class StopRequests:
         self.received: signal.Signals | None = None
         self._deferred = 0
         self._raised: int | None = None
-        self._again: threading.Timer | None = None
         self._other_hook = sys.unraisablehook
 
     def handle(self, number: int, _: FrameType | None) -> None:
@@ -64,8 +63,7 @@ class StopRequests:
     def answered(self) -> None:
         """The request that was raised has arrived: it need not be raised again."""
         self._raised = None
-        if self._again is not None:
-            self._again.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextmanager
     def unmistaken(self) -> Iterator[None]:
@@ -88,13 +86,16 @@ class StopRequests:
             raise _request(raised)
 
     def _raise_again(self, number: int, seconds: float) -> None:
-        """Send the signal to the main thread once more, unless it is answered before."""
-        self.answered()
+        """Raise the request once more after a while, unless it is answered before.
+
+        By the system's timer: a handler that starts a thread may interrupt the start of another.
+        """
         self._raised = number
-        main = threading.main_thread().ident or 0
-        self._again = threading.Timer(seconds, signal.pthread_kill, (main, number))
-        self._again.daemon = True
-        self._again.start()
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _alarm(self, _: int, frame: FrameType | None) -> None:
+        if self._raised is not None:
+            self.handle(self._raised, frame)
 
     def _unraisable(self, lost: Any) -> None:  # noqa: ANN401 - sys.UnraisableHookArgs exists for type checkers only
         """Hook for exceptions that Python drops."""
@@ -107,7 +108,8 @@ class StopRequests:
     def listening(self) -> Iterator[None]:
         """Handle the signals inside, and forget them afterwards."""
         here = threading.current_thread() is threading.main_thread()  # handlers belong to the main thread
-        before = {number: signal.signal(number, self.handle) for number in SIGNALS} if here else {}
+        handlers = {**dict.fromkeys(SIGNALS, self.handle), signal.SIGALRM: self._alarm} if here else {}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         self._other_hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
         try:
             yield
