@@ -92,9 +92,9 @@ def _parquet(
         cut = n % 2 == 0
         path.write_bytes(content[:at] if cut else content[:at] + os.urandom(16) + content[at + 16 :])
         if cut:
-            yield f"Parquet cut at byte {at}", path
+            yield f"Parquet cut at byte {at}, {n}", path
         elif not _reads(path, lines):
-            yield f"Parquet with 16 random bytes at {at}", path
+            yield f"Parquet with 16 random bytes at {at}, {n}", path
     for name, table in _tables(lines).items():
         path = folder / f"{name.replace(' ', '-')}.parquet"
         table.write_parquet(path)

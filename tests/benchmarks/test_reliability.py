@@ -37,21 +37,21 @@ def test_bad_inputs_end_in_one_sentence_and_leave_the_earlier_result_whole(place
         return [next(case for case in cases if case[0].startswith(name)) for name in FEW_INPUTS]
 
     monkeypatch.setattr("reliability.bad_inputs", few)
-    found = list(inputs(place, 0, random.Random(1)))
+    found = list(inputs(place, 0, random.Random(1)))  # noqa: S311
     assert [case for case in found if not case.passed] == []
     assert len(found) == len(FEW_INPUTS)
 
 
 @pytest.mark.slow
 def test_kills_and_signals_leave_the_earlier_result_or_the_new_one(place):
-    found = [*kills(place, 1, random.Random(2)), *signals(place, 2, random.Random(3))]
+    found = [*kills(place, 1, random.Random(2)), *signals(place, 2, random.Random(3))]  # noqa: S311
     assert [case for case in found if not case.passed] == []
 
 
 def test_at_least_150_bad_inputs_are_tried_each_by_a_name_of_its_own(tmp_path):
     from reliability_command import order_book
 
-    names = [name for name, _ in bad_inputs(tmp_path / "bad", random.Random(0), lines=order_book(), torn=40)]
+    names = [name for name, _ in bad_inputs(tmp_path / "bad", random.Random(0), lines=order_book(), torn=40)]  # noqa: S311
     assert len(names) >= 150
     assert len(set(names)) == len(names)
 
