@@ -50,9 +50,6 @@ def test_export_of_an_erp_system_gives_the_series_of_the_clean_book(bench):
 def test_forms_of_a_file_are_remembered_and_hold_for_lines_that_are_looked_at_again(bench):
     lines = bench.table(bench.lines(60))
     as_exported(lines).write_csv(bench.orders / "a.csv")
-    as_exported(lines.head(1)).with_columns(pl.col("ordered_at").str.replace("/23$", "/23")).write_csv(
-        bench.folder / "again.csv"
-    )
     bench.etl()
     first = bench.read("series")
     extra = as_exported(lines).tail(5).with_columns(order_id="new" + pl.col("order_id"))
