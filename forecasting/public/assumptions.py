@@ -50,7 +50,7 @@ def certain(value: float, *, unit: str, reason: str) -> Assumption:
 
 @dataclass(frozen=True, kw_only=True)
 class PublicAssumptions:
-    """The assumptions behind the public panel; their meaning and reasons stand in `us_public.yaml`."""
+    """The assumptions behind the public panel; their meaning and reasons are in `us_public.yaml`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 

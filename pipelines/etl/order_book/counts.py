@@ -31,7 +31,7 @@ class RowCounts:
         """Rows that count."""
         return self.rows - self.superseded - self.refused
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As `summary.json` has it."""
         rows = {
             "in": self.rows,

@@ -18,6 +18,7 @@ from pipelines.etl.order_book.incremental.engines import side_by_side
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
 from pipelines.etl.order_book.incremental.kept_rows import read_rows
 from pipelines.etl.order_book.overtaking import DerivedTables
+from pipelines.figures.format import percent
 
 FORMULA = (
     "=@\t\r"  # what a spreadsheet may take for a formula, and below: a sign before anything but a number
@@ -154,9 +155,8 @@ def shares(limit: float, found: float) -> tuple[str, str]:
     >>> shares(0.01, 0.5), shares(0.01, 0.010001)
     (('1.00%', '50.00%'), ('1.0000%', '1.0001%'))
     """
-    written = (f"{limit:.2%}", f"{found:.2%}")
-    for digits in range(3, 13):
-        if written[0] != written[1]:
+    for digits in range(2, 13):
+        one, other = (percent(share, digits=digits, spaced=False) for share in (limit, found))
+        if one != other:
             break
-        written = (f"{limit:.{digits}%}", f"{found:.{digits}%}")
-    return written
+    return one, other

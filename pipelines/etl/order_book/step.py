@@ -102,7 +102,7 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
         manifest.keep(book.digests)
         derived.sweep()
     remove_left(context)
-    return EtlResult(run_id=run.run_id, panel=panel, told=report.told(summary))
+    return EtlResult(run_id=run.run_id, panel=panel, summary=report.printed_summary(summary))
 
 
 def read(

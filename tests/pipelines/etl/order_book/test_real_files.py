@@ -41,7 +41,7 @@ def test_export_of_an_erp_system_gives_the_series_of_the_clean_book(bench):
     assert bench.summary["rows"]["quarantined"] == 0
     assert bench.read("series").equals(wanted[0])
     assert bench.read("shipped_by_country").equals(wanted[1])
-    [notes] = result.told["notes"].values()
+    [notes] = result.summary["notes"].values()
     assert "column 'ordered_at': dates are read as %m/%d/%y" in notes
     assert "column 'quantity': numbers are read with decimal '.', thousands ','" in notes
     assert "3 names of countries are read as codes" in notes
