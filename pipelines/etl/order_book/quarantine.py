@@ -155,8 +155,8 @@ def shares(limit: float, found: float) -> tuple[str, str]:
     >>> shares(0.01, 0.5), shares(0.01, 0.010001)
     (('1.00%', '50.00%'), ('1.0000%', '1.0001%'))
     """
-    for digits in range(2, 13):
-        one, other = (percent(share, digits=digits, spaced=False) for share in (limit, found))
-        if one != other:
-            break
-    return one, other
+
+    def written(digits: int) -> tuple[str, str]:
+        return percent(limit, digits=digits, spaced=False), percent(found, digits=digits, spaced=False)
+
+    return next((each for digits in range(2, 13) if len(set(each := written(digits))) == 2), written(13))
