@@ -23,6 +23,7 @@ READ = "order_book."  # prefix of canonical columns while the vendor's own still
 ROW, RULE, SAYS = "source_row", "broken_rule", "rule_says"
 FAULT, VALUE = "broken_column", "broken_value"
 TYPO_CUTOFF = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
+SHOWN_LETTERS = 1_000  # of a header, in an error
 RESERVED = ("source_file", ROW, RULE, SAYS, FAULT, VALUE)
 COUNTRY = pl.Enum(COUNTRIES)
 
@@ -155,8 +156,14 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
             near = _nearest(own, names, cutoff=0.5)
             hint = f"; the nearest is {near[0]!r}" if near else ""
             what = "" if own == name else f" (for {name})"
-            raise InputError(f"column {own!r}{what} is missing", found=", ".join(names) + hint, where=where)
+            raise InputError(f"column {own!r}{what} is missing", found=_shown(names) + hint, where=where)
     _check_slips(names, intake, where=where)
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names of a file's columns, cut where they are no header for people."""
+    text = ", ".join(names)
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."
 
 
 def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
