@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -29,6 +29,7 @@ from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator
+from pipelines.windows.exports import with_exports_of_book
 from pipelines.windows.run_page import windows_page_text
 
 
@@ -52,12 +53,15 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     Raises
     ------
     InputError
-        If the run or its paths are not in order, or a policy is met by no chip.
+        If the run or its paths are not in order, a policy is met by no chip, or fewer units are stated as
+        exported than the order book shows.
     """
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:
         check_policy_reaches(policy, settings.data.catalogue.values())
     read = read_input(tracker, input_run(context, "forecast", forecast_run_id), step="forecast", name="paths")
+    settings = with_exports_of_book(settings, tracker, read.run_id, items=read.table["item_id"].unique())
+    context = replace(context, settings=settings)
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
     any_market = next(iter(estimator.markets.values()))
     context.tell(

@@ -48,7 +48,8 @@ def report_errors() -> Iterator[None]:
 
 def fail(sentence: str, code: int) -> None:
     """Print the sentence and end with this exit status."""
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in sentence)
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
     raise SystemExit(code)
 
 

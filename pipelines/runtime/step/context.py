@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from models.distributed.ranks import Ranks
+from models.distributed.signals import STOP
 from models.errors import ClusterError
 from pipelines.runtime.config.deviations import deviations, lines, what_if
 from pipelines.runtime.config.loader import dump, flatten
@@ -83,7 +84,11 @@ class Context:
             folder = Path(temporary)
             self.log_settings(run)
             with log_system_metrics(self.tracker, run.run_id):
-                yield run, folder
+                try:
+                    yield run, folder
+                except BaseException:
+                    STOP.answered()
+                    raise
             head = f"# overspill {name}, run {run.run_id}\n"
             (folder / f"settings-{name}.yaml").write_text(head + dump(self.settings), encoding="utf-8")
             run.log_folder(folder)
