@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -78,12 +78,12 @@ def read_long_table(source: Path) -> pl.DataFrame:
 
 
 def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
-    """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths.parquet`.
+    """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths` and `events`.
 
     Returns
     -------
     dict
-        Numbers of series, rows of quantiles and rows of paths, and the weights that answered, if any.
+        Numbers of series, rows of quantiles, of paths and of events, and the weights that answered, if any.
 
     Raises
     ------
@@ -104,6 +104,8 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
     forecaster = named_forecaster(request.model, StatisticalSettings(), weights)
     given = forecast_long_table(table, forecaster, request.options, watched)
     tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.options.paths else {})
+    if given.events is not None:
+        tables["events"] = given.events
     _write_together(request.out, tables)
     return {
         "series": table.rows.select(table.keys).unique().height,
@@ -135,11 +137,16 @@ def _weights(request: PredictRequest) -> Weights | None:
 
 
 def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Put all tables in place, and take away the paths of an earlier forecast that do not belong to them."""
+    """Put all tables in place, and remove what an earlier forecast left that does not belong to them."""
+    files: dict[str, Callable[[Path], object]] = {
+        f"{name}.parquet": table.write_parquet for name, table in tables.items()
+    }
+    if "events" in tables:
+        files["events.csv"] = tables["events"].write_csv
     with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as beside:
-        for name, table in tables.items():
-            write_atomic(Path(beside) / f"{name}.parquet", table.write_parquet)
-        for name in tables:
-            (Path(beside) / f"{name}.parquet").replace(out / f"{name}.parquet")
-    if "paths" not in tables:
-        (out / "paths.parquet").unlink(missing_ok=True)
+        for name, write in files.items():
+            write_atomic(Path(beside) / name, write)
+        for name in files:
+            (Path(beside) / name).replace(out / name)
+    for name in {"paths.parquet", "events.parquet", "events.csv"} - files.keys():
+        (out / name).unlink(missing_ok=True)
