@@ -19,17 +19,8 @@ from real_date_forecasters import (
     product_paths,
     simulated,
 )
-from real_dates import (
-    answer,
-    answers,
-    chosen,
-    crps_of,
-    curve,
-    difference,
-    outcomes,
-    reliability_rows,
-    scores,
-)
+from real_date_scores import crps_of, difference, outcomes, reliability_rows, scores
+from real_dates import answer, answers, chosen, curve
 from real_questions import (
     Source,
     answered,
