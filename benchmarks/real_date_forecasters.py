@@ -55,6 +55,7 @@ def forecasters(checkpoint: Path, *, seed: int) -> dict[str, Forecaster]:
         "bootstrap": Forecaster(draw=partial(bootstrap_paths, seed=seed)),
         "AutoETS": Forecaster(draw=partial(classical, name="AutoETS"), library="statsforecast"),
         "AutoTheta": Forecaster(draw=partial(classical, name="AutoTheta"), library="statsforecast"),
+        "bank": Forecaster(draw=partial(own, make=imported("forecasting.forecasters.bank:BankForecaster"))),
         "AutoARIMA": Forecaster(
             draw=partial(classical, name="AutoARIMA"), library="statsforecast", slow=True
         ),

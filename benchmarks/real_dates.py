@@ -9,8 +9,8 @@ periods. They are drawn from thousands of rolling origins; barriers and normal l
 alone. `--series` questions per panel; questions that hold at the origin already are not asked.
 
 Forecasters (`real_date_forecasters.py`): by default all but the slow ones; `--with AutoARIMA` adds one, and
-`--add bank=package.module:Class` any path forecaster of the product by its place. `half` mixes the paths of
-the first one and AutoETS. `--cache` keeps the answers of libraries.
+`--add bank=package.module:Class` any path forecaster of the product by its place. `network + bank` has half
+of its paths from each. `--cache` keeps the answers of libraries.
 
 Scores: censored CRPS of the first passage in steps (forecasting/evaluation/scores.py), which is H times the
 integrated Brier score; the Brier score of P(T <= t) at a quarter, half and all of the horizon; P(T <= H) less
@@ -41,7 +41,8 @@ from forecasting.saturation.events import passages
 from forecasting.saturation.first_passage import probability_by_step
 from forecasting.saturation.measures import measured_series
 
-PARTNER, HALF, BASELINE = "AutoETS", "half", "SeasonalNaive"
+BASELINE = "SeasonalNaive"
+MIXTURES = (("network", "AutoETS"), ("network", "bank"))
 
 
 def curve(question: Question, paths: Floats, problem: Problem) -> Floats:
@@ -79,11 +80,18 @@ def answers(
             found[name] = recalled(cache, f"{problem.panel}-{name}-{key}".replace(" ", "-"), make)
         except Exception as error:  # noqa: BLE001 (a forecaster that fails must not end the run)
             notes.append(f"{name}, {problem.panel}: {type(error).__name__}: {error}")
-    first = next(iter(asked))
-    if {first, PARTNER} <= found.keys() and first != PARTNER:
-        found[HALF] = {key: (found[first][key] + found[PARTNER][key]) / 2 for key in ("curves", "seconds")}
-        found[HALF]["seconds"] *= 2
+    for members in MIXTURES:
+        if set(members) <= found.keys():
+            found[" + ".join(members)] = mixed([found[name] for name in members])
     return found
+
+
+def mixed(members: Sequence[Arrays]) -> dict[str, Floats]:
+    """What equally many paths of all members say together: the share of all is the mean of the shares."""
+    return {
+        "curves": np.mean([each["curves"] for each in members], axis=0),
+        "seconds": np.sum([each["seconds"] for each in members], axis=0),
+    }
 
 
 def content(problem: Problem) -> tuple[object, ...]:

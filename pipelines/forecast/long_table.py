@@ -131,8 +131,10 @@ def _forecast(
     sampled = fitted.sample(options.horizon, max(count, 1), options.seed)
     if quantiles is None:
         quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
-    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency).sort("unique_id", "step")
-    of = _Layout(dates=dates, variates=history.variates if table.has_variates else None)
+    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency)
+    of = _Layout(
+        dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
+    )
     events = None
     if options.events is not None:
         events = event_table(
@@ -140,7 +142,7 @@ def _forecast(
             history,
             sampled[:, :asked],
             origins=last,
-            dates=dates,
+            dates=of.dates,
             quantile_levels=options.quantile_levels,
         )
     return ForecastTables(

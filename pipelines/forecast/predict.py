@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -138,15 +138,10 @@ def _weights(request: PredictRequest) -> Weights | None:
 
 def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Put all tables in place, and remove what an earlier forecast left that does not belong to them."""
-    files: dict[str, Callable[[Path], object]] = {
-        f"{name}.parquet": table.write_parquet for name, table in tables.items()
-    }
-    if "events" in tables:
-        files["events.csv"] = tables["events"].write_csv
     with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as beside:
-        for name, write in files.items():
-            write_atomic(Path(beside) / name, write)
-        for name in files:
-            (Path(beside) / name).replace(out / name)
-    for name in {"paths.parquet", "events.parquet", "events.csv"} - files.keys():
-        (out / name).unlink(missing_ok=True)
+        for name, table in tables.items():
+            write_atomic(Path(beside) / f"{name}.parquet", table.write_parquet)
+        for name in tables:
+            (Path(beside) / f"{name}.parquet").replace(out / f"{name}.parquet")
+    for name in {"paths", "events"} - tables.keys():
+        (out / f"{name}.parquet").unlink(missing_ok=True)

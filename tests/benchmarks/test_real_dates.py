@@ -249,14 +249,14 @@ def test_a_forecaster_that_fails_is_noted_and_the_others_answer(problem):
     assert notes == ["broken, walks: ValueError: too short"]
 
 
-def test_the_half_is_what_all_paths_of_both_say_together(problem):
+def test_a_mixture_is_what_all_paths_of_its_members_say_together(problem):
     rng = np.random.default_rng(8)
     drawn = [[100 + rng.normal(0, 2, (PATHS, 8, 1)).cumsum(axis=1) for _ in range(12)] for _ in range(2)]
     asked = {
         name: Forecaster(draw=lambda _, paths=paths: paths)
         for name, paths in zip(("network", "AutoETS"), drawn, strict=True)
     }
-    half = answers(problem, asked, None, [])["half"]["curves"]
+    half = answers(problem, asked, None, [])["network + AutoETS"]["curves"]
     for k, question in enumerate(problem.questions):
         both = np.concatenate([drawn[0][k], drawn[1][k]])
         np.testing.assert_allclose(half[k], curve(question, both, problem))

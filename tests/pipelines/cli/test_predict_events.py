@@ -117,7 +117,6 @@ def test_without_paths_a_thousand_are_drawn_and_none_is_written(cli):
     np.testing.assert_allclose(shares, shares.round(), atol=1e-9)
     assert ((shares > 0) & (shares < 1000)).any()
     assert not Path("out/paths.parquet").exists()
-    assert pl.read_csv("out/events.csv").height == len(shares)
 
 
 def test_a_forecast_without_events_removes_those_of_an_earlier_one(cli):
