@@ -34,7 +34,7 @@ import numpy as np
 from real_date_forecasters import PATHS, Forecaster, forecasters, history_of, imported, product_paths
 from real_date_scores import BINS, Answers, difference, reliability_rows, summary
 from real_questions import Problem, Question, competition_sources, macro_sources
-from store import digest, recalled, unite
+from store import Arrays, digest, recalled, unite
 
 from forecasting.panel.history import Floats
 from forecasting.saturation.events import passages
