@@ -88,7 +88,7 @@ def _calendar(origins: pl.DataFrame, dates: pl.DataFrame) -> pl.Series:
     places = np.concatenate(
         [np.arange(len(first))[:, None], len(first) + np.arange(len(rest)).reshape(-1, steps)], axis=1
     )
-    return pl.concat([first, rest.cast(first.dtype)])[places.ravel()]
+    return pl.concat([first.cast(rest.dtype), rest])[places.ravel()]
 
 
 def _rows(
@@ -130,6 +130,8 @@ def _rows(
 
 def event_records(events: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """One record per series and event: its columns, and `by`, the probabilities by date."""
-    keys = [name for name in events.columns if name not in {"ds", "probability"}]
-    by = pl.struct("ds", "probability").alias("by")
+    place = events.columns.index("probability")
+    step = events.columns[place - 1 : place + 1]  # the date, whatever it is called, and the probability
+    keys = [name for name in events.columns if name not in step]
+    by = pl.struct(step).alias("by")
     yield from events.group_by(keys, maintain_order=True).agg(by).iter_rows(named=True)

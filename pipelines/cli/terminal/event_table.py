@@ -31,7 +31,7 @@ def _overview(events: pl.DataFrame) -> pl.DataFrame:
     """One row per series and event: by the end of the horizon, and the outer and middle quantile dates."""
     dates = [name for name in events.columns if name.startswith("date_q")]
     chosen = dict.fromkeys([dates[0], dates[len(dates) // 2], dates[-1]])
-    keys = [name for name in ("unique_id", "variate", "event") if name in events.columns]
+    keys = events.columns[: events.columns.index("event") + 1]
     return events.group_by(keys, maintain_order=True).agg(
         pl.col("hold", "level").first(),
         true_now=pl.when(pl.col("true_at_origin").first()).then(pl.lit("yes")).otherwise(pl.lit("no")),
