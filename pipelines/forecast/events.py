@@ -22,8 +22,7 @@ def event_table(
     history: History,
     future: Floats,
     *,
-    origins: pl.DataFrame,
-    dates: pl.DataFrame,
+    stamps: pl.DataFrame,
     quantile_levels: Sequence[float],
 ) -> pl.DataFrame:
     """Rows of `events.parquet` for items that share one set of variates.
@@ -33,10 +32,8 @@ def event_table(
     query : EventQuery
     history : History
     future : array [I, P, H, V]
-    origins : DataFrame
-        unique_id and `last`, its date at the origin, in the order of the history.
-    dates : DataFrame
-        unique_id, ds of the horizon, in the order of the history and of time.
+    stamps : DataFrame
+        unique_id, ds of the origin and of the horizon, H + 1 rows an item in the order of the history.
     quantile_levels : sequence of Q floats
 
     Returns
@@ -48,13 +45,12 @@ def event_table(
         so on (null where it does not: censored).
     """
     ordered = sorted(quantile_levels)
-    calendar = _calendar(origins, dates)
     found = query.forecast(history, future, ordered)
     parts = [
-        _rows(event, names, forecast, calendar=calendar, ids=origins["unique_id"], levels=ordered)
+        _rows(event, names, forecast, stamps=stamps, levels=ordered)
         for event, (names, forecast) in found.items()
     ]
-    return pl.concat(parts).with_columns(hold=pl.lit(query.hold, pl.Int32)).select(_columns(ordered))
+    return pl.concat(parts).with_columns(hold=pl.lit(query.hold, pl.Int32)).select(event_columns(ordered))
 
 
 def date_column(level: float) -> str:
@@ -66,7 +62,8 @@ def date_column(level: float) -> str:
     return f"date_q{100 * level:.10g}"
 
 
-def _columns(levels: Sequence[float]) -> list[str]:
+def event_columns(levels: Sequence[float]) -> list[str]:
+    """Columns of `events.parquet`; a table without variates has no `variate`."""
     names = [
         "unique_id",
         "variate",
@@ -81,47 +78,36 @@ def _columns(levels: Sequence[float]) -> list[str]:
     return names + [date_column(level) for level in levels]
 
 
-def _calendar(origins: pl.DataFrame, dates: pl.DataFrame) -> pl.Series:
-    """Dates of steps 0 to H of each item, one item after the other: [I x (H + 1)]."""
-    steps = dates.height // origins.height
-    first, rest = origins["last"], dates["ds"]
-    places = np.concatenate(
-        [np.arange(len(first))[:, None], len(first) + np.arange(len(rest)).reshape(-1, steps)], axis=1
-    )
-    return pl.concat([first.cast(rest.dtype), rest])[places.ravel()]
-
-
 def _rows(
     event: str,
     names: tuple[str, ...],
     forecast: EventForecast,
     *,
-    calendar: pl.Series,
-    ids: pl.Series,
+    stamps: pl.DataFrame,
     levels: Sequence[float],
 ) -> pl.DataFrame:
     """Rows of one event, in the order item, measured series, step."""
     items, series, steps = forecast.probability.shape
-    first = np.arange(items) * steps  # where an item's dates begin
+    first = np.arange(items) * steps  # the row of an item's origin
 
     def repeated(values: Floats) -> np.typing.NDArray[Any]:
         return np.repeat(values.ravel(), steps - 1)
 
     places = np.broadcast_to(first[:, None, None] + np.arange(1, steps), (items, series, steps - 1))
     columns = {
-        "unique_id": ids[np.repeat(np.arange(items), series * (steps - 1))],
+        "unique_id": stamps["unique_id"][places.ravel()],
         "variate": np.tile(np.repeat(np.array(names), steps - 1), items),
         "event": np.full(places.size, event),
         "level": repeated(forecast.level),
         "true_at_origin": repeated(forecast.probability[..., 0]) == 1.0,
-        "ds": calendar[places.ravel()],
+        "ds": stamps["ds"][places.ravel()],
         "probability": forecast.probability[..., 1:].ravel(),
         "p_never": repeated(forecast.never),
     }
     for level, quantile in zip(levels, np.moveaxis(forecast.quantiles, -1, 0), strict=True):
         censored = np.isnan(quantile)
         reached = first[:, None] + np.where(censored, 0, quantile).astype(np.int64)
-        dates = calendar[repeated(reached)]
+        dates = stamps["ds"][repeated(reached)]
         columns[date_column(level)] = pl.select(
             pl.when(pl.Series(repeated(censored))).then(None).otherwise(dates)
         ).to_series()

@@ -156,12 +156,14 @@ def _forecast(
     )
     events = None
     if options.events is not None:
+        stamps = future_dates(
+            last, horizon=options.horizon, frequency=table.frequency, style=table.style, first=-1
+        )
         events = event_table(
             options.events,
             history,
             sampled[:, :asked],
-            origins=last,
-            dates=of.dates,
+            stamps=stamps.sort("unique_id", "step"),
             quantile_levels=options.quantile_levels,
         )
     return ForecastTables(

@@ -17,6 +17,7 @@ from forecasting.errors import InputError
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.panel.long_table import Columns, LongTable, check_long_table
 from forecasting.periods import Frequency
+from pipelines.forecast.events import event_columns
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
 from pipelines.forecast.names import DEFAULT_MODEL, Model
@@ -85,6 +86,7 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
         If the output folder cannot be written.
     """
     require_device(request.device)
+    _check_names(request)
     _check_outputs(request)
     read = read_long_table(request.source, encoding=request.encoding, separator=request.separator)
     table = check_long_table(
@@ -124,6 +126,20 @@ def _named(given: ForecastTables, request: PredictRequest) -> dict[str, pl.DataF
     if given.events is not None:
         tables["events"] = given.events
     return {name: table.rename(called) for name, table in tables.items()}
+
+
+def _check_names(request: PredictRequest) -> None:
+    """Refuse a name of the source's columns that the answer has for another one."""
+    taken = ["variate", "quantile_level", "path", "value"]
+    if request.options.events is not None:
+        taken += event_columns(request.options.quantile_levels)[1:]
+    for name in {request.columns.id, request.columns.time} & set(taken) - {"ds"}:
+        raise InputError(
+            "a column of the answer has that name already",
+            expected="another name for the id or the time",
+            found=name,
+            where="--id-col or --time-col",
+        )
 
 
 def _check_outputs(request: PredictRequest) -> None:

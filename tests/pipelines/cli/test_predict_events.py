@@ -169,6 +169,27 @@ def test_json_holds_each_event_with_its_probabilities(cli):
     assert records[1]["date_q50"] == "2024-12-31"
 
 
+def test_events_call_id_and_time_as_the_source_and_write_dates_as_it_does(cli):
+    hours = [f"2026-03-28T{hour:02d}:00:00+05:30" for hour in range(24)]
+    pl.DataFrame({"name": "x", "at": hours, "v": [10 + k % 5 for k in range(24)]}).write_csv("hours.csv")
+    columns = ("--id-col", "name", "--time-col", "at", "--target-col", "v")
+    options = ("--horizon", 2, "--out", "out", *columns, "--event", "above 5", "--quantiles", "0.5")
+    status, text, error = cli("hours.csv", *options, "--json")
+    assert status == 0, error
+    (record,) = json.loads(text)["events"]
+    assert record["name"] == "x"
+    assert record["date_q50"] == hours[-1]  # true at the origin already
+    assert [step["at"] for step in record["by"]] == ["2026-03-29T00:00:00+05:30", "2026-03-29T01:00:00+05:30"]
+
+
+def test_a_source_may_not_call_its_columns_as_the_answer_calls_others(cli):
+    pl.read_csv("orders.csv").rename({"unique_id": "level"}).write_csv("renamed.csv")
+    status, _, error = predict(cli, "--event", "above 50", "--id-col", "level", panel="renamed.csv")
+    assert status == 2
+    assert "--id-col or --time-col: a column of the answer has that name already" in error
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
