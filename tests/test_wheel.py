@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("forecasting", "pipelines", "models", "configs")
+PACKAGES = ("overspill", "forecasting", "pipelines", "models", "configs")
 RUN = """
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()
@@ -72,6 +72,7 @@ def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
         "configs/data/us_public.yaml",
         "forecasting/reference/sources.yaml",
         "models/hardware/device.py",
+        "overspill/py.typed",
     } <= held
     assert {"configs/cluster/slurm/cycle.sbatch", "configs/cluster/slurm/pretrain.sbatch"} <= held
 

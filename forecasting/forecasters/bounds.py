@@ -56,7 +56,7 @@ class Bounds:
             shape = history.values.shape[:2]
             return cls(lowest=np.full(shape, -np.inf), constant=np.full(shape, np.nan))
         least, most = np.nanmin(history.values, axis=-1), np.nanmax(history.values, axis=-1)
-        floored = floor == "0" or (least >= 0 if floor == "auto" else False)
+        floored = np.zeros_like(least, bool) if floor == "none" else (least >= 0) | (floor == "0")
         return cls(lowest=np.where(floored, 0.0, -np.inf), constant=np.where(least == most, least, np.nan))
 
     def keep(self, values: Floats) -> Floats:

@@ -12,14 +12,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from forecasting.errors import InputError
+from forecasting.forecasters.book_to_bill import book_to_bill, orders_from
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS
 
 DEFAULT_VOLATILITY = 0.2  # per step on the model scale, for a panel of single observations
 RATIO_OFFSET = 0.1  # added to orders / capacity before the log
 CAPACITY_OFFSET = 0.1  # share of the item's largest capacity, added before the log
-# Largest over smallest value from which a positive series is read in logs. Below, logs and values have much
-# the same shape, and how far away zero lies says little: a series plus a constant is forecast like the series.
+# Largest over smallest value from which a positive series is read in logs. Below it logs and values have much
+# the same shape, and the distance from zero says little: y plus a constant is forecast like y.
 LOG_RATIO = 1.5
 Kind: TypeAlias = Literal["log", "from zero", "anywhere"]
 
@@ -28,9 +29,8 @@ Kind: TypeAlias = Literal["log", "from zero", "anywhere"]
 class ScaledItem:
     """One item's variates without gaps on the model scale, where every series ends at 0 at the origin.
 
-    `orders` and `capacity` become log(orders / capacity), the log of the book-to-bill, and log capacity:
-    saturation hangs on their difference, which is far more stationary than either. An offset within these
-    logs (`RATIO_OFFSET`, `CAPACITY_OFFSET`) admits zeros and calms the wild percentages of a chip's first and
+    `orders` and `capacity` become the log of their book-to-bill and log capacity. An offset within these logs
+    (`RATIO_OFFSET`, `CAPACITY_OFFSET`) admits zeros and calms the wild percentages of a chip's first and
     last quarters, when little is sold. Other series are logged if all their values are positive and the
     largest is `LOG_RATIO` times the smallest, else divided by their mean absolute one-step change.
 
@@ -72,7 +72,7 @@ class ScaledItem:
         linear = growth * self.unit + self.location
         values = np.where(self.logs, np.where(growth > 0, above, below), linear)
         if self.flows:
-            values[..., 0] *= values[..., 1]
+            values[..., 0] = orders_from(values[..., 0], values[..., 1])
         return values
 
 
@@ -95,7 +95,7 @@ def scale_item(history: History, item: int) -> ScaledItem:
     flows = history.variates == FLOWS
     offset = np.zeros(len(values))
     if flows:
-        values, offset = _book_to_bill(values, history.item_ids[item])
+        values, offset = _ratio_and_capacity(values, history.item_ids[item])
     kinds: tuple[Kind, ...] = ("log", "log") if flows else tuple(map(kind_of, values))
     logs = [kind == "log" for kind in kinds]
     levels = [
@@ -155,7 +155,7 @@ def highest_level(items: list[ScaledItem]) -> Floats:
     return highest
 
 
-def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
+def _ratio_and_capacity(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     """Turn rows orders, capacity `[2, L]` into orders / capacity, capacity, and the offsets of their logs.
 
     Periods before the first capacity count as unobserved: the item was not on sale yet.
@@ -170,7 +170,7 @@ def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     if largest > 0:
         orders, capacity = (np.where(np.cumsum(np.nan_to_num(capacity)) > 0, row, np.nan) for row in values)
     offset = CAPACITY_OFFSET * largest or 1.0
-    ratio = orders / np.where(capacity > 0, capacity, np.inf)
+    ratio = book_to_bill(orders, capacity, idle=0.0)
     if np.isnan(ratio).all():
         raise InputError(
             "orders and capacity need a period in which both are observed",

@@ -39,7 +39,7 @@ class Assumption:
 
 @dataclass(frozen=True, kw_only=True)
 class PublicAssumptions:
-    """The assumptions behind the public panel; their meaning and reasons stand in `us_public.yaml`."""
+    """The assumptions behind the public panel; their meaning and reasons are in `us_public.yaml`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 

@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class StopRequestedError(BaseException):
-    """The process was asked to stop; no `Exception`, so that nothing on the way takes it for a failure.
+    """The process was asked to stop; no `Exception`, so that no handler takes it for a failure.
 
     Attributes
     ----------
@@ -29,12 +29,12 @@ class StopRequestedError(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """Exit status by the shell's custom: 128 and the signal's number."""
+        """Exit status by the shell's convention: 128 plus the signal's number."""
         return 128 + self.signal.value
 
 
 class StopRequests:
-    """What was asked of this process so far; `STOP` is the only one, as handlers belong to the process."""
+    """Stop requests to this process; `STOP` is the only instance, as handlers belong to the process."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -63,7 +63,7 @@ class StopRequests:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Leave it to what runs inside to look at `received` and stop where nothing is lost.
+        """Let the code inside check `received` and stop where nothing is lost.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class StopRequests:
         self.raise_received()
 
     def ask(self) -> None:
-        """Another process of the job was asked to stop, which holds for this one too."""
+        """Note that another process of the job was asked to stop, which applies to this one too."""
         self.received = self.received or signal.SIGTERM
 
     def raise_received(self) -> None:

@@ -15,11 +15,13 @@ from forecasting.panel.schema import content_digest, latest
 from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator, Row
 from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
 from pipelines.evidence.supply import cap_condition, supply_conditions
 from pipelines.evidence.verdicts import Plain, by_probability, plain, quantiles_of, rule_of_verdicts, term
 from pipelines.runtime.config.settings import Settings
-from pipelines.windows.tables import Estimator, Row, build_estimator, q
+from pipelines.windows.estimator import build_estimator
 
 DATES = ("saturated", "opening", "closing")
 FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
@@ -111,13 +113,13 @@ def derive(stored: EvidenceInputs) -> DerivedEvidence:
 def _basis(estimator: Estimator, stored: EvidenceInputs) -> Plain:
     """What all figures have in common."""
     any_market = next(iter(estimator.markets.values()))
-    stamps, confidence = any_market.timestamps(0), estimator.settings.windows.confidence
+    stamps, confidence = any_market.timestamps(0), estimator.settings.confidence
     figures = {
         "now": estimator.now,
         "next_period": stamps[estimator.now_step + 1],
         "origin": any_market.origin,
         "horizon_end": stamps[-1],
-        "frequency": estimator.settings.data.frequency,
+        "frequency": str(estimator.settings.frequency),
         "paths": len(any_market.orders),
         "known_until": stored.known_until,
         "confidence": confidence,
@@ -136,7 +138,7 @@ def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Ro
         chip = next(chip for chip in estimator.chips() if chip.chip_id == row["chip"])
         estimate = estimator.estimate(chip, policy, estimator.markets_of(chip, policy, row["scope"]))
         told["headroom_next_period"] = quantiles_of(estimate.paths.headroom[:, 0], estimator.levels)
-        confidence = estimator.settings.windows.confidence
+        confidence = estimator.settings.confidence
         told["all_conditions_next_period"] = by_probability(steps[0]["p_open"], confidence)
     return dict(plain(told))
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from forecasting.periods import Frequency, label
 from pipelines.evidence.verdicts import Plain
+from pipelines.figures.format import share_of_paths
 
 TEMPLATE = "document.html.jinja"
 
@@ -52,12 +53,8 @@ def _template() -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share of paths; no number of paths supports a flat 0 or 100 %."""
-    if share is None:
-        return ""
-    if share < 0.01:
-        return "< 1 %"
-    return "> 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+    """A share of paths; nothing where there is none."""
+    return "" if share is None else share_of_paths(share, spaced=True)
 
 
 def number(figure: float | str | None) -> str:

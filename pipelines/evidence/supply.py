@@ -16,6 +16,8 @@ from forecasting.saturation.first_passage import first_passage, never, quantile_
 from forecasting.saturation.market import Market, cap_item, counted_shipments, scope_item
 from forecasting.windows.cap import CapRoom
 from forecasting.windows.estimate import MarketsOfChip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator
 from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.verdicts import (
@@ -23,12 +25,11 @@ from pipelines.evidence.verdicts import (
     Plain,
     by_probability,
     finding,
-    percent,
     plain,
     quantiles_of,
     term,
 )
-from pipelines.windows.tables import Estimator, q
+from pipelines.figures.format import percent
 
 NONE_ELIGIBLE = "The policy lets no chip through, so this is not examined."
 HOW_PATHS = (
@@ -42,7 +43,7 @@ def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip
     rule, at = policy.supply, estimator.now
     scopes = term(policy, "supply.scopes", list(rule.scopes))
     cases = [(chip, scope) for chip in chips for scope in rule.scopes]
-    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min)
+    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min, digits=None)
     queue = f"The US backlog is no longer than {weeks:g} weeks of the capacity offered to US customers."
     parts = (
         (
@@ -93,7 +94,7 @@ def _on(estimator: Estimator, policy: Policy, chip: Chip, scope: str, judge: Any
     if item not in estimator.markets:
         return finding(NOT_SHOWN, _lacking(estimator, item), case=case, rows=[f"panel/{item}"])
     figures = judge(estimator, estimator.markets[item], policy.supply)
-    verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
+    verdict = by_probability(figures["probability"], estimator.settings.confidence)
     return finding(verdict, figures.pop("why"), case=case, rows=rows_of(item), **figures)
 
 
@@ -131,7 +132,9 @@ def _held(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
     figures = _share(
         met[:, of.origin_column + estimator.now_step], dates, "US demand is met, for long enough"
     )
-    figures["why"] += f" By {stamps[-1]} it has not come about on {_points(float(never(passage, steps)))}."
+    figures["why"] += (
+        f" By {stamps[-1]} it has not come about on {percent(float(never(passage, steps)), digits=1)}."
+    )
     return figures
 
 
@@ -139,16 +142,11 @@ def _share(holds: Any, quantiles: Plain, what: str) -> Plain:  # noqa: ANN401 - 
     share = float(np.mean(holds))
     median = plain(quantiles)[q(0.5)]
     return {
-        "why": f"On {_points(share)} of {len(holds):,} paths {what}.",
+        "why": f"On {percent(share, digits=1)} of {len(holds):,} paths {what}.",
         "figure": median,
         "quantiles": quantiles,
         "probability": share,
     }
-
-
-def _points(share: float) -> str:
-    """Share of paths in percent, one digit."""
-    return f"{100 * share:.1f} %"
 
 
 def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Plain:
@@ -166,7 +164,8 @@ def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
     end = _next_end(estimator)
     return condition(
         "cap",
-        f"Exports stay within {percent(cap.ratio)} of the TPP of {counts} shipped to US customers, {period}.",
+        f"Exports stay within {percent(cap.ratio, digits=None)} of the TPP of {counts} shipped to US "
+        f"customers, {period}.",
         policy=policy,
         terms=[term(policy, f"cap.{name}", getattr(cap, name)) for name in ("ratio", "period", "counts")],
         how=(
@@ -199,7 +198,7 @@ def _cap_findings(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
         room = cap_room(estimator, chip, cap, markets)
         enough = room >= MIN_UNITS
         figures = _share(enough, quantiles_of(room, estimator.levels), "the cap leaves at least one unit")
-        verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
+        verdict = by_probability(figures["probability"], estimator.settings.confidence)
         rows = [row for item in items for row in rows_of(item)]
         yield finding(verdict, figures.pop("why"), case=case, rows=rows, **figures)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
-from pipelines.windows.tables import q
+from forecasting.windows.schema import q
+from pipelines.figures.format import percent
 
 Plain: TypeAlias = dict[str, Any]
 
@@ -41,18 +42,14 @@ def by_probability(probability: float, confidence: float) -> str:
 def rule_of_verdicts(confidence: float) -> str:
     """The rule above in words."""
     weak = " At this confidence it says only which is the likelier." if confidence <= WEAK else ""
+    least = percent(confidence, digits=None)
     return (
-        f"A condition that depends on US demand is {MET} if it holds on at least {percent(confidence)} of "
+        f"A condition that depends on US demand is {MET} if it holds on at least {least} of "
         f"the sampled paths (the configured confidence), {NOT_MET} if it fails on at least as many, and "
         f"otherwise {NOT_SHOWN}.{weak} A condition on published facts is {MET} or {NOT_MET} by those "
         f"facts. Where a figure is missing the verdict is: {NOT_SHOWN}. A verdict speaks of the model and "
         "the assumptions below, under the reading of the policy that is shown, and of no more."
     )
-
-
-def percent(share: float) -> str:
-    """A share as text, 2.5 % or 50 %."""
-    return f"{100 * share:g} %"
 
 
 def term(policy: Policy, element: str, value: object) -> Plain:

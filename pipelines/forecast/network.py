@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from forecasting.errors import InputError, StepError
+from forecasting.forecasters.book_to_bill import book_to_bill, orders_from
 from forecasting.forecasters.bounds import Bounds, Floor
 from forecasting.forecasters.scaling import kind_of
 from forecasting.panel.history import Floats, History
@@ -118,7 +119,7 @@ def _convert_model_errors() -> Iterator[None]:
 
 def network_view(history: History) -> Floats:
     """Values [I, V, L] as the network reads them: book-to-bill and capacity in place of the two flows."""
-    return _book_to_bill(history.values) if history.variates == FLOWS else history.values
+    return _ratio_and_capacity(history.values) if history.variates == FLOWS else history.values
 
 
 def _level(history: History) -> Floats:
@@ -137,15 +138,14 @@ def _level(history: History) -> Floats:
     return level
 
 
-def _book_to_bill(values: Floats) -> Floats:
+def _ratio_and_capacity(values: Floats) -> Floats:
     """Orders and capacity [I, 2, L] as their ratio and capacity.
 
     The ratio is unobserved without capacity; of items that would have too few observations left, a period
     without capacity counts as one in which as much was ordered as could be made.
     """
     orders, capacity = values[:, 0], values[:, 1]
-    ratio = np.full_like(orders, np.nan)
-    np.divide(orders, capacity, out=ratio, where=capacity > 0)
+    ratio = book_to_bill(orders, capacity, idle=np.nan)
     few = (~np.isnan(ratio)).sum(-1, keepdims=True) < MIN_OBSERVATIONS
     ratio = np.where(few & np.isnan(ratio) & ~np.isnan(orders) & ~np.isnan(capacity), 1.0, ratio)
     return np.stack([ratio, capacity], axis=1)
@@ -154,4 +154,4 @@ def _book_to_bill(values: Floats) -> Floats:
 def _orders_and_capacity(drawn: Floats) -> Floats:
     """Ratio and capacity [I, P, H, 2] back as orders and capacity, neither below 0."""
     ratio, capacity = np.maximum(drawn[..., 0], 0.0), np.maximum(drawn[..., 1], 0.0)
-    return np.stack([ratio * capacity, capacity], axis=-1)
+    return np.stack([orders_from(ratio, capacity), capacity], axis=-1)

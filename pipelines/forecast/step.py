@@ -15,6 +15,7 @@ from forecasting.forecasters.blend import BlendForecaster
 from forecasting.forecasters.path_table import to_table
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, to_history
+from pipelines.figures.format import percent
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.paths import sample_paths
 from pipelines.runtime.files.artifacts import file_digest, write_atomic
@@ -95,7 +96,11 @@ def _weights(context: Context) -> Weights | None:
 def _by(forecaster: PathForecaster, weights: Weights | None) -> str:
     """Who forecast: the forecaster, the share of the network in a blend, and its weights."""
     name = f"the forecaster {forecaster.name}"
-    share = f" ({forecaster.weight:.0%} network)" if isinstance(forecaster, BlendForecaster) else ""
+    share = (
+        f" ({percent(forecaster.weight, spaced=False)} network)"
+        if isinstance(forecaster, BlendForecaster)
+        else ""
+    )
     return f"{name}{share}" if weights is None else f"{name}{share} with the weights of {weights.label}"
 
 

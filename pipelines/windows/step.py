@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,22 +10,28 @@ import polars as pl
 from forecasting.forecasters.base import PathSet
 from forecasting.forecasters.path_table import from_table
 from forecasting.policy.eligibility import check_policy_reaches
+from forecasting.windows.headroom import headroom_table
+from forecasting.windows.schema import (
+    cap_readings_schema,
+    lead_time_schema,
+    q,
+    saturation_schema,
+    table_of,
+    window_steps_schema,
+    windows_schema,
+)
 from pipelines.figures.page import write_figures
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
-from pipelines.windows.headroom import headroom_table
+from pipelines.windows.estimator import build_estimator
 from pipelines.windows.run_page import windows_page_text
-from pipelines.windows.tables import Row, build_estimator, q
-
-QUANTILE_DATES = ("opening", "closing")
-QUANTILE_FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowsResult:
-    """What the step leaves: its run and its tables.
+    """Result of the step: its run and its tables.
 
     `windows` has one row per policy, chip and scope; `saturation` one per policy, item and step;
     `window_steps` one per policy, chip, scope and step; `lead_time` one per item and step; `cap_readings` one
@@ -62,11 +67,13 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
         tables = {
-            "windows": pl.DataFrame([row for row, _ in rows], schema=windows_schema(estimator.levels)),
-            "window_steps": _table(row for _, steps in rows for row in steps),
-            "saturation": _table(estimator.saturation_rows()),
-            "lead_time": _table(estimator.lead_time_rows()),
-            "cap_readings": _table(estimator.cap_rows()),
+            "windows": table_of((row for row, _ in rows), windows_schema(estimator.levels)),
+            "window_steps": table_of(
+                (row for _, steps in rows for row in steps), window_steps_schema(estimator.levels)
+            ),
+            "saturation": table_of(estimator.saturation_rows(), saturation_schema()),
+            "lead_time": table_of(estimator.lead_time_rows(), lead_time_schema(estimator.levels)),
+            "cap_readings": table_of(estimator.cap_rows(), cap_readings_schema(estimator.levels)),
             "headroom": headroom_table(estimator),
         }
         context.write(run, folder, tables)
@@ -89,38 +96,8 @@ def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet
     return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
 
 
-def windows_schema(levels: Iterable[float]) -> dict[str, pl.DataType]:
-    """Columns of `windows.parquet`; dates are null where censored, figures where there is no estimate."""
-    text, date, number = pl.String(), pl.Date(), pl.Float64()
-    names = [q(level) for level in levels]
-    return {
-        "policy": text,
-        "chip": text,
-        "scope": text,
-        "scope_item": text,
-        "eligible": pl.Boolean(),
-        "reason": text,
-        "no_estimate": text,
-        "now": date,
-        "p_saturated_now": number,
-        **{f"saturated_{name}": date for name in names},
-        "p_never": number,
-        "p_any_window": number,
-        "window_opens": date,
-        "window_closes": date,
-        **{f"{what}_{name}": date for what in QUANTILE_DATES for name in names},
-        **{f"{what}_{name}": number for what in QUANTILE_FIGURES for name in names},
-        "binding": text,
-        "binding_share": number,
-    }
-
-
-def _table(rows: Iterable[Row]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), infer_schema_length=None)
-
-
 def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
-    """Log curves of saturation, openness and lead time with the period as step; the item stands first."""
+    """Log curves of saturation, P(open) and lead time with the period as step, named by item first."""
     for metric, name, keys, column in (
         ("p_saturated", "saturation", ["item_id", "policy"], "p_saturated"),
         ("p_open", "window_steps", ["chip", "scope", "policy"], "p_open"),
@@ -135,7 +112,7 @@ def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
 
 
 def _log_window_metrics(run: StepRun, windows: pl.DataFrame) -> None:
-    """Log the answer per chip, scope and policy as single figures, so that runs can be put side by side."""
+    """Log the answer per chip, scope and policy as single figures, so that runs can be compared."""
     rows = windows.filter(pl.col("eligible"), pl.col("p_any_window").is_not_null())
     run.log_metrics(
         {

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def evidence(
     call: typer.Context,
     windows_run: Annotated[
-        str | None, typer.Option("--windows-run", help="Run whose figures are shown; default: the newest.")
+        str | None, typer.Option("--windows-run", help="Run to document; default: the newest.")
     ] = None,
     policy: Annotated[
         str | None, typer.Option("--policy", help="Policy of that run; default: its first.")

@@ -13,7 +13,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Json, Override
 
@@ -26,19 +25,19 @@ def pretrain(
     state: Annotated[
         Path,
         typer.Option(
-            "--state", help="Folder of the training: it goes on from there, and leaves its weights."
+            "--state", help="Folder of the training: where it resumes and where its weights are saved."
         ),
     ],
     config: Config = None,
     override: Override = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in total.")] = None,
     device: Device = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Train a new network from scratch on synthetic worlds; started again, it goes on where it was."""
+    """Train a new network from scratch on synthetic worlds; run it again to resume."""
     options = {"forecast.device": device, "pretrain.training.steps": steps}
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
 
     def opened(folder: Path | None, settings: Settings) -> JobState | None:
         from pipelines.train.pretrain import state_of

@@ -28,7 +28,7 @@ TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows where they arose."""
+    """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows the traceback."""
     from forecasting.errors import OverspillError
     from models.errors import ModelError
 
@@ -52,18 +52,22 @@ def fail(sentence: str, code: int) -> None:
     raise SystemExit(code)
 
 
-def with_options(override: list[str] | None, options: Mapping[str, object]) -> list[str]:
-    """Overrides with the options that were given among them, each under the key that it sets."""
-    given = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
-    return [*(override or []), *given]
+def resolved_settings(
+    config: str | None, overrides: list[str] | None, options: Mapping[str, object] | None = None
+) -> Settings:
+    """Merged and validated settings; whatever is wrong ends the command with exit status 2.
 
-
-def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
-    """Merged and validated settings; whatever is wrong ends the command with exit status 2."""
+    Parameters
+    ----------
+    config : str, optional
+    overrides : list of str, optional
+    options : mapping, optional
+        Values of the command's own options, each under the key that it sets; None where it was not given.
+    """
     with report_errors():
         from pipelines.runtime.config.loader import resolve
 
-        return resolve(config, overrides or [])
+        return resolve(config, overrides or [], options or {})
     raise AssertionError  # the context above never swallows an error
 
 
@@ -77,7 +81,7 @@ def step_context(
 ) -> Iterator[Context]:
     """The context of a step on the configured store; errors inside end the command in one sentence.
 
-    Of several processes of a job only the first gets here: the others serve it, and end with its exit status.
+    Of several processes of a job only the first runs this: the others serve it and end with its exit status.
 
     Parameters
     ----------
@@ -85,7 +89,7 @@ def step_context(
     out : Path, optional
         Folder that receives a copy of the step's files.
     state : Path, optional
-        Folder that remembers what is done.
+        Folder that records progress.
     open_state : callable, optional
         Opens the state in that folder; by default that of a job of this command and these settings.
     command : str
@@ -115,7 +119,7 @@ def step_context(
 
 
 def _check(settings: Settings, out: Path | None) -> None:
-    """Refuse what could only fail later."""
+    """Reject early what would only fail later."""
     from pipelines.runtime.files.artifacts import check_writable
 
     if settings.forecast.device == "gpu":
@@ -135,7 +139,7 @@ def stdout() -> Console:
 
 
 def print_backtest(console: Console, result: BacktestResult) -> None:
-    """Print the leaderboard, the known case, and which weights the network answered with."""
+    """Print the leaderboard, the known case, and which weights the network used."""
     from pipelines.cli.terminal.tables import print_table
 
     print_table(console, result.leaderboard, title="backtest (skill against the best single model)")

@@ -16,6 +16,7 @@ from forecasting.order_book.normalise import ROW, RULE
 from forecasting.order_book.schema import RULES
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
 from pipelines.etl.order_book.incremental.settlement import Settlement
+from pipelines.figures.format import percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class RowCounts:
         """Rows that count."""
         return self.rows - self.superseded - self.refused
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As `summary.json` has it."""
         rows = {
             "in": self.rows,
@@ -97,11 +98,12 @@ def check_share(
     )[ROW]
     if rule in digests[place].broken:
         rows = broken_rows(folders[place]).filter(pl.col(RULE) == rule)[ROW]
+    allowed, found = (percent(share, digits=2, spaced=False) for share in (at_most, book.refused / book.rows))
     raise InputError(
         "too many rows are quarantined",
-        expected=f"at most {at_most:.2%} (data.quarantine_max_share; with 1 they are all written out)",
+        expected=f"at most {allowed} (data.quarantine_max_share; with 1 they are all written out)",
         found=(
-            f"{book.refused / book.rows:.2%} ({book.refused:,} of {book.rows:,} rows); most often {rule}, "
+            f"{found} ({book.refused:,} of {book.rows:,} rows); most often {rule}, "
             f"{count:,} times: {RULES[rule]}"
         ),
         where=f"{digests[place].source.path}, row {rows.sort()[0]}",

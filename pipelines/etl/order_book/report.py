@@ -74,7 +74,7 @@ def summary(
 ) -> Summary:
     """Content of `summary.json`: every count adds up, per file and in all."""
     return {
-        **total(parts).told(),
+        **total(parts).as_dict(),
         "known_until": known_until.isoformat(),
         "priority_inversions": cases.height,
         "columns": _columns(digests),
@@ -101,7 +101,7 @@ def _file(digest: FileSummary, part: RowCounts) -> Summary:
         "bytes": source.size,
         "modified": modified.isoformat(),
         "sha256" if source.version is None or source.is_csv else "etag": digest.content.removeprefix("etag "),
-        **part.told(),
+        **part.as_dict(),
         "newest": None if digest.newest is None else digest.newest.isoformat(),
         "notes": list(digest.notes),
     }
@@ -125,7 +125,7 @@ def metrics(content: Summary) -> dict[str, float]:
     }
 
 
-def told(content: Summary) -> dict[str, object]:
+def printed_summary(content: Summary) -> dict[str, object]:
     """What the command prints."""
     broken = {rule: count for rule, count in content["quarantined"].items() if count}
     notes = {each["path"]: note for each in content["files"] for note in each["notes"]}

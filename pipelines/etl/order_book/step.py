@@ -94,7 +94,7 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
         run.describe(report.page_text(summary))
         manifest.keep(book.digests)
         derived.sweep()
-    return EtlResult(run_id=run.run_id, panel=panel, told=report.told(summary))
+    return EtlResult(run_id=run.run_id, panel=panel, summary=report.printed_summary(summary))
 
 
 def read(

@@ -7,7 +7,6 @@ line that was cut short is passed over. Nothing here is a result: all of it can 
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import hashlib
 import json
 import shutil
@@ -24,6 +23,7 @@ from forecasting.errors import StepError
 from pipelines.etl.order_book.files.sources import SourceFile
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, summary_folder_name
 from pipelines.runtime.files.artifacts import write_atomic
+from pipelines.runtime.files.locks import lock_file, try_lock_file
 
 MANIFEST, LOCK, PART, SETTLED = "manifest.jsonl", ".lock", ".part-", "settled-"
 
@@ -137,15 +137,14 @@ def open_manifest(root: Path, book: str, fingerprint: str, console: Console) -> 
     folder = root / hashlib.sha256(book.encode()).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # order lines are confidential
-        lock = (folder / LOCK).open("w")
+        try:
+            lock = try_lock_file(folder / LOCK, create=True)
+        except BlockingIOError:
+            console.print(f"waiting for another run that uses {folder}", highlight=False)
+            lock = lock_file(folder / LOCK)
     except OSError as error:
         raise StepError(f"{folder}: the cache cannot be written: {error.strerror}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"waiting for another run that uses {folder}", highlight=False)
-            fcntl.flock(lock, fcntl.LOCK_EX)
         _sweep(folder)  # what runs left that were killed
         digests = _read(folder / MANIFEST, fingerprint)
         if digests is None:

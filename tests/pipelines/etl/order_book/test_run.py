@@ -49,7 +49,7 @@ def test_run_ends_with_windows_for_the_books_chips_and_a_backtest_where_the_hist
     assert {"AutoTheta", "network"} <= set(result.backtest.leaderboard["forecaster"])
     scores = bench.read("scores")
     assert 3 <= scores["origin"].n_unique() <= 8
-    assert result.etl.told["rows in"] == 2_000
+    assert result.etl.summary["rows in"] == 2_000
     assert {"windows.parquet", "summary.json", "series.parquet"} <= set(bench.files)
 
 
@@ -79,14 +79,17 @@ def test_monthly_and_weekly_panels_lead_to_windows_too(bench, run, frequency, en
 
 
 def test_value_halves_with_quarters_whatever_the_frequency(bench):
-    from pipelines.windows.tables import Estimator
+    from forecasting.windows.tables import Estimator
+    from pipelines.windows.estimator import estimator_settings
 
     fact = "{value: 3, low: 3, high: 3, unit: USD, reason: our own records}"
     price = f"data.revenue.launch_price_usd_per_h100e={{nvidia: {fact}}}"
     lives = []
     for frequency in "QMW":
         context = bench.context(price, f"data.frequency={frequency}")
-        estimator = Estimator(settings=context.settings, markets={}, missing={}, now_step=0)
+        estimator = Estimator(
+            settings=estimator_settings(context.settings), markets={}, missing={}, now_step=0
+        )
         terms = estimator.price(context.settings.data.catalogue["H200"])
         lives.append(terms.half_life_periods * context.settings.data.panel_frequency.weeks)
     assert lives == pytest.approx([lives[0]] * 3)
@@ -95,8 +98,9 @@ def test_value_halves_with_quarters_whatever_the_frequency(bench):
 def test_what_was_exported_and_licensed_is_taken_from_the_settings(bench):
     fact = "{value: 7, low: 7, high: 7, unit: units, reason: our own records}"
     context = bench.context(f"data.exports={{H200: {{exported_so_far: {fact}}}}}")
-    from pipelines.windows.tables import Estimator
+    from forecasting.windows.tables import Estimator
+    from pipelines.windows.estimator import estimator_settings
 
-    estimator = Estimator(settings=context.settings, markets={}, missing={}, now_step=0)
+    estimator = Estimator(settings=estimator_settings(context.settings), markets={}, missing={}, now_step=0)
     terms = estimator.terms(context.settings.data.catalogue["H200"])
     assert terms == replace(terms, exported_so_far=7.0, unsold_stock=0.0)

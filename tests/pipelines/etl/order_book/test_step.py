@@ -271,7 +271,7 @@ def test_notes_on_files_and_names_of_other_files_are_told(bench):
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
     (bench.orders / "readme.txt").write_text("hello")
     result = bench.etl()
-    assert "its last line has no line end" in result.told["notes"][str(path)]
+    assert "its last line has no line end" in result.summary["notes"][str(path)]
     assert bench.summary["ignored"] == [str(bench.orders / "readme.txt")]
 
 
