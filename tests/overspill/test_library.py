@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 import overspill
+from forecasting.periods import Frequency
 
 MODULES = ["overspill", *(f"overspill.{module.name}" for module in pkgutil.iter_modules(overspill.__path__))]
 WHOLE_RUN = "overspill.whole_run"
@@ -92,12 +93,12 @@ def test_the_frequency_is_found_in_the_dates_also_with_gaps(step, dates):
         dates = dates.dt.month_end()
     table = pl.DataFrame({"unique_id": "a", "ds": dates, "y": np.arange(len(dates), dtype=float)})
     holes = table.filter(pl.int_range(pl.len()) % 7 != 5)
-    assert overspill.predict(holes, 2, model="statistical").frequency.value == step
+    assert overspill.predict(holes, 2, model="statistical").frequency == Frequency.parse(step)
 
 
 def test_dates_that_fit_no_frequency_and_a_missing_column_are_named(sales):
     uneven = pl.concat([sales, sales.head(1).with_columns(ds=pl.date(2026, 1, 9))])
-    with pytest.raises(overspill.InputError, match="no frequency fits the dates of all series"):
+    with pytest.raises(overspill.InputError, match="no frequency fits all series"):
         overspill.predict(uneven, 2)
     with pytest.raises(overspill.InputError, match="the data frame: column 'y' is missing"):
         overspill.predict(sales.drop("y"), 2)
