@@ -14,6 +14,7 @@ import numpy as np
 from forecasting.errors import InputError, require_at_least
 from forecasting.forecasters import univariate as linear_models
 from forecasting.forecasters.bounds import Bounds, Floor
+from forecasting.forecasters.intermittent import BOOTSTRAP, is_intermittent, sample_blocks
 from forecasting.forecasters.scaling import (
     Kind,
     ScaledItem,
@@ -87,6 +88,9 @@ class StatisticalForecaster:
     `GROWTH_DEVIATIONS` times the panel's volatility times the root of the steps, and the book-to-bill within
     `RATIO_MARGIN` times the highest in the panel: guards against runaway paths, not shapes.
 
+    Items whose orders or capacity are intermittent have no such scale: their paths are drawn from their own
+    past (`intermittent`), whatever the candidates, and other items do not learn from them.
+
     Parameters
     ----------
     settings : StatisticalSettings, optional
@@ -96,7 +100,8 @@ class StatisticalForecaster:
     Attributes
     ----------
     choices : mapping of item_id to model name
-        Known after `fit`; "RandomWalk" where a series is short or no candidate can be fitted.
+        Known after `fit`; "RandomWalk" where a series is short or no candidate can be fitted, "Bootstrap"
+        where it is intermittent.
     spread : float
         Factor on the candidates' standard deviations, known after `fit`.
     """
@@ -108,6 +113,7 @@ class StatisticalForecaster:
         self.settings = settings or StatisticalSettings()
         self.floor: Floor = floor
         self._fitted: dict[str, _Fitted] = {}
+        self._lumpy: dict[str, Floats] = {}
 
     @property
     def name(self) -> str:
@@ -124,10 +130,17 @@ class StatisticalForecaster:
         """
         settings = self.settings
         season = settings.season_length or history.frequency.season_length
-        scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
-        if len(scaled) < len(history.item_ids):
+        if len(set(history.item_ids)) < len(history.item_ids):
             raise InputError("an item must not come twice", found=", ".join(history.item_ids))
         self._bounds = Bounds.of(history, self.floor)
+        scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
+        self._season, self._items = season, history.item_ids
+        self._lumpy = {
+            item_id: history.values[i]
+            for i, item_id in enumerate(history.item_ids)
+            if is_intermittent(history, i)
+        }
+        scaled = {item_id: item for item_id, item in scaled.items() if item_id not in self._lumpy}
         self._pools: dict[tuple[Kind, ...], _Pool] = {
             kinds: _Pool.of([item for item in scaled.values() if item.kinds == kinds])
             for kinds in {item.kinds for item in scaled.values()}
@@ -145,7 +158,7 @@ class StatisticalForecaster:
         }
         self.spread = needed_spread(trials.values())
         elsewhere = rank_by_wins(trials.values(), settings.candidates)
-        self.choices, self._fitted = {}, {}
+        self.choices, self._fitted = dict.fromkeys(self._lumpy, BOOTSTRAP), {}
         for item_id, item in scaled.items():
             ranked = dict.fromkeys([*trials[item_id], *elsewhere])
             walks = tuple(map(random_walk, item.series, self._pools[item.kinds].volatility.tolist()))
@@ -165,14 +178,22 @@ class StatisticalForecaster:
         """
         require_at_least(1, horizon=horizon, paths=paths)
         require_at_least(0, seed=seed)
-        if not self._fitted:
+        if not self._fitted and not self._lumpy:
             raise RuntimeError("sample() before fit(): there is nothing to sample from")
         return self._bounds.keep(
-            np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._fitted])
+            np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._items])
         )
 
     def _sample_item(self, item_id: str, horizon: int, paths: int, seed: int) -> Floats:
         """Paths [P, H, V] of one item in units."""
+        if item_id in self._lumpy:
+            return sample_blocks(
+                self._lumpy[item_id],
+                season_length=self._season,
+                horizon=horizon,
+                paths=paths,
+                generator=item_generator(seed, purpose="paths", item_id=item_id),
+            )
         item = self._fitted[item_id]
         pool = self._pools[item.scaled.kinds]
         limit = pool.growth_limit(horizon)

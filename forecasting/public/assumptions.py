@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -29,12 +30,22 @@ class Assumption:
     reason: str
 
     def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.low, self.value, self.high))):
+            raise InputError(
+                "an assumption and its range are finite numbers",
+                found=f"{self.low:g}, {self.value:g}, {self.high:g}",
+            )
         if not self.low <= self.value <= self.high:
             raise InputError(
                 "an assumption must lie within its own range",
                 expected=f"a value from {self.low:g} to {self.high:g}",
                 found=f"{self.value:g}",
             )
+
+
+def certain(value: float, *, unit: str, reason: str) -> Assumption:
+    """A number without a range."""
+    return Assumption(value=value, low=value, high=value, unit=unit, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ from pipelines.cli.commands import (
     windows,
 )
 from pipelines.cli.terminal.console import fail
+from pipelines.cli.terminal.interruption import ended_at_once
 from pipelines.runtime.store.retries import set_client_environment
 
 app = typer.Typer(
@@ -76,11 +77,12 @@ for _command in (
 
 def main() -> None:
     """Entry point of the command `overspill`."""
-    set_client_environment()
-    try:
-        app()
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+    with ended_at_once():
+        set_client_environment()
+        try:
+            app()
+        except KeyboardInterrupt:
+            fail("interrupted", 130)
 
 
 if __name__ == "__main__":

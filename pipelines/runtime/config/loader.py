@@ -1,4 +1,4 @@
-"""Configuration: the only reader of YAML. Files are merged, overridden, validated and frozen before work.
+"""Configuration: files are merged, overridden, validated and frozen before any work.
 
 The default file comes first, one experiment file on top, then `--set key=value`, then options. `data` and
 the policies are names of packaged files, or paths, and `data.mapping` is a path whose keys go on top of the
@@ -14,38 +14,18 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter
 
 from forecasting.errors import InputError
 from forecasting.policy.policy import Policy
 from forecasting.what_if.scenario import Scenario
+from pipelines.runtime.config.declared import is_scalar, takes_text
 from pipelines.runtime.config.settings import Settings, Source
 from pipelines.runtime.config.validation import validated
+from pipelines.runtime.config.yaml_text import Tree, parse, read, to_yaml
 
-Tree = dict[str, Any]
 MAPPING = "data.mapping"
 TEXT_STARTS = ("*", "%", "@", "`")  # globs and date formats: no value of YAML starts like this
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe loader that refuses a key given twice (plain YAML silently keeps the last)."""
-
-
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(
-                "a key may be given once", found=f"{key!r} twice", where=f"{node.start_mark.name}"
-            )
-    return {
-        key: loader.construct_object(value, deep=True)
-        for key, (_, value) in zip(keys, node.value, strict=True)
-    }
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
 
 
 def resolve(
@@ -71,11 +51,11 @@ def resolve(
         type or out of range; the sentence names the key and where it was set.
     """
     origins: dict[str, str] = {}
-    tree = _read(files("configs") / "default.yaml")
+    tree = read(files("configs") / "default.yaml")
     _mark(tree, "configs/default.yaml", origins)
     if config is not None:
         path = _find(config, "experiment")
-        layer = _read(path)
+        layer = read(path)
         _merge(tree, layer)
         _mark(layer, str(path), origins)
     given = [_parse_override(text) for text in overrides]
@@ -99,13 +79,13 @@ def resolve(
 def load_policy(name: str) -> Policy:
     """Read one policy by name or path."""
     path = _find(name, "policy")
-    return validated(Policy, _read(path), {"": str(path)})
+    return validated(Policy, read(path), {"": str(path)})
 
 
 def load_scenario(name: str) -> Scenario:
     """Read one scenario by name or path."""
     path = _find(name, "scenario")
-    return validated(Scenario, _read(path), {"": str(path)})
+    return validated(Scenario, read(path), {"": str(path)})
 
 
 def packaged_policies() -> list[str]:
@@ -124,19 +104,19 @@ def _packaged(folder: str) -> list[str]:
 
 def load_settings(path: Path) -> Settings:
     """Read resolved settings as a step left them."""
-    return validated(Settings, _read(path), {"": path.name})
+    return validated(Settings, read(path), {"": path.name})
 
 
 def load_sources() -> dict[str, Source]:
     """Read the sources of the packaged reference tables."""
     path = files("forecasting.reference") / "sources.yaml"
-    return validated(dict[str, Source], _read(path), {"": "sources.yaml"})
+    return validated(dict[str, Source], read(path), {"": "sources.yaml"})
 
 
 def dump(settings: Settings) -> str:
     """YAML of the resolved settings, as `overspill config` prints it."""
     plain = TypeAdapter(Settings).dump_python(settings, mode="json")
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return to_yaml(plain)
 
 
 def flatten(settings: Settings) -> dict[str, str]:
@@ -172,27 +152,11 @@ def _find(name: str, folder: str) -> Traversable:
     )
 
 
-def _read(path: Traversable) -> Tree:
-    try:
-        text = path.read_text(encoding="utf-8")
-        loader = _UniqueKeyLoader(text)
-        loader.name = str(path)
-        tree = loader.get_single_data()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        detail = " ".join(str(error).split())
-        raise InputError("the file is not valid YAML", found=detail, where=str(path)) from error
-    except OSError as error:
-        raise InputError("the file cannot be read", found=str(error.strerror), where=str(path)) from error
-    if not isinstance(tree, dict):
-        raise InputError("the file must hold keys and values", found=type(tree).__name__, where=str(path))
-    return tree
-
-
 def _expand(tree: Tree, origins: dict[str, str]) -> None:
     """Replace names of the data file and the policies by what the files hold; validate the policies."""
     if isinstance(tree.get("data"), str):
         path = _find(tree["data"], "data")
-        tree["data"] = _read(path)
+        tree["data"] = read(path)
         origins["data"] = str(path)
         _mark(tree["data"], str(path), origins, "data.")
     if isinstance(tree.get("policies"), list):
@@ -209,21 +173,28 @@ def _lay_mapping(tree: Tree, origins: dict[str, str]) -> None:
     path = Path(str(data.pop("mapping")))
     if not path.is_file():
         raise InputError("the mapping file does not exist", where=str(path))
-    layer = _read(path)
+    layer = read(path)
     _merge(data, layer)
     _mark(layer, str(path), origins, "data.")
 
 
 def _parse_override(text: str) -> tuple[str, object]:
+    """Key and value of an override; text stays text where YAML would take it for a comment or a number."""
     dotted, equals, value = text.partition("=")
+    dotted = dotted.strip()
     if not equals or not dotted:
         raise InputError("an override is key=value", found=repr(text), where="--set")
-    if value.startswith(TEXT_STARTS):
-        return dotted.strip(), value
+    is_quoted = value.lstrip().startswith(("'", '"', "[", "{"))
+    if value.startswith(TEXT_STARTS) or ("#" in value and not is_quoted):
+        return dotted, value
     try:
-        return dotted.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        parsed = parse(value, f"--set {dotted}")
+    except InputError as error:
+        if error.rule != "the file is not valid YAML":
+            raise
         raise InputError("the value is not valid YAML", found=repr(value), where=f"--set {dotted}") from error
+    as_text = is_scalar(parsed) and not is_quoted and takes_text(Settings, dotted.split("."), parsed)
+    return dotted, value.strip() if as_text else parsed
 
 
 def _place_all(tree: Tree, given: Iterable[tuple[str, object]]) -> None:
@@ -240,16 +211,19 @@ def _place(tree: Tree, dotted: str, value: object) -> None:
     if not isinstance(node, dict):
         raise InputError("the key's parent holds no keys", found=repr(dotted), where="--set")
     current = node.get(leaf)
-    if isinstance(current, dict) and "value" in current and not isinstance(value, dict):
+    if isinstance(current, dict) and "value" in current and value is not None and not isinstance(value, dict):
         current["value"] = value
     else:
         node[leaf] = value
 
 
 def _merge(base: Tree, layer: Tree) -> None:
+    """Lay one tree over another; a plain number given for an assumption moves its `value`."""
     for key, value in layer.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             _merge(base[key], value)
+        elif isinstance(base.get(key), dict) and "value" in base[key] and is_scalar(value):
+            base[key]["value"] = value
         else:
             base[key] = value
 

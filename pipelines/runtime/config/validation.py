@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from forecasting.errors import InputError
+from pipelines.runtime.config.declared import is_scalar, known_keys
 
 T = TypeVar("T")
 SECRETS = frozenset({"storage_options"})  # keys whose values no message may show
@@ -50,10 +47,10 @@ def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -
     dotted = ".".join(path)
     prefixes = [".".join(path[:n]) for n in range(len(path), -1, -1)]
     where = next((origins[prefix] for prefix in prefixes if prefix in origins), "")
-    if not where.startswith("--set"):
-        where = f"{where}, key {dotted}" if dotted else where
+    if dotted and where != f"--set {dotted}":
+        where = f"{where}, key {dotted}"
     if unknown:
-        near = difflib.get_close_matches(path[-1], _known_keys(target, path[:-1]), n=1)
+        near = difflib.get_close_matches(path[-1], known_keys(target, path[:-1]), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return InputError("unknown key", found=repr(path[-1]) + hint, where=where)
     if first["type"].startswith("missing"):
@@ -70,30 +67,10 @@ def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -
         else type(found).__name__
     )
     message = first["msg"].removeprefix("Value error, ")
-    return InputError(message[0].lower() + message[1:], found=shown, where=where)
+    expected = "text: put it in quotes" if first["type"] == "string_type" and is_scalar(found) else ""
+    return InputError(message[0].lower() + message[1:], expected=expected, found=shown, where=where)
 
 
 def _without_kind(path: list[str]) -> list[str]:
     """Path of a key without the kind of data, which pydantic puts in after `data`."""
     return [path[0], *path[2:]] if path[:1] == ["data"] and len(path) > 1 else path
-
-
-def _known_keys(target: Any, path: Sequence[str]) -> list[str]:  # noqa: ANN401 - walks type annotations
-    """Names of the keys that may stand beside the last one of a path, from the annotations."""
-    hints = _fields(target)
-    for part in path:
-        target = hints.get(part, target)
-        hints = _fields(target)
-    return list(hints)
-
-
-@functools.cache
-def _fields(target: Any) -> dict[str, Any]:  # noqa: ANN401
-    origin, arguments = typing.get_origin(target), typing.get_args(target)
-    if origin in {types.UnionType, typing.Union, tuple}:
-        return {key: hint for argument in arguments for key, hint in _fields(argument).items()}
-    if isinstance(target, type) and (issubclass(target, BaseModel) or is_dataclass(target)):
-        return {key: hint for key, hint in typing.get_type_hints(target).items() if not key.startswith("__")}
-    if origin is not None and arguments:  # a mapping: every key leads to the value's type
-        return _fields(arguments[-1])
-    return {}

@@ -20,6 +20,8 @@ from typing import Any
 from rich.console import Console
 
 from forecasting.errors import StepError
+from forecasting.order_book.normalise import Forms
+from forecasting.order_book.parsing import NumberForm
 from pipelines.etl.order_book.files.sources import SourceFile
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, summary_folder_name
 from pipelines.runtime.files.artifacts import write_atomic
@@ -188,4 +190,15 @@ def _line(digest: FileSummary) -> str:
 def _parse_summary(told: dict[str, Any]) -> FileSummary:
     days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
     lists = {name: told[name] and tuple(told[name]) for name in ("notes", "ignored", "identity")}
-    return FileSummary(**{**told, **days, **lists, "source": SourceFile(**told["source"])})
+    return FileSummary(
+        **{**told, **days, **lists, "source": SourceFile(**told["source"]), "forms": _forms(told["forms"])}
+    )
+
+
+def _forms(told: dict[str, Any]) -> Forms:
+    return Forms(
+        dates={name: tuple(patterns) for name, patterns in told["dates"].items()},
+        numbers={name: NumberForm(*form) for name, form in told["numbers"].items()},
+        countries=told["countries"],
+        unreadable=tuple(told["unreadable"]),
+    )
