@@ -38,7 +38,7 @@ from store import Arrays, digest, recalled, unite
 from forecasting.forecasters.bank import bank_posterior
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.history import Floats, History
-from forecasting.periods import Frequency
+from forecasting.periods import STANDARD
 from models.inference.checkpoint import PRETRAINED
 from models.inference.forecaster import NetworkForecaster
 
@@ -111,7 +111,7 @@ def product_blend(network: NetworkForecaster, panel: Panel) -> Forecast:
     ours = NetworkPathForecaster(network)
     blend = BlendForecaster(network=ours, statistical=StatisticalForecaster(), rehearsal=ours)
     values = left_padded(panel.histories)
-    frequency = next(each for each in Frequency if each.season_length == panel.season_length)
+    frequency = next(each for each in STANDARD.values() if each.season_length == panel.season_length)
     count = len(values)
     history = History(
         item_ids=tuple(f"{k:06d}" for k in range(count)),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.forecasters.bounds import Floor
 from forecasting.forecasters.settings import StatisticalSettings
-from forecasting.panel.long_table import LongTable, check_long_table
+from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
-from pipelines.forecast.predict import Model, named_model
+from pipelines.forecast.names import DEFAULT_MODEL, Model
 from pipelines.runtime.registry.weights import shipped_weights
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def predict(
     quantiles: Sequence[float] = LEVELS,
     paths: int = 0,
     seed: int = 0,
-    model: Model = "network",
+    model: Model = DEFAULT_MODEL,
+    floor: Floor = "auto",
 ) -> Prediction[Frame]:
     """Forecast every series of a long table: quantiles and joint sample paths.
 
@@ -73,8 +75,11 @@ def predict(
         Joint sample paths to return.
     seed : int
         Of the sampling; the same seed gives the same forecast.
-    model : {"network", "statistical", "blend"}
-        The network has the weights of the package, whatever a store calls its champion.
+    model : str
+        As `--model` of `overspill predict`. The network has the weights of the package, whatever a store
+        calls its champion.
+    floor : {"auto", "0", "none"}
+        `auto`: a series that was never negative is not forecast below zero.
 
     Raises
     ------
@@ -104,16 +109,12 @@ def predict(
     >>> type(overspill.predict(sales.to_pandas(), 3).quantiles).__module__.split(".")[0]
     'pandas'
     """
-    options = ForecastOptions(horizon=horizon, quantile_levels=quantiles, paths=paths, seed=seed)
-    named = named_model(model)
-    frame = _polars(df)
-    table = (
-        _table_of_its_frequency(frame)
-        if freq is None
-        else check_long_table(frame, frequency=Frequency.parse(freq), where=WHERE)
+    options = ForecastOptions(horizon=horizon, quantile_levels=quantiles, paths=paths, seed=seed, floor=floor)
+    table = check_long_table(
+        _polars(df), frequency=None if freq is None else Frequency.parse(freq), where=WHERE
     )
-    weights = None if named == "statistical" else shipped_weights()
-    forecaster = named_forecaster(named, StatisticalSettings(), weights)
+    weights = None if model == "statistical" else shipped_weights()
+    forecaster = named_forecaster(model, StatisticalSettings(), weights, floor=floor)
     tables = forecast_long_table(table, forecaster, options)
     return Prediction(
         quantiles=_alike(tables.quantiles, df), paths=_alike(tables.paths, df), frequency=table.frequency
@@ -137,22 +138,3 @@ def _is_pandas(df: object) -> bool:
 def _alike(table: pl.DataFrame, df: Frame) -> Any:  # noqa: ANN401 - pandas has no types here
     """The table as a frame of the kind of `df`."""
     return table.to_pandas() if _is_pandas(df) else table
-
-
-def _table_of_its_frequency(frame: pl.DataFrame) -> LongTable:
-    """The checked table with the frequency that fits its dates: the coarsest, if several do."""
-    fitting, errors = [], []
-    for frequency in Frequency:
-        try:
-            fitting.append(check_long_table(frame, frequency=frequency, where=WHERE))
-        except InputError as error:
-            errors.append(error)
-    if fitting:
-        return max(fitting, key=lambda table: table.frequency.weeks)
-    if len({str(error) for error in errors}) == 1:  # what is wrong has nothing to do with the frequency
-        raise errors[0]
-    raise InputError(
-        "no frequency fits the dates of all series",
-        expected=f"dates spaced by whole steps of one of {', '.join(Frequency)}",
-        where=WHERE,
-    )

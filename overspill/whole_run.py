@@ -25,7 +25,7 @@ from pipelines.runtime.step.inputs import read_input
 from pipelines.runtime.store.address import resolve_uri
 from pipelines.runtime.tracking import Tracker
 
-CALENDAR = tuple(frequency for frequency in Frequency if frequency is not Frequency.HOUR)
+CALENDAR = (Frequency.DAY, Frequency.WEEK, Frequency.MONTH, Frequency.QUARTER, Frequency.YEAR)
 
 
 @dataclass(frozen=True, kw_only=True)

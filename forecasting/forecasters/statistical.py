@@ -13,8 +13,10 @@ import numpy as np
 
 from forecasting.errors import InputError, require_at_least
 from forecasting.forecasters import univariate as linear_models
+from forecasting.forecasters.bounds import Bounds, Floor
 from forecasting.forecasters.intermittent import BOOTSTRAP, is_intermittent, sample_blocks
 from forecasting.forecasters.scaling import (
+    Kind,
     ScaledItem,
     highest_level,
     largest_growth,
@@ -46,7 +48,7 @@ class _Fitted(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool:
-    """What items of one kind, the same variates logged, have shown on the model scale; one entry per variate.
+    """What items whose variates are of the same kinds have shown on the model scale; one entry per variate.
 
     Series of different kinds have nothing in common there: one is in logs, the other in typical changes.
     """
@@ -92,6 +94,8 @@ class StatisticalForecaster:
     Parameters
     ----------
     settings : StatisticalSettings, optional
+    floor : Floor
+        What keeps a plain series from turning negative, see `Bounds.of`.
 
     Attributes
     ----------
@@ -105,8 +109,9 @@ class StatisticalForecaster:
     choices: Mapping[str, str]
     spread: float
 
-    def __init__(self, settings: StatisticalSettings | None = None) -> None:
+    def __init__(self, settings: StatisticalSettings | None = None, *, floor: Floor = "auto") -> None:
         self.settings = settings or StatisticalSettings()
+        self.floor: Floor = floor
         self._fitted: dict[str, _Fitted] = {}
         self._lumpy: dict[str, Floats] = {}
 
@@ -129,15 +134,16 @@ class StatisticalForecaster:
             raise InputError("an item must not come twice", found=", ".join(history.item_ids))
         scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
         self._season, self._items = season, history.item_ids
+        self._bounds = Bounds.of(history, self.floor)
         self._lumpy = {
             item_id: history.values[i]
             for i, item_id in enumerate(history.item_ids)
             if is_intermittent(history, i)
         }
         scaled = {item_id: item for item_id, item in scaled.items() if item_id not in self._lumpy}
-        self._pools = {
-            logs: _Pool.of([item for item in scaled.values() if item.logs == logs])
-            for logs in {item.logs for item in scaled.values()}
+        self._pools: dict[tuple[Kind, ...], _Pool] = {
+            kinds: _Pool.of([item for item in scaled.values() if item.kinds == kinds])
+            for kinds in {item.kinds for item in scaled.values()}
         }
         trials = {
             item_id: try_candidates(
@@ -155,7 +161,7 @@ class StatisticalForecaster:
         self.choices, self._fitted = dict.fromkeys(self._lumpy, BOOTSTRAP), {}
         for item_id, item in scaled.items():
             ranked = dict.fromkeys([*trials[item_id], *elsewhere])
-            walks = tuple(map(random_walk, item.series, self._pools[item.logs].volatility.tolist()))
+            walks = tuple(map(random_walk, item.series, self._pools[item.kinds].volatility.tolist()))
             self.choices[item_id], models = self._models(item, ranked, season, walks)
             self._fitted[item_id] = _Fitted(item, models, walks, shock_correlation(item.series))
         return self
@@ -174,7 +180,9 @@ class StatisticalForecaster:
         require_at_least(0, seed=seed)
         if not self._fitted and not self._lumpy:
             raise RuntimeError("sample() before fit(): there is nothing to sample from")
-        return np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._items])
+        return self._bounds.keep(
+            np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._items])
+        )
 
     def _sample_item(self, item_id: str, horizon: int, paths: int, seed: int) -> Floats:
         """Paths [P, H, V] of one item in units."""
@@ -187,7 +195,7 @@ class StatisticalForecaster:
                 generator=item_generator(seed, purpose="paths", item_id=item_id),
             )
         item = self._fitted[item_id]
-        pool = self._pools[item.scaled.logs]
+        pool = self._pools[item.scaled.kinds]
         limit = pool.growth_limit(horizon)
         variates = limit.shape[1]
         rng = item_generator(seed, purpose="paths", item_id=item_id)
@@ -226,7 +234,7 @@ class StatisticalForecaster:
         A dozen quarters of one item that have all been good say little about a bad one; the other items of
         the panel are its kin and have seen some. Plain series have no kin and are left alone.
         """
-        volatility = self._pools[item.logs].volatility.tolist()
+        volatility = self._pools[item.kinds].volatility.tolist()
         for model, series, pooled in zip(models, item.series, volatility, strict=True):
             weight = PRIOR / (len(series) + PRIOR) if item.flows else 0.0
             variance = (1 - weight) * model.sigma**2 + weight * pooled**2

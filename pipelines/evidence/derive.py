@@ -119,7 +119,7 @@ def _basis(estimator: Estimator, stored: EvidenceInputs) -> Plain:
         "next_period": stamps[estimator.now_step + 1],
         "origin": any_market.origin,
         "horizon_end": stamps[-1],
-        "frequency": estimator.settings.frequency.value,
+        "frequency": str(estimator.settings.frequency),
         "paths": len(any_market.orders),
         "known_until": stored.known_until,
         "confidence": confidence,

@@ -25,7 +25,7 @@ def render(content: Plain) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    frequency = Frequency(content["basis"]["frequency"])
+    frequency = Frequency.parse(content["basis"]["frequency"])
 
     def period(day: str | None) -> str:
         return "none" if day is None else label(dt.date.fromisoformat(day), frequency)

@@ -11,6 +11,8 @@ import numpy as np
 
 from forecasting.errors import InputError, StepError
 from forecasting.forecasters.book_to_bill import book_to_bill, orders_from
+from forecasting.forecasters.bounds import Bounds, Floor
+from forecasting.forecasters.scaling import kind_of
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS
 from models.errors import ModelError, SeriesError
@@ -27,15 +29,19 @@ class NetworkPathForecaster:
 
     Orders and capacity are handed over as book-to-bill (orders over capacity) and capacity: forecasting the
     two flows as they are gives a better CRPS and twice the error of the date, which hangs on their ratio
-    (docs/experiments.md).
+    (docs/experiments.md). A plain series for which zero is a number as any is handed over as what lies above
+    its last value: what the network says of it then hangs on its moves alone, not on its level.
 
     Attributes
     ----------
     network : NetworkForecaster
         By default the weights that ship with the package.
+    floor : Floor
+        What keeps a plain series from turning negative, see `Bounds.of`.
     """
 
     network: NetworkForecaster = field(default_factory=NetworkForecaster.load)
+    floor: Floor = "auto"
     _history: History | None = None
 
     @property
@@ -60,16 +66,19 @@ class NetworkPathForecaster:
         """
         history = self._fitted()
         flows = history.variates == FLOWS
+        level = _level(history)
         with _convert_model_errors():
             drawn = self.network.sample(
-                network_view(history),
+                network_view(history) - level[..., None],
                 horizon=horizon,
                 paths=paths,
                 seed=seed,
                 season_length=history.frequency.season_length,
                 statics=np.broadcast_to(ROLES, (len(history.item_ids), *ROLES.shape)) if flows else None,
             )
-        return _orders_and_capacity(drawn) if flows else drawn
+        if flows:
+            return _orders_and_capacity(drawn)
+        return Bounds.of(history, self.floor).keep(drawn + level[:, None, None, :])
 
     def quantiles(self, horizon: int, levels: Floats) -> Floats | None:
         """Quantiles [I, Q, H, V] without sampling error; None where they can be had from paths alone.
@@ -80,14 +89,16 @@ class NetworkPathForecaster:
         history = self._fitted()
         if history.variates == FLOWS or horizon > self.network.network.settings.max_horizon:
             return None
+        level = _level(history)
         with _convert_model_errors():
             found = self.network.predict_quantiles(
-                network_view(history),
+                network_view(history) - level[..., None],
                 horizon=horizon,
                 levels=levels.tolist(),
                 season_length=history.frequency.season_length,
             )
-        return np.ascontiguousarray(found.transpose(0, 3, 2, 1))
+        wanted = np.ascontiguousarray(found.transpose(0, 3, 2, 1)) + level[:, None, None, :]
+        return Bounds.of(history, self.floor).keep(wanted)
 
     def _fitted(self) -> History:
         if self._history is None:
@@ -109,6 +120,22 @@ def _convert_model_errors() -> Iterator[None]:
 def network_view(history: History) -> Floats:
     """Values [I, V, L] as the network reads them: book-to-bill and capacity in place of the two flows."""
     return _ratio_and_capacity(history.values) if history.variates == FLOWS else history.values
+
+
+def _level(history: History) -> Floats:
+    """Last value [I, V] of each plain series that may lie anywhere, 0 of the others.
+
+    Of a series without observations it is 0: the network refuses it.
+    """
+    level = np.zeros(history.values.shape[:2])
+    if history.variates == FLOWS:
+        return level
+    for place in np.ndindex(level.shape):
+        row = history.values[place]
+        seen = row[~np.isnan(row)]
+        if len(seen) and kind_of(seen) == "anywhere":
+            level[place] = seen[-1]
+    return level
 
 
 def _ratio_and_capacity(values: Floats) -> Floats:

@@ -154,7 +154,7 @@ def print_windows(console: Console, context: Context, tables: dict[str, Any]) ->
     from forecasting.periods import Frequency
     from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 
-    frequency = Frequency(context.settings.data.frequency)
+    frequency = Frequency.parse(context.settings.data.frequency)
     end = tables["saturation"]["timestamp"].max()
     print_windows_table(console, tables["windows"], frequency=frequency, end=end)
     print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)

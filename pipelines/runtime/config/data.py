@@ -69,7 +69,7 @@ class MarketData(Frozen):
     @property
     def panel_frequency(self) -> Frequency:
         """Frequency of the panel."""
-        return Frequency(self.frequency)
+        return Frequency.parse(self.frequency)
 
     @property
     def catalogue(self) -> Mapping[str, Chip]:
