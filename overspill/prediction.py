@@ -15,7 +15,7 @@ from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
-from pipelines.forecast.names import DEFAULT_MODEL, Model
+from pipelines.forecast.names import DEFAULT_MODEL, Model, named_model
 from pipelines.runtime.registry.weights import shipped_weights
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def predict(
     horizon : int
         Steps ahead.
     freq : str, optional
-        As `--freq` of `overspill predict`; without it, the one frequency that fits the dates.
+        As `--freq` of `overspill predict`; without it, the coarsest frequency that fits the dates.
     quantiles : sequence of float
         Levels between 0 and 1.
     paths : int
@@ -113,8 +113,9 @@ def predict(
     table = check_long_table(
         _polars(df), frequency=None if freq is None else Frequency.parse(freq), where=WHERE
     )
-    weights = None if model == "statistical" else shipped_weights()
-    forecaster = named_forecaster(model, StatisticalSettings(), weights, floor=floor)
+    name = named_model(model)
+    weights = None if name == "statistical" else shipped_weights()
+    forecaster = named_forecaster(name, StatisticalSettings(), weights, floor=floor)
     tables = forecast_long_table(table, forecaster, options)
     return Prediction(
         quantiles=_alike(tables.quantiles, df), paths=_alike(tables.paths, df), frequency=table.frequency

@@ -17,10 +17,12 @@ import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()
                     and "Redirect" not in type(finder).__name__]
 sys.path.insert(0, sys.argv.pop(1))
-import pipelines.cli
-assert pipelines.cli.__file__.startswith(sys.path[0]), pipelines.cli.__file__
+import overspill
+import pipelines.cli.main
+for package in (overspill, pipelines):
+    assert package.__file__.startswith(sys.path[0]), package.__file__
 sys.argv[0] = "overspill"
-pipelines.cli.main()
+pipelines.cli.main.main()
 """
 
 

@@ -32,6 +32,7 @@ from pipelines.runtime.registry.registry import chosen_weights
 from pipelines.runtime.registry.weights import Weights, shipped_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input, read_panel
+from pipelines.runtime.step.selection import input_run
 
 SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
 CASE_LEVELS = (0.1, 0.5, 0.9)
@@ -54,7 +55,7 @@ class BacktestResult:
 def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
     """Score every forecaster at every origin, work out the known case, and record the run."""
     settings, tracker = context.settings, context.tracker
-    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    read = read_panel(tracker, input_run(context, "etl", etl_run_id), settings)
     panel = read.table
     origins = backtest_origins(panel, settings)
     weights = _weights(context)

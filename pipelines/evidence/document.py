@@ -10,13 +10,13 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from forecasting.periods import Frequency, label
-from pipelines.evidence.verdicts import Plain
+from pipelines.evidence.figure_records import Json
 from pipelines.figures.format import share_of_paths
 
 TEMPLATE = "document.html.jinja"
 
 
-def render(content: Plain) -> str:
+def render(content: Json) -> str:
     """Lay the content of `evidence.json` out as HTML; the same content gives the same bytes."""
     environment = Environment(
         autoescape=True,

@@ -21,6 +21,9 @@ from models.inference.inputs import MIN_OBSERVATIONS
 
 # Static covariates of book-to-bill and capacity as the model card describes them.
 ROLES = np.array([[1.0, 1.0], [-1.0, 0.0]])
+# How many of its ranges a series that may lie anywhere is put above zero. With 10 (and with 4) the quantile
+# loss on such series of M3 is that of their own levels within 1 %; with the last value at 0 it is 20 % more.
+RANGES_ABOVE_ZERO = 10
 
 
 @dataclass
@@ -29,8 +32,8 @@ class NetworkPathForecaster:
 
     Orders and capacity are handed over as book-to-bill (orders over capacity) and capacity: forecasting the
     two flows as they are gives a better CRPS and twice the error of the date, which hangs on their ratio
-    (docs/experiments.md). A plain series for which zero is a number as any is handed over as what lies above
-    its last value: what the network says of it then hangs on its moves alone, not on its level.
+    (docs/experiments.md). A plain series for which zero is a number as any is moved to one distance from
+    zero: what the network says of it then hangs on its moves alone, not on its level.
 
     Attributes
     ----------
@@ -123,9 +126,9 @@ def network_view(history: History) -> Floats:
 
 
 def _level(history: History) -> Floats:
-    """Last value [I, V] of each plain series that may lie anywhere, 0 of the others.
+    """What each plain series [I, V] that may lie anywhere stands on, 0 of the others.
 
-    Of a series without observations it is 0: the network refuses it.
+    Above it the series lies as far from zero as it ranges `RANGES_ABOVE_ZERO` times over, wherever it lay.
     """
     level = np.zeros(history.values.shape[:2])
     if history.variates == FLOWS:
@@ -134,7 +137,7 @@ def _level(history: History) -> Floats:
         row = history.values[place]
         seen = row[~np.isnan(row)]
         if len(seen) and kind_of(seen) == "anywhere":
-            level[place] = seen[-1]
+            level[place] = seen.min() - RANGES_ABOVE_ZERO * np.ptp(seen)
     return level
 
 

@@ -23,6 +23,7 @@ from pipelines.runtime.registry.registry import chosen_weights
 from pipelines.runtime.registry.weights import CARD, Weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_panel
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG
 
 
@@ -48,7 +49,7 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         If the run or its panel is not in order, or no item can be forecast.
     """
     settings, tracker = context.settings, context.tracker
-    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    read = read_panel(tracker, input_run(context, "etl", etl_run_id), settings)
     panel = latest(read.table.lazy()).collect()
     items, skipped = forecastable(panel, settings.data.min_observations)
     if not items:

@@ -36,6 +36,7 @@ from pipelines.runtime.registry.registry import Registry, Version
 from pipelines.runtime.registry.weights import TRAINED_UNTIL, Weights, folder_weights, shipped_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_panel
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import StepRun
 from pipelines.train.comparison import ModelComparison
 from pipelines.train.curves import record_curves
@@ -94,7 +95,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         If the device runs out of memory with a single window per batch.
     """
     settings, tracker = context.settings, context.tracker
-    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    read = read_panel(tracker, input_run(context, "etl", etl_run_id), settings)
     registry = Registry(tracker)
     origins = backtest_origins(read.table, settings)[-settings.train.test_origins :]
     comparison = ModelComparison(origins, settings, registry=registry, tell=context.tell)

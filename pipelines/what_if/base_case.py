@@ -65,15 +65,15 @@ class CaseSelection:
         return list(dict.fromkeys(needed))
 
 
-def read_case(tracker: Tracker, windows_run_id: str | None) -> BaseCase:
-    """Read a windows run and the runs it is based on; without an id the newest finished one.
+def read_case(tracker: Tracker, windows_run_id: str) -> BaseCase:
+    """Read a windows run and what it rests on.
 
     Raises
     ------
     InputError
         If a run is unknown, unfinished or of another step, or an artifact is missing or altered.
     """
-    windows_id = windows_run_id or tracker.newest("windows")
+    windows_id = tracker.finished(windows_run_id, "windows").info.run_id
     forecast_id = _upstream(tracker, windows_id, "windows")
     etl_id = _upstream(tracker, forecast_id, "forecast")
     settings = {

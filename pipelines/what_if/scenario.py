@@ -19,6 +19,7 @@ from forecasting.windows.schema import q, scenarios_schema, table_of
 from pipelines.figures.format import percent
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import StepRun
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
 from pipelines.what_if.evaluate import outcomes_by_scope
@@ -61,7 +62,7 @@ def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
         If a scenario file, the run, a chip, the scope or the policy is not in order.
     """
     scenarios = _named(request.names or packaged_scenarios())
-    case = read_case(context.tracker, request.windows_run)
+    case = read_case(context.tracker, input_run(context, "windows", request.windows_run))
     selection = [
         select_case(case, chip=chip, scope=request.scope, policy=request.policy)
         for chip in dict.fromkeys(request.chips)

@@ -21,6 +21,7 @@ from forecasting.what_if.sensitivity import (
 from pipelines.figures.format import percent
 from pipelines.runtime.registry.registry import recorded_weights
 from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import NESTED_STEP, StepRun
 from pipelines.what_if.assumptions import assumptions_of
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
@@ -50,7 +51,7 @@ class SensitivityRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityResult:
-    """What the step leaves: its run and its tables.
+    """Result of the step: its run and its tables.
 
     `sensitivity` has one row per assumption, scope and figure; `indices`, where a design was requested, one
     per assumption, scope and figure too; `design` one per point and scope.
@@ -74,7 +75,7 @@ def run_sensitivity(context: Context, request: SensitivityRequest) -> Sensitivit
     samples = None if design is None else (request.samples or DEFAULT_SAMPLES[design])
     if design is not None and samples is not None:
         check_samples(design, samples)
-    case = read_case(context.tracker, request.windows_run)
+    case = read_case(context.tracker, input_run(context, "windows", request.windows_run))
     selection = select_case(case, chip=request.chip, scope=request.scope, policy=request.policy)
     assumptions = select_assumptions(assumptions_of(case.windows), request.names)
     weights = recorded_weights(context.tracker, case.paths_read.run_id, case.forecast)

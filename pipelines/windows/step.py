@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -20,9 +21,11 @@ from forecasting.windows.schema import (
     window_steps_schema,
     windows_schema,
 )
+from forecasting.windows.tables import Estimator, Row
 from pipelines.figures.page import write_figures
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_input
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator
@@ -56,7 +59,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:
         check_policy_reaches(policy, settings.data.catalogue.values())
-    read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
+    read = read_input(tracker, input_run(context, "forecast", forecast_run_id), step="forecast", name="paths")
     settings = with_exports_of_book(settings, tracker, read.run_id, items=read.table["item_id"].unique())
     context = replace(context, settings=settings)
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
@@ -70,16 +73,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         read.log(run)
         expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
-        tables = {
-            "windows": table_of((row for row, _ in rows), windows_schema(estimator.levels)),
-            "window_steps": table_of(
-                (row for _, steps in rows for row in steps), window_steps_schema(estimator.levels)
-            ),
-            "saturation": table_of(estimator.saturation_rows(), saturation_schema()),
-            "lead_time": table_of(estimator.lead_time_rows(), lead_time_schema(estimator.levels)),
-            "cap_readings": table_of(estimator.cap_rows(), cap_readings_schema(estimator.levels)),
-            "headroom": headroom_table(estimator),
-        }
+        tables = windows_tables(estimator, rows)
         context.write(run, folder, tables)
         _log_curves(run, tables)
         _log_window_metrics(run, tables["windows"])
@@ -87,6 +81,29 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
         write_figures(folder, windows_charts(estimator, tables), heading=heading)
     return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables)
+
+
+def windows_tables(
+    estimator: Estimator, rows: Sequence[tuple[Row, Sequence[Row]]]
+) -> dict[str, pl.DataFrame]:
+    """Every table of the step by name.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    rows : sequence
+        What `Estimator.window_rows` gives.
+    """
+    return {
+        "windows": table_of((row for row, _ in rows), windows_schema(estimator.levels)),
+        "window_steps": table_of(
+            (row for _, steps in rows for row in steps), window_steps_schema(estimator.levels)
+        ),
+        "saturation": table_of(estimator.saturation_rows(), saturation_schema()),
+        "lead_time": table_of(estimator.lead_time_rows(), lead_time_schema(estimator.levels)),
+        "cap_readings": table_of(estimator.cap_rows(), cap_readings_schema(estimator.levels)),
+        "headroom": headroom_table(estimator),
+    }
 
 
 def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet, dict[str, str], dt.date]:

@@ -15,7 +15,11 @@ def windows(
     override: Override = None,
     out: Out = None,
     forecast_run: Annotated[
-        str | None, typer.Option("--forecast-run", help="Run whose paths are used; default: the newest.")
+        str | None,
+        typer.Option(
+            "--forecast-run",
+            help="Run whose paths are used: id, or its first characters (newest with these settings).",
+        ),
     ] = None,
     policy: Annotated[
         list[str] | None, typer.Option("--policy", help="Policy to apply (name or path); repeatable.")

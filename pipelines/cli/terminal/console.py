@@ -102,7 +102,7 @@ def step_context(
         from pipelines.runtime.jobs.job import job_state, join_ranks
         from pipelines.runtime.step.context import Context
         from pipelines.runtime.store.address import resolve_uri
-        from pipelines.runtime.tracking import Spooling, Tracker
+        from pipelines.runtime.tracking import Spooling, Tracker, close_abandoned
 
         tracking, console = settings.tracking, Console(stderr=True)
 
@@ -114,6 +114,8 @@ def step_context(
             kept = open_state(state, settings) if open_state else job_state(state, settings, command)
             spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
             with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+                for sentence in close_abandoned(tracker):
+                    tell(sentence)
                 yield Context(
                     settings=settings, tracker=tracker, console=console, out=out, ranks=ranks, state=kept
                 )

@@ -28,22 +28,31 @@ Engine = Annotated[
     ),
 ]
 EtlRun = Annotated[
-    str | None, typer.Option("--etl-run", help="Run whose panel is used; default: the newest.")
+    str | None,
+    typer.Option(
+        "--etl-run",
+        help="Run whose panel is used: id, or its first characters (newest with these settings).",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 
 # For commands that start from a finished windows run.
 WindowsRun = Annotated[
-    str | None, typer.Option("--windows-run", help="Run that is the base case; default: the newest.")
+    str | None,
+    typer.Option(
+        "--windows-run",
+        help="Run whose answer is the base case: id, or its first characters (newest with these settings).",
+    ),
 ]
 Scope = Annotated[str | None, typer.Option("--scope", help="product or portfolio; default: both.")]
 AskedPolicy = Annotated[
     str | None, typer.Option("--policy", help="Policy by name or path; default: the run's first.")
 ]
 StoreConfig = Annotated[
-    str | None, typer.Option("--config", help="Where runs are recorded; the rest is taken from the run.")
+    str | None,
+    typer.Option("--config", help="Experiment of the run; names the store too."),
 ]
 StoreOverride = Annotated[
     list[str] | None,
-    typer.Option("--set", help="As --config: only tracking.uri and tracking.experiment are used."),
+    typer.Option("--set", help="Override one setting, as for the run; repeatable."),
 ]

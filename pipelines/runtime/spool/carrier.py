@@ -120,7 +120,7 @@ class Carrier:
                 if self._unkept or not self._is_unreachable(error):
                     raise
                 self._leave(f"the MLflow server at {self._address['store']} does not answer any more")
-        return local(PendingRuns(journals_of(self._spooling.folder, self._address)))
+        return local(self.waiting())
 
     def tell(self, sentence: str) -> None:
         """Tell the user."""
@@ -210,6 +210,10 @@ class Carrier:
             error.error_code == INTERNAL or NO_DOWNLOAD in str(error)
         )
         return is_unreachable(error) or (lost and reason_away(self._uri) is not None)
+
+    def waiting(self) -> PendingRuns:
+        """Runs in the outboxes of this store and experiment, this process' own among them."""
+        return PendingRuns(journals_of(self._spooling.folder, self._address))
 
     def _last_try(self, outbox: Outbox) -> None:
         try:

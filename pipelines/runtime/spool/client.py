@@ -18,7 +18,7 @@ from mlflow.utils.search_utils import SearchUtils
 from pipelines.runtime.spool.carrier import Carrier
 from pipelines.runtime.spool.outbox import LOCAL_ID, Entry, new_local_id, now_ms
 from pipelines.runtime.spool.pending import PendingRuns
-from pipelines.runtime.store.tags import CHAMPION
+from pipelines.runtime.store.tags import CHAMPION, SPOOLED_TAG
 
 
 class SpooledClient:
@@ -134,6 +134,11 @@ class SpooledClient:
     def set_terminated(self, run_id: str, status: str, end_time: int | None = None) -> None:
         """As MLflow's."""
         self._write("end_run", run_id=run_id, status=status, end_time=end_time or now_ms())
+
+    def waits(self, run: Run) -> bool:
+        """Whether something about a run waits in an outbox, under the server's id of it or its own."""
+        ids = {run.info.run_id, run.data.tags.get(SPOOLED_TAG, run.info.run_id)}
+        return any(self._carrier.waiting().run(each) is not None for each in ids)
 
     def create_registered_model(self, name: str, *, description: str) -> None:
         """As MLflow's; nothing is done where it is there."""

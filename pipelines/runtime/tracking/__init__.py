@@ -13,6 +13,8 @@ from pipelines.runtime.store.tags import (
     UI_MODE,
     UPSTREAM_TAG,
 )
+from pipelines.runtime.tracking.abandoned import close_abandoned
+from pipelines.runtime.tracking.run_names import what_if_of
 from pipelines.runtime.tracking.step_run import StepRun
 from pipelines.runtime.tracking.store import Store
 from pipelines.runtime.tracking.tracker import Tracker
@@ -30,5 +32,7 @@ __all__ = [
     "StepRun",
     "Store",
     "Tracker",
+    "close_abandoned",
     "send_all",
+    "what_if_of",
 ]

@@ -28,6 +28,7 @@ from pipelines.runtime.store.address import (
     without_password,
     without_secrets,
 )
+from pipelines.runtime.store.artifact_root import follow_store
 from pipelines.runtime.store.credentials import read_secret_files
 from pipelines.runtime.store.retries import set_client_environment
 
@@ -63,6 +64,7 @@ class Store:
         set_telemetry_client()  # type: ignore[no-untyped-call]  # MLflow reads that setting when it is imported, which was before
         away = self._reason_unreachable(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
+            follow_store(uri)
             client = MlflowClient(tracking_uri=uri)
         self.client = client
         if spooling is not None and is_server(uri):

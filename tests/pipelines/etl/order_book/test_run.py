@@ -8,7 +8,12 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from forecasting.errors import StepError
 from pipelines.etl.step import run_etl
+from pipelines.evidence.manifest import write_manifest
+from pipelines.evidence.step import write_evidence
+from pipelines.evidence.verify import verify
+from pipelines.forecast.step import run_forecast
 from pipelines.run import run_all
 from pipelines.windows.step import run_windows
 
@@ -53,6 +58,25 @@ def test_run_ends_with_windows_for_the_books_chips_and_a_backtest_where_the_hist
     assert {"windows.parquet", "summary.json", "series.parquet"} <= set(bench.files)
 
 
+def test_evidence_of_an_order_book_brings_its_cases_and_files_and_a_removed_case_is_found(
+    bench, tracker, tmp_path
+):
+    bench.write(bench.lines(1_000), 2)
+    context = bench.context(*FEW, ONE_MODEL, "forecast.model=statistical")
+    etl = run_etl(context)
+    windows = run_windows(context, run_forecast(context, etl.run_id).run_id)
+    made = write_evidence(tracker, tmp_path / "evidence", windows_run_id=windows.run_id)
+    path = made.out / "artifacts" / "priority_inversions.parquet"
+    cases = pl.read_parquet(path)
+    assert made.content.priority_inversions.cases == cases.height > 0
+    assert len(made.content.lineage.raw_files) == 2
+    assert verify(made.out)["figures"] > 100
+    cases.clear().write_parquet(path)
+    write_manifest(made.out)
+    with pytest.raises(StepError, match=r"priority_inversions\.parquet: the file is not the artifact of the"):
+        verify(made.out)
+
+
 def test_backtest_is_skipped_with_a_sentence_where_the_history_is_short_and_the_answer_still_comes(
     bench, run
 ):
@@ -69,8 +93,6 @@ def test_backtest_is_skipped_with_a_sentence_where_the_history_is_short_and_the_
 def test_monthly_and_weekly_panels_lead_to_windows_too(bench, run, frequency, end):
     bench.write(bench.lines(1_000), 1)
     context = bench.context(*FEW, ONE_MODEL, f"data.frequency={frequency}")
-    from pipelines.forecast.step import run_forecast
-
     etl = run_etl(context)
     forecast = run_forecast(context, etl.run_id)
     windows = run_windows(context, forecast.run_id)

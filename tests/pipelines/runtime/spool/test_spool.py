@@ -239,11 +239,12 @@ def test_what_a_stalled_server_does_late_is_not_done_twice(shared, job):
             with tracker.step("backtest", upstream_run_id=first.run_id) as run:
                 run.log_params({"a": "1"})
                 run.log_metrics({"score": 0.5})
-                run.set_tags({"said": f"by {run.run_id}"})
+                run.set_tags({"said": f"by {run.run_id}", "overspill.sha256.panel": "a" * 64})
             assert LOCAL_ID.fullmatch(run.run_id)
             assert tracker.finished(run.run_id, "backtest").data.params == {"a": "1"}
             assert tracker.newest("backtest") == run.run_id
-            assert tracker.newest_from("backtest", first.run_id) == run.run_id
+            assert tracker.newest_of_content("backtest", "panel", "a" * 64) == run.run_id
+            assert tracker.newest_of_content("backtest", "panel", "b" * 64) is None
         time.sleep(0.5)
     assert "does not answer any more" in job.told[0]
     job.sync()
