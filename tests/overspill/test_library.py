@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 
 import overspill
-from forecasting.periods import Frequency
 
 MODULES = ["overspill", *(f"overspill.{module.name}" for module in pkgutil.iter_modules(overspill.__path__))]
 WHOLE_RUN = "overspill.whole_run"
