@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.network.baselines import BASELINES, MOVES_PER_DEVIATION, SPREADS
+from models.network.classics import FORECASTS
 from models.network.scaling import VIEW_LIMIT
 from models.settings import NetworkSettings
 
@@ -107,6 +108,7 @@ class Head(nn.Module):
         )
         self.spread = nn.Linear(settings.width, settings.patch_length * STEP_CHANNELS)
         self.out = nn.Linear(STEP_CHANNELS, sum(self.sizes))
+        self.classical = nn.Linear(STEP_CHANNELS, FORECASTS)
         self.step = nn.Parameter(torch.zeros(settings.max_horizon, STEP_CHANNELS))
         self.walk = nn.Parameter(walk_factor(settings.max_horizon, settings.own_rank))
         levels = torch.tensor(settings.quantile_levels)
@@ -114,11 +116,17 @@ class Head(nn.Module):
         self.register_buffer("gaps", torch.special.ndtri(levels).diff(), persistent=False)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        nn.init.zeros_(self.classical.weight)
+        nn.init.zeros_(self.classical.bias)
         with torch.no_grad():
             self.out.bias[-1] = NOISE_START
 
-    def forward(self, tokens: Tensor, baselines: Tensor, spreads: Tensor) -> PredictiveDistribution:
-        """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on anchors [B, V, H, A], spreads [B, V, H, W].
+    def forward(
+        self, tokens: Tensor, baselines: Tensor, spreads: Tensor, classics: Tensor
+    ) -> PredictiveDistribution:
+        """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on what simple methods say.
+
+        These are anchors [B, V, H, A], spreads [B, V, H, W] and classical forecasts [B, V, H, K].
 
         An untrained head says a Gaussian random walk: the median at the last value, a standard deviation of
         sqrt(pi / 2 * h) scales at step h, the correlation of a walk. The network moves the median, stretches
@@ -127,11 +135,13 @@ class Head(nn.Module):
         horizon = baselines.shape[2]
         steps = self.spread(tokens).unflatten(-1, (self.patch_length, -1)).flatten(2, 3)[:, :, :horizon]
         with torch.autocast(tokens.device.type, enabled=False):
-            raw = self.out(functional.silu(steps.float() + self.step[:horizon]))
+            active = functional.silu(steps.float() + self.step[:horizon])
+            raw = self.out(active)
             middle, lean, stretch, widen, down, up, tails, shared, bend, own, noise = raw.split(
                 self.sizes, -1
             )
             centre = middle + (lean * baselines).sum(-1, keepdim=True)
+            centre = centre + (self.classical(active) * classics).sum(-1, keepdim=True)
             stretch = stretch + (widen * spreads).sum(-1, keepdim=True)
             quantiles = self.around(centre, stretch, down, up)
             edges = torch.stack(
