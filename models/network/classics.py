@@ -45,6 +45,11 @@ class Classics(NamedTuple):
     evidence: Tensor
     beneath: Tensor
 
+    @property
+    def gains(self) -> tuple[Tensor, Tensor]:
+        """Log-likelihood per observation over a walk's [B, V, F], of the values' methods and of the logs'."""
+        return self.evidence[..., :METHODS], self.evidence[..., METHODS : 2 * METHODS]
+
 
 class Reading(NamedTuple):
     """Values and logs of every series, each in units of its own mean move from its last value, as float32.
@@ -162,11 +167,8 @@ def _gains(told: list[Forecasts], reading: Reading, count: Tensor) -> Tensor:
     plain, logs = (-0.5 * spread).split(len(reading.unit))
     penalty = torch.tensor(PARAMETERS, device=count.device) / count.clamp(min=1)[:, None]
     gains = torch.cat([plain - penalty, logs + reading.jacobian[:, None] - penalty], -1)
-    return torch.where(torch.arange(2 * METHODS, device=count.device) < METHODS, gains, _hide(gains, reading))
-
-
-def _hide(gains: Tensor, reading: Reading) -> Tensor:
-    return torch.where(reading.positive[:, None], gains, -5.0)
+    there = reading.positive[:, None] | (torch.arange(2 * METHODS, device=count.device) < METHODS)
+    return torch.where(there, gains, -5.0)
 
 
 def _weights(gains: Tensor, positive: Tensor, count: Tensor) -> Tensor:

@@ -64,15 +64,24 @@ class PredictiveDistribution(NamedTuple):
         """Law of the future with its sign changed; a correlation does not see a change of all signs."""
         return self._replace(quantiles=-self.quantiles.flip(-1), tails=self.tails.flip(-1))
 
-    def averaged(self, other: PredictiveDistribution) -> PredictiveDistribution:
-        """Law of the mean of both quantile functions and of both correlations, of twice the rank."""
-        half = math.sqrt(0.5)
+    def averaged(self, other: PredictiveDistribution, share: Tensor) -> PredictiveDistribution:
+        """Law of the weighted mean of both quantile functions and of both correlations, of twice the rank.
+
+        Parameters
+        ----------
+        other : PredictiveDistribution
+        share : Tensor [B, V]
+            Weight of the other, in [0, 1].
+        """
+        whole, here, there = share[..., None, None], (1 - share).sqrt(), share.sqrt()
         return PredictiveDistribution(
-            quantiles=(self.quantiles + other.quantiles) / 2,
-            tails=(self.tails + other.tails) / 2,
-            shared=torch.cat([self.shared, other.shared], dim=-1) * half,
-            own=torch.cat([self.own, other.own], dim=-1) * half,
-            noise=(self.noise + other.noise) / 2,
+            quantiles=torch.lerp(self.quantiles, other.quantiles, whole),
+            tails=torch.lerp(self.tails, other.tails, whole),
+            shared=torch.cat(
+                [self.shared * here[..., None, None], other.shared * there[..., None, None]], dim=-1
+            ),
+            own=torch.cat([self.own * here[..., None, None], other.own * there[..., None, None]], dim=-1),
+            noise=torch.lerp(self.noise, other.noise, share[..., None]),
         )
 
     def factor(self) -> Tensor:

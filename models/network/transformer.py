@@ -159,8 +159,12 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDistribution]:
         """Scaling per series, and the law of the scaled future [B, V, H]."""
-        features = build_features(inputs)
+        features = self.features(inputs)
         return features.scaling, self.decode(features)
+
+    def features(self, inputs: Inputs) -> Features:
+        """What is read of the items."""
+        return build_features(inputs)
 
     def decode(self, features: Features) -> PredictiveDistribution:
         """Law of the scaled future from the features."""

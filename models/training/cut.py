@@ -42,7 +42,7 @@ def cut(
     settings : PretrainSettings
         Recipe of the training, with the stable schedule.
     folder : Path
-        Of the training; the decays lie in folders in it, named by the step that they begin at.
+        Of the training; the decays lie in `cuts` in it, by the step that they begin at.
     steps, decays : int
         Steps of each decay, and their number; both >= 1.
     device : str
@@ -62,10 +62,8 @@ def cut(
         )
     begin = steps_done(settings, folder)
     if not begin:
-        raise CheckpointError(
-            f"{folder}: weights are cut from a training: expected {STATE} there, found none"
-        )
-    base = folder / f"cut-{begin}"
+        raise CheckpointError(f"{folder}: weights are cut from a training, found no {STATE} there")
+    base = folder / "cuts" / f"step-{begin}"
     parts = [base / f"decay-{number}" for number in range(1, decays + 1)]
     for number, part in enumerate(parts):
         training = replace(

@@ -1,4 +1,4 @@
-"""Levels times frozen shapes: cycles that repeat in the same proportions, of one period or of a day and a week.
+"""Levels times frozen shapes: cycles of unchanging proportions, of one period or of a day and a week.
 
 Shapes: B items, V variates, T steps.
 """

@@ -1,4 +1,4 @@
-"""`overspill pretrain`: a network from scratch on synthetic worlds, resumable, on one process or many."""
+"""`overspill pretrain`: a network on synthetic worlds, resumable, on one process or many."""
 
 from __future__ import annotations
 
@@ -32,23 +32,41 @@ def pretrain(
     config: Config = None,
     override: Override = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Folder of the weights to begin from; random ones without it."),
+    ] = None,
+    decay: Annotated[
+        int | None,
+        typer.Option("--cut", min=1, help="Cut weights: let the rate go to zero in so many steps, apart."),
+    ] = None,
+    decays: Annotated[
+        int, typer.Option("--decays", min=1, help="Decays whose weights are averaged, with --cut.")
+    ] = 1,
     device: Device = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Train a new network from scratch on synthetic worlds; started again, it goes on where it was."""
-    options = {"forecast.device": device, "pretrain.training.steps": steps}
+    """Train a network on synthetic worlds, for as long as it is let; started again, it goes on."""
+    begin = None if init is None else str(init)
+    options = {"forecast.device": device, "pretrain.training.steps": steps, "pretrain.init": begin}
     settings = resolved_settings(config, with_options(override, options))
 
     def opened(folder: Path | None, settings: Settings) -> JobState | None:
-        from pipelines.train.pretrain import state_of
+        from pipelines.train.pretrain import state_of, state_of_cuts
 
-        return None if folder is None else state_of(folder, settings.pretrain)
+        if folder is None:
+            return None
+        return state_of(folder, settings.pretrain) if decay is None else state_of_cuts(folder)
 
     with step_context(settings, None, state, opened) as context:
         from pipelines.runtime.jobs.sync import sync_quietly
-        from pipelines.train.pretrain import run_pretrain
+        from pipelines.train.pretrain import cut_weights, run_pretrain
 
+        if decay is not None:
+            folder = cut_weights(context, state, steps=decay, decays=decays)
+            stdout().print(f"weights in {folder}", highlight=False, soft_wrap=True)
+            return
         if not context.tracker.is_unreachable:
             sync_quietly(settings, context.console)
         result = run_pretrain(context)
