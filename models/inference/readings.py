@@ -72,8 +72,8 @@ def of_logs(
 ) -> tuple[Tensor, PredictiveDistribution]:
     """Mean absolute move of the logs [B, V], and the law from them in the scaled view of the values.
 
-    Logs are read at a height of their own, so that they do not depend on the unit. Variates that are not positive
-    [B, V] stay as they are, and their law means nothing.
+    Logs are read at a height of their own, so that they do not depend on the unit. Variates that are not
+    positive [B, V] stay as they are, and their law means nothing.
     """
     loc = torch.where(positive, scaling.loc, 1.0)[..., None]
     kept = torch.where(positive[..., None] & inputs.observed, inputs.values, loc)

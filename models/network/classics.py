@@ -113,9 +113,9 @@ def build_classics(
     posterior = weights[:, METHODS:].sum(-1)
     evidence = torch.stack([*gains.unbind(-1), *strengths, posterior, fits.to(plain.dtype)], -1)
     return Classics(
-        views.clamp(-VIEW_LIMIT, VIEW_LIMIT).float().unflatten(0, shape),
-        evidence.clamp(-5.0, 5.0).float().unflatten(0, shape),
-        _beneath(reading, seasons, series).unflatten(0, shape) * observed,
+        torch.unflatten(views.clamp(-VIEW_LIMIT, VIEW_LIMIT).float(), 0, shape),
+        torch.unflatten(evidence.clamp(-5.0, 5.0).float(), 0, shape),
+        torch.unflatten(_beneath(reading, seasons, series), 0, shape) * observed,
     )
 
 
@@ -164,7 +164,7 @@ def methods_ahead(values: Tensor, observed: Tensor, horizon: int) -> list[Foreca
 def _gains(told: list[Forecasts], reading: Reading, count: Tensor) -> Tensor:
     """Log-likelihood per observation [B V, 2 F] over that of unit moves of the values."""
     spread = torch.stack([method.variance for method in told], -1).clamp(min=1e-6).log()
-    plain, logs = (-0.5 * spread).split(len(reading.unit))
+    plain, logs = torch.chunk(-0.5 * spread, 2)
     penalty = torch.tensor(PARAMETERS, device=count.device) / count.clamp(min=1)[:, None]
     gains = torch.cat([plain - penalty, logs + reading.jacobian[:, None] - penalty], -1)
     there = reading.positive[:, None] | (torch.arange(2 * METHODS, device=count.device) < METHODS)

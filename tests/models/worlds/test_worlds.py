@@ -175,7 +175,7 @@ def test_drifts_are_spread_about_zero_without_a_spike_there():
     moves = growth(rng(), 4000, 1, 400)[:, 0]
     ratio = moves.mean(-1) / moves.std(-1)
     assert (ratio.abs() < 0.02).float().mean() < 0.15
-    assert float(ratio.square().mean().sqrt()) == pytest.approx(0.35, abs=0.1)
+    assert float(ratio.square().mean().sqrt()) == pytest.approx(0.45, abs=0.1)
 
 
 def test_collapsed_orders_stay_collapsed():
@@ -185,12 +185,11 @@ def test_collapsed_orders_stay_collapsed():
 
 
 def test_the_gap_between_orders_and_capacity_closes():
-    values = error_correction(rng(), 4000, 2, 200).values
-    logs = values.clamp(min=1e-9).log()
-    told = (logs.amin((1, 2)) > -15) & (logs[:, 0, -1] - logs[:, 1, -1]).isfinite()
-    gap = (logs[told, 0] - logs[told, 1]).clamp(-6, 6)
-    moved = (logs[told, 0, -1] - logs[told, 0, 0]).abs()
-    assert gap[:, -1].abs().median() < 0.5 * moved.median(), "levels wander, their ratio does not"
+    values, _, ratio = error_correction(rng(), 4000, 2, 200)
+    logs = values[~ratio].log()
+    gap = (logs[:, 0, -1] - logs[:, 1, -1]).abs()
+    moved = (logs[:, 1, -1] - logs[:, 1, 0]).abs()
+    assert gap.median() < 0.4 * moved.median(), "levels wander, their ratio does not"
 
 
 def test_days_and_weeks_repeat_and_shapes_have_a_mean_of_one():
