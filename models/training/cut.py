@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from models.errors import CheckpointError
+from models.errors import RecipeError
 from models.inference.checkpoint import load_checkpoint, save_checkpoint
 from models.network.transformer import Network
 from models.settings import PretrainSettings
@@ -53,16 +53,9 @@ def cut(
     Raises
     ------
     CheckpointError
-        There is no training there, one of another recipe, or one whose learning rate is not stable.
+        As of `first_step`, or a state cannot be read or written.
     """
-    if settings.training.schedule != "stable":
-        raise CheckpointError(
-            f"{folder}: weights can be cut from a training with the stable schedule: expected "
-            f"training.schedule stable, found {settings.training.schedule}"
-        )
-    begin = steps_done(settings, folder)
-    if not begin:
-        raise CheckpointError(f"{folder}: weights are cut from a training, found no {STATE} there")
+    begin = first_step(settings, folder)
     base = folder / "cuts" / f"step-{begin}"
     parts = [base / f"decay-{number}" for number in range(1, decays + 1)]
     for number, part in enumerate(parts):
@@ -80,6 +73,25 @@ def cut(
     network, card = averaged([load_checkpoint(part, torch.device("cpu")) for part in parts])
     save_checkpoint(base, network, {**card, "decay": {"from": begin, "steps": steps, "averaged": decays}})
     return base
+
+
+def first_step(settings: PretrainSettings, folder: Path) -> int:
+    """Step at which a decay would begin now.
+
+    Raises
+    ------
+    RecipeError
+        There is no training there, one of another recipe, or one whose learning rate is not stable.
+    """
+    if settings.training.schedule != "stable":
+        raise RecipeError(
+            f"{folder}: weights can be cut from a training with the stable schedule: expected "
+            f"training.schedule stable, found {settings.training.schedule}"
+        )
+    begin = steps_done(settings, folder)
+    if not begin:
+        raise RecipeError(f"{folder}: weights are cut from a training, found no {STATE} there")
+    return begin
 
 
 def averaged(members: Sequence[tuple[Network, dict[str, object]]]) -> tuple[Network, dict[str, object]]:

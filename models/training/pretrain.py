@@ -189,17 +189,22 @@ def first_weights(settings: PretrainSettings) -> tuple[Network, dict[str, Any]]:
 
     Raises
     ------
-    CheckpointError
+    RecipeError
         It cannot be read, or its network is not of the recipe's shape.
     """
     folder = Path(settings.init)
-    network, card = load_checkpoint(folder, torch.device("cpu"))
-    if network.settings != settings.network:
-        raise CheckpointError(
-            f"{folder}: the training must begin from a network of the recipe's shape: expected "
-            f"{settings.network}, found {network.settings}"
+    try:
+        network, card = load_checkpoint(folder, torch.device("cpu"))
+        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except (CheckpointError, OSError) as error:
+        raise RecipeError(f"the training cannot begin from these weights: {error}") from error
+    wanted, found = asdict(settings.network), asdict(network.settings)
+    if differing := list(_differing(wanted, found)):
+        key, here, there = differing[0]
+        raise RecipeError(
+            f"{folder}: a training begins from a network of the recipe's shape: network.{key} is {there} "
+            f"there and {here} here"
         )
-    digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     return network.train(), {
         "sha256": digest,
         **{key: card.get(key) for key in ("architecture", "steps", "date", "begun_from")},

@@ -14,9 +14,9 @@ from forecasting.errors import StepError
 from models.distributed.ranks import Ranks
 from models.inference.checkpoint import CARD, WEIGHTS
 from models.settings import PretrainSettings
-from models.training.cut import cut
+from models.training.cut import cut, first_step
 from models.training.module import NotANumberError
-from models.training.pretrain import pretrain, steps_done
+from models.training.pretrain import first_weights, pretrain, steps_done
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.jobs.state import JobState
 from pipelines.runtime.registry.weights import WEIGHTS_TAG
@@ -134,8 +134,15 @@ def cut_weights(context: Context, folder: Path, *, steps: int, decays: int) -> P
         raise StepError(f"a loss is not a number ({error}): no weights were cut") from error
 
 
-def state_of_cuts(folder: Path) -> JobState:
-    """State of the cutting in a training's folder, apart from the training's own."""
+def state_of_cuts(folder: Path, recipe: PretrainSettings) -> JobState:
+    """State of the cutting in a training's folder, apart from the training's own.
+
+    Raises
+    ------
+    CheckpointError
+        The folder holds no training of this recipe.
+    """
+    first_step(recipe, folder)
     return JobState(folder / "cuts", about={"command": "pretrain --cut"})
 
 
@@ -145,7 +152,9 @@ def state_of(folder: Path, recipe: PretrainSettings) -> JobState:
     Raises
     ------
     CheckpointError
-        The folder holds a run of another recipe; the first difference is named.
+        The folder holds a run of another recipe, or the weights to begin from cannot be used.
     """
-    steps_done(recipe, folder)  # which knows the recipe of the state
+    done = steps_done(recipe, folder)  # which knows the recipe of the state
+    if recipe.init and not done:
+        first_weights(recipe)  # which must be there before anything is begun
     return JobState(folder, about={"command": "pretrain"})

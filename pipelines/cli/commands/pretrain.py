@@ -57,7 +57,8 @@ def pretrain(
 
         if folder is None:
             return None
-        return state_of(folder, settings.pretrain) if decay is None else state_of_cuts(folder)
+        choose = state_of if decay is None else state_of_cuts
+        return choose(folder, settings.pretrain)
 
     with step_context(settings, None, state, opened) as context:
         from pipelines.runtime.jobs.sync import sync_quietly
