@@ -35,9 +35,10 @@ from panels import Panel, competition_panels, file_panel
 from peers import CLASSICS, ENSEMBLE, LEVELS, PATHS, Forecast, classical, median_ensemble, mixture, workers
 from store import Arrays, digest, recalled, unite
 
+from forecasting.forecasters.bank import bank_posterior
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.history import Floats, History
-from forecasting.periods import Frequency
+from forecasting.periods import STANDARD
 from models.inference.checkpoint import PRETRAINED
 from models.inference.forecaster import NetworkForecaster
 
@@ -93,6 +94,15 @@ def network_forecast(network: NetworkForecaster, panel: Panel) -> Forecast:
     return Forecast(quantiles=told[:, 0], paths=drawn[..., 0])
 
 
+def bank_forecast(panel: Panel) -> Forecast:
+    """Quantiles and paths of the bank of structural hypotheses; the former are those of the latter."""
+    bank = bank_posterior(
+        left_padded(panel.histories)[:, 0], horizon=panel.horizon, seasons=panel.season_length
+    )
+    drawn = bank.paths(PATHS, [np.random.default_rng([SEED, k]) for k in range(len(panel.histories))])
+    return Forecast(quantiles=np.moveaxis(np.quantile(drawn, LEVELS, axis=1), 0, -1), paths=drawn)
+
+
 def product_blend(network: NetworkForecaster, panel: Panel) -> Forecast:
     """Forecast of `overspill predict --model blend`, its weight found at the end of the histories."""
     from forecasting.forecasters.blend import BlendForecaster  # noqa: PLC0415
@@ -101,7 +111,7 @@ def product_blend(network: NetworkForecaster, panel: Panel) -> Forecast:
     ours = NetworkPathForecaster(network)
     blend = BlendForecaster(network=ours, statistical=StatisticalForecaster(), rehearsal=ours)
     values = left_padded(panel.histories)
-    frequency = next(each for each in Frequency if each.season_length == panel.season_length)
+    frequency = next(each for each in STANDARD.values() if each.season_length == panel.season_length)
     count = len(values)
     history = History(
         item_ids=tuple(f"{k:06d}" for k in range(count)),
@@ -129,7 +139,8 @@ def trained_forecast(panel: Panel, whole: Panel, name: Kind, *, steps: int) -> d
 
 def forecasts(run: Run, network: NetworkForecaster, panel: Panel, whole: Panel) -> dict[str, Forecast]:
     """Forecasts of all forecasters that answer, by name."""
-    told: dict[str, Forecast] = {"network": network_forecast(network, panel)}
+    told = {"network": network_forecast(network, panel), "bank": bank_forecast(panel)}
+    told["half network, half bank"] = mixture(told["network"], told["bank"])
     for name in CLASSICS:
         arrays = run.attempt(name, panel, partial(classical, panel, name, pool=run.pool, seed=SEED))
         if arrays:

@@ -15,6 +15,7 @@ from neural_peers import STEPS, Kind, TrainedDeepAR, TrainedNetwork
 from processes import HORIZON, Floats, Problem, Question
 from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
+from forecasting.forecasters.bank import BankForecaster
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
 from forecasting.periods import Frequency
@@ -49,6 +50,20 @@ def network_paths(problem: Problem, *, network: NetworkForecaster, seed: int) ->
             season_length=np.array([question.season for question in problem.questions]),
         )
     )
+
+
+def bank_paths(problem: Problem, *, seed: int) -> list[Floats]:
+    """Paths [P, H, V] of each question by the bank of structural hypotheses, in one pass."""
+    values = np.stack([question.history for question in problem.questions])
+    history = exact_history(
+        values,
+        item_ids=tuple(f"{number:06d}" for number in range(len(values))),
+        variates=FLOWS if values.shape[1] == len(FLOWS) else ("y",),
+        origins=(date(2000, 12, 31),) * len(values),
+        frequency=Frequency.YEAR,
+    )
+    bank = BankForecaster(season_length=problem.questions[0].season).fit(history)
+    return list(bank.sample(HORIZON, FORECAST_PATHS, seed))
 
 
 def classical_paths(problem: Problem, *, name: str, seed: int) -> list[Floats]:

@@ -11,7 +11,8 @@ P(cross within H) of rising barriers, which is below 0 where growth is underesti
 
 Peers: paths simulated from fitted AutoETS, AutoARIMA and AutoTheta; a bootstrap of past moves; and, with the
 optional extra `bench`, neuralforecast's `simulate` (both methods, of a PatchTST) and GluonTS's DeepAR,
-trained on the benchmark's own histories. `half` is the mixture of the network's and AutoETS's paths.
+trained on the benchmark's own histories. `bank` is the bank of structural hypotheses; it always runs anew.
+`half` is the mixture of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
 `--cache` keeps the peers' answers, so that another checkpoint is judged beside them in seconds.
 
 Shapes: N series, P paths, L context steps, H horizon steps, V variates.
@@ -35,6 +36,7 @@ from event_peers import (
     CONTEXTS,
     NETWORK,
     TrainedPeers,
+    bank_paths,
     bootstrap_paths,
     classical_paths,
     network_paths,
@@ -48,6 +50,7 @@ from models.inference.forecaster import NetworkForecaster
 Maker = Callable[[Problem], list[Floats]]
 OURS, PARTNER, HALF = "network", "AutoETS", "half"
 SCORES = ("end", "cdf", "bias")
+BANK, HALF_BANK = "bank", "half bank"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +126,13 @@ def compare(
     rows: list[dict[str, object]] = []
     for problem in problems:
         ours = answer(problem, partial(network_paths, network=network, seed=seed))
-        told: dict[str, Arrays] = {OURS: ours, **run.answers(problem)}
+        bank = answer(problem, partial(bank_paths, seed=seed))
+        told: dict[str, Arrays] = {
+            OURS: ours,
+            BANK: bank,
+            HALF_BANK: half(ours, bank),
+            **run.answers(problem),
+        }
         if PARTNER in told:
             told[HALF] = half(ours, told[PARTNER])
         truth = np.stack([question.truth for question in problem.questions])

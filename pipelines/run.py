@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from pipelines.backtest.origins import NoOriginError
 from pipelines.backtest.step import BacktestResult, recorded_backtest, run_backtest
@@ -19,13 +19,16 @@ from pipelines.train.step import run_train
 from pipelines.windows.run_page import links, markdown
 from pipelines.windows.step import WindowsResult, run_windows
 
+T = TypeVar("T")
+Left = dict[str, Any]  # of a finished step, as JSON: what a process that goes on with the job needs of it
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
     """Run ids of the parent and its steps, and the tables people read.
 
-    There is no training where none was asked for, no backtest where it was skipped, and there are no weights
-    where no network forecast.
+    `train` is None where it was not requested, `backtest` where it was skipped, and `weights` where the
+    network was not used.
     """
 
     run_ids: dict[str, str]
@@ -39,38 +42,32 @@ class RunResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What the train step has left: figures for machines, and sentences."""
+    """Result of the train step: figures for machines, and sentences."""
 
     figures: Mapping[str, Any]
-    told: Sequence[str]
+    messages: Sequence[str]
 
 
 def run_all(context: Context, *, train: bool = False) -> RunResult:
-    """Run etl, train where asked, backtest, forecast and windows, each reading from the run before it.
+    """Run etl, optionally train, backtest, forecast and windows, each reading from the run before it.
 
-    With a state, what an interrupted process of the same job has finished is not done again.
+    With a state, steps that an interrupted process of the same job finished are not repeated.
     """
     tracker = context.tracker
     with context.opened("run") as parent:
         context.log_settings(parent)
         inner = replace(context, parent_run_id=parent.run_id)
-        with _timed(context, "etl"):
-            etl = _etl(inner)
-        trained = None
-        if train:
-            with _timed(context, "train"):
-                trained = _train(inner, etl.run_id)
-        with _timed(context, "backtest"):
-            backtest = _backtest(inner, etl.run_id)
-        with _timed(context, "forecast"):
-            forecast = _forecast(inner, etl.run_id)
+        etl = _etl(inner)
+        trained = _train(inner, etl.run_id) if train else None
+        backtest = _backtest(inner, etl.run_id)
+        forecast = _forecast(inner, etl.run_id)
         with _timed(context, "windows"):
-            windows = run_windows(inner, forecast.run_id)
+            windows = run_windows(inner, forecast["run"])
         steps = {
             "etl": etl.run_id,
             **({} if trained is None else {"train": str(trained.figures["run"])}),
             **({} if backtest is None else {"backtest": backtest.run_id}),
-            "forecast": forecast.run_id,
+            "forecast": forecast["run"],
             "windows": windows.run_id,
         }
         parent.describe(f"{markdown(windows.tables['windows'])}\n\nSteps: {links(tracker, steps)}")
@@ -82,87 +79,93 @@ def run_all(context: Context, *, train: bool = False) -> RunResult:
         train=trained,
         backtest=backtest,
         windows=windows,
-        skipped=forecast.skipped,
-        weights=forecast.weights,
+        skipped=forecast["skipped"],
+        weights=forecast["weights"],
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """What the forecast step has left: its run, items without a forecast and why, the network's weights."""
+def _once(
+    context: Context,
+    step: str,
+    work: Callable[[], tuple[T, Left | None]],
+    again: Callable[[Left], T],
+) -> T:
+    """Do a step, or have what an interrupted process of this job left of it.
 
-    run_id: str
-    skipped: dict[str, str]
-    weights: str | None
-
-
-def _left(context: Context, step: str) -> dict[str, Any] | None:
-    """What a step left to an earlier process of this job, which is told; None where it is to be done."""
-    left = None if context.state is None else context.state.done(step)
-    if left is not None:
-        context.tell(f"{step}: done before the interruption, run {left['run']}")
-    return left
-
-
-def _remember(context: Context, step: str, left: Mapping[str, Any]) -> None:
-    if context.state is not None:
-        context.state.remember(step, left)
+    Parameters
+    ----------
+    context : Context
+    step : str
+    work : callable
+        Does the step; returns its result and what is remembered of it (None: nothing, it is done again).
+    again : callable
+        The result from what was remembered.
+    """
+    with _timed(context, step):
+        remembered = None if context.state is None else context.state.done(step)
+        if remembered is not None:
+            context.tell(f"{step}: done before the interruption, run {remembered['run']}")
+            return again(remembered)
+        result, left = work()
+        if context.state is not None and left is not None:
+            context.state.remember(step, left)
+        return result
 
 
 def _etl(context: Context) -> EtlResult:
-    left = _left(context, "etl")
-    if left is not None:
+    def work() -> tuple[EtlResult, Left]:
+        result = run_etl(context)
+        return result, {"run": result.run_id, "told": dict(result.summary)}
+
+    def again(left: Left) -> EtlResult:
         panel = read_panel(context.tracker, left["run"], context.settings).table
-        return EtlResult(run_id=left["run"], panel=panel, told=left["told"])
-    result = run_etl(context)
-    _remember(context, "etl", {"run": result.run_id, "told": dict(result.told)})
-    return result
+        return EtlResult(run_id=left["run"], panel=panel, summary=left["told"])
+
+    return _once(context, "etl", work, again)
 
 
 def _train(context: Context, etl_run_id: str) -> Trained:
-    left = _left(context, "train")
-    if left is not None:
-        return Trained(figures=left["figures"], told=left["told"])
-    result = run_train(context, etl_run_id)
-    trained = Trained(figures=result.figures(), told=result.told)
-    _remember(context, "train", {"run": result.run_id, **asdict(trained)})
-    return trained
+    def work() -> tuple[Trained, Left]:
+        result = run_train(context, etl_run_id)
+        trained = Trained(figures=result.figures(), messages=result.messages)
+        return trained, {"run": result.run_id, "figures": trained.figures, "told": trained.messages}
+
+    return _once(context, "train", work, lambda left: Trained(figures=left["figures"], messages=left["told"]))
 
 
 def _backtest(context: Context, etl_run_id: str) -> BacktestResult | None:
     """The backtest; where it may choose its own origins and the history allows none, a sentence instead."""
-    left = _left(context, "backtest")
-    if left is not None:
-        return recorded_backtest(context, left["run"], weights=left["weights"])
-    try:
-        result = run_backtest(context, etl_run_id)
-    except NoOriginError as error:
-        if context.settings.backtest.first_origin is not None:
-            raise
-        context.console.print(f"backtest skipped: {error.rule}", highlight=False, soft_wrap=True)
-        return None
-    _remember(context, "backtest", {"run": result.run_id, "weights": result.weights})
-    return result
+
+    def work() -> tuple[BacktestResult | None, Left | None]:
+        try:
+            result = run_backtest(context, etl_run_id)
+        except NoOriginError as error:
+            if context.settings.backtest.first_origin is not None:
+                raise
+            context.console.print(f"backtest skipped: {error.rule}", highlight=False, soft_wrap=True)
+            return None, None
+        return result, {"run": result.run_id, "weights": result.weights}
+
+    return _once(
+        context,
+        "backtest",
+        work,
+        lambda left: recorded_backtest(context, left["run"], weights=left["weights"]),
+    )
 
 
-def _forecast(context: Context, etl_run_id: str) -> Forecast:
-    left = _left(context, "forecast")
-    if left is not None:
-        return Forecast(run_id=left["run"], skipped=left["skipped"], weights=left["weights"])
-    result = run_forecast(context, etl_run_id)
-    told = {"skipped": dict(result.skipped), "weights": result.weights}
-    _remember(context, "forecast", {"run": result.run_id, **told})
-    return Forecast(run_id=result.run_id, skipped=dict(result.skipped), weights=result.weights)
+def _forecast(context: Context, etl_run_id: str) -> Left:
+    def work() -> tuple[Left, Left]:
+        result = run_forecast(context, etl_run_id)
+        left = {"run": result.run_id, "skipped": dict(result.skipped), "weights": result.weights}
+        return left, left
+
+    return _once(context, "forecast", work, dict)
 
 
 @contextmanager
 def _timed(context: Context, step: str) -> Iterator[None]:
     started = time.monotonic()
-    with context.console.status(f"{step} ...") if context.console.is_terminal else _nothing():
+    with context.console.status(f"{step} ...") if context.console.is_terminal else nullcontext():
         yield
     context.console.print(f"{step:<9} {time.monotonic() - started:5.1f} s", highlight=False)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("forecasting", "pipelines", "models", "configs")
+PACKAGES = ("overspill", "forecasting", "pipelines", "models", "configs")
 RUN = """
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()
                     and "Redirect" not in type(finder).__name__]
 sys.path.insert(0, sys.argv.pop(1))
-import pipelines.cli
-assert pipelines.cli.__file__.startswith(sys.path[0]), pipelines.cli.__file__
+import overspill
+import pipelines.cli.main
+for package in (overspill, pipelines):
+    assert package.__file__.startswith(sys.path[0]), package.__file__
 sys.argv[0] = "overspill"
-pipelines.cli.main()
+pipelines.cli.main.main()
 """
 
 
@@ -72,6 +74,7 @@ def test_wheel_holds_every_file_of_the_packages_and_nothing_else(wheel):
         "configs/data/us_public.yaml",
         "forecasting/reference/sources.yaml",
         "models/hardware/device.py",
+        "overspill/py.typed",
     } <= held
     assert {"configs/cluster/slurm/cycle.sbatch", "configs/cluster/slurm/pretrain.sbatch"} <= held
 

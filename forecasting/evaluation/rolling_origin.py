@@ -1,4 +1,4 @@
-"""Arithmetic of a rolling-origin backtest: when to stand where, and how one item's forecast did.
+"""Arithmetic of a rolling-origin backtest: its origins, and how good the forecast of one item was.
 
 P paths, H horizon steps, K <= H steps whose outcome is known, L history steps, V variates.
 """
@@ -99,7 +99,7 @@ def rolling_splits(
 def score_item(
     future: Floats, actual: Floats, history: Floats, *, variates: tuple[str, ...], season_length: int
 ) -> dict[str, float]:
-    """Score the paths of one item against what came.
+    """Score the paths of one item against the actuals.
 
     Parameters
     ----------

@@ -223,7 +223,7 @@ def brier(probability: Floats, outcome: Floats) -> Floats:
 
 
 class Reliability(NamedTuple):
-    """Stated probabilities against how often the event came, by bin.
+    """Forecast probabilities against how often the event occurred, by bin.
 
     Attributes
     ----------

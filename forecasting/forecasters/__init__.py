@@ -1,1 +1,1 @@
-"""Forecasters of joint paths: the protocol they share, the statistical models, and mixtures."""
+"""Forecasters of joint paths: the protocol they share, statistical models, the structural bank, mixtures."""

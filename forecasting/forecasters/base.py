@@ -126,7 +126,7 @@ def forecast_paths(
     require_at_least(1, horizon=horizon, paths=paths)
     require_at_least(0, seed=seed)
     drawn = draw_history(history, paths=paths, seed=seed, correlation=error_correlation)
-    same = alike(history)
+    same = shared_groups(history)
     drawn, future = drawn[same], forecaster.fit(history).sample(horizon, paths, seed)[same]
     central = history.values[:, None, None, :, -1]
     start = np.ones_like(drawn[:, :, -1:])
@@ -141,7 +141,7 @@ def forecast_paths(
     )
 
 
-def alike(history: History) -> npt.NDArray[np.intp]:
+def shared_groups(history: History) -> npt.NDArray[np.intp]:
     """For each item the first one whose figures are all the same [I]."""
     first: dict[bytes, int] = {}
     parts = (history.values, history.value_p05, history.value_p95)

@@ -7,27 +7,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from forecasting.errors import InputError
+from forecasting.forecasters.book_to_bill import book_to_bill, orders_from
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS
 
 DEFAULT_VOLATILITY = 0.2  # per step on the model scale, for a panel of single observations
 RATIO_OFFSET = 0.1  # added to orders / capacity before the log
 CAPACITY_OFFSET = 0.1  # share of the item's largest capacity, added before the log
+# Largest over smallest value from which a positive series is read in logs. Below it logs and values have much
+# the same shape, and the distance from zero says little: y plus a constant is forecast like y.
+LOG_RATIO = 1.5
+Kind: TypeAlias = Literal["log", "from zero", "anywhere"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledItem:
     """One item's variates without gaps on the model scale, where every series ends at 0 at the origin.
 
-    `orders` and `capacity` become log(orders / capacity), the log of the book-to-bill, and log capacity:
-    saturation hangs on their difference, which is far more stationary than either. An offset within these
-    logs (`RATIO_OFFSET`, `CAPACITY_OFFSET`) admits zeros and calms the wild percentages of a chip's first and
-    last quarters, when little is sold. Other series are logged if all their values are positive, else divided
-    by their mean absolute one-step change.
+    `orders` and `capacity` become the log of their book-to-bill and log capacity. An offset within these logs
+    (`RATIO_OFFSET`, `CAPACITY_OFFSET`) admits zeros and calms the wild percentages of a chip's first and
+    last quarters, when little is sold. Other series are logged if all their values are positive and the
+    largest is `LOG_RATIO` times the smallest, else divided by their mean absolute one-step change.
 
     Attributes
     ----------
@@ -35,19 +40,23 @@ class ScaledItem:
         From the first observation to the origin; gaps are interpolated linearly, on this scale.
     flows : bool
         True if the variates are orders and capacity.
-    logs : tuple of bool, length V
-    offset, location, unit, floor : array [V]
-        `x = log(value + offset) - location`, or `(value - location) / unit` of a series that is not logged,
-        which `floor` keeps from turning negative if it never was.
+    kinds : tuple of Kind, length V
+        `log`, or not logged: a series that was never negative, or one for which zero is a number as any.
+    offset, location, unit : array [V]
+        `x = log(value + offset) - location`, or `(value - location) / unit` of a series that is not logged.
     """
 
     series: tuple[Floats, ...]
     flows: bool
-    logs: tuple[bool, ...]
+    kinds: tuple[Kind, ...]
     offset: Floats
     location: Floats
     unit: Floats
-    floor: Floats
+
+    @property
+    def logs(self) -> tuple[bool, ...]:
+        """Which variates are logged, length V."""
+        return tuple(kind == "log" for kind in self.kinds)
 
     def restore(self, growth: Floats) -> Floats:
         """Return paths `[P, H, V]` in units from growth since the origin on the model scale.
@@ -60,10 +69,10 @@ class ScaledItem:
         rate = np.divide(size, last, out=np.ones_like(size), where=last > 0)
         above = size * np.exp(np.maximum(np.where(self.logs, growth, 0.0), 0.0)) - self.offset
         below = last * np.exp(rate * np.minimum(np.where(self.logs, growth, 0.0), 0.0))
-        linear = np.maximum(growth * self.unit + self.location, self.floor)
+        linear = growth * self.unit + self.location
         values = np.where(self.logs, np.where(growth > 0, above, below), linear)
         if self.flows:
-            values[..., 0] *= values[..., 1]
+            values[..., 0] = orders_from(values[..., 0], values[..., 1])
         return values
 
 
@@ -86,8 +95,9 @@ def scale_item(history: History, item: int) -> ScaledItem:
     flows = history.variates == FLOWS
     offset = np.zeros(len(values))
     if flows:
-        values, offset = _book_to_bill(values, history.item_ids[item])
-    logs = tuple(bool(flows or np.nanmin(row) > 0) for row in values)
+        values, offset = _ratio_and_capacity(values, history.item_ids[item])
+    kinds: tuple[Kind, ...] = ("log", "log") if flows else tuple(map(kind_of, values))
+    logs = [kind == "log" for kind in kinds]
     levels = [
         _without_gaps(np.log(row + shift) if log else row)
         for row, shift, log in zip(values, offset, logs, strict=True)
@@ -97,12 +107,23 @@ def scale_item(history: History, item: int) -> ScaledItem:
     return ScaledItem(
         series=tuple((level - last) / step for level, last, step in zip(levels, location, unit, strict=True)),
         flows=flows,
-        logs=logs,
+        kinds=kinds,
         offset=offset,
         location=location,
         unit=unit,
-        floor=np.where(np.nanmin(values, axis=1) >= 0, 0.0, -np.inf),
     )
+
+
+def kind_of(row: Floats) -> Kind:
+    """How a plain series [L] with at least one observation is read.
+
+    >>> kind_of(np.array([1.0, 8.0])), kind_of(np.array([0.0, 8.0])), kind_of(np.array([1e6, 1e6 + 8]))
+    ('log', 'from zero', 'anywhere')
+    """
+    least, most = float(np.nanmin(row)), float(np.nanmax(row))
+    if least < 0 or most < LOG_RATIO * least:
+        return "anywhere"
+    return "log" if least > 0 else "from zero"
 
 
 def pooled_volatility(items: list[ScaledItem]) -> Floats:
@@ -134,7 +155,7 @@ def highest_level(items: list[ScaledItem]) -> Floats:
     return highest
 
 
-def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
+def _ratio_and_capacity(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     """Turn rows orders, capacity `[2, L]` into orders / capacity, capacity, and the offsets of their logs.
 
     Periods before the first capacity count as unobserved: the item was not on sale yet.
@@ -149,7 +170,7 @@ def _book_to_bill(values: Floats, item_id: str) -> tuple[Floats, Floats]:
     if largest > 0:
         orders, capacity = (np.where(np.cumsum(np.nan_to_num(capacity)) > 0, row, np.nan) for row in values)
     offset = CAPACITY_OFFSET * largest or 1.0
-    ratio = orders / np.where(capacity > 0, capacity, np.inf)
+    ratio = book_to_bill(orders, capacity, idle=0.0)
     if np.isnan(ratio).all():
         raise InputError(
             "orders and capacity need a period in which both are observed",

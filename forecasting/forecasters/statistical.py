@@ -13,7 +13,10 @@ import numpy as np
 
 from forecasting.errors import InputError, require_at_least
 from forecasting.forecasters import univariate as linear_models
+from forecasting.forecasters.bounds import Bounds, Floor
+from forecasting.forecasters.intermittent import BOOTSTRAP, is_intermittent, sample_blocks
 from forecasting.forecasters.scaling import (
+    Kind,
     ScaledItem,
     highest_level,
     largest_growth,
@@ -45,7 +48,7 @@ class _Fitted(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool:
-    """What items of one kind, the same variates logged, have shown on the model scale; one entry per variate.
+    """What items whose variates are of the same kinds have shown on the model scale; one entry per variate.
 
     Series of different kinds have nothing in common there: one is in logs, the other in typical changes.
     """
@@ -85,14 +88,20 @@ class StatisticalForecaster:
     `GROWTH_DEVIATIONS` times the panel's volatility times the root of the steps, and the book-to-bill within
     `RATIO_MARGIN` times the highest in the panel: guards against runaway paths, not shapes.
 
+    Items whose orders or capacity are intermittent have no such scale: their paths are drawn from their own
+    past (`intermittent`), whatever the candidates, and other items do not learn from them.
+
     Parameters
     ----------
     settings : StatisticalSettings, optional
+    floor : Floor
+        What keeps a plain series from turning negative, see `Bounds.of`.
 
     Attributes
     ----------
     choices : mapping of item_id to model name
-        Known after `fit`; "RandomWalk" where a series is short or no candidate can be fitted.
+        Known after `fit`; "RandomWalk" where a series is short or no candidate can be fitted, "Bootstrap"
+        where it is intermittent.
     spread : float
         Factor on the candidates' standard deviations, known after `fit`.
     """
@@ -100,9 +109,11 @@ class StatisticalForecaster:
     choices: Mapping[str, str]
     spread: float
 
-    def __init__(self, settings: StatisticalSettings | None = None) -> None:
+    def __init__(self, settings: StatisticalSettings | None = None, *, floor: Floor = "auto") -> None:
         self.settings = settings or StatisticalSettings()
+        self.floor: Floor = floor
         self._fitted: dict[str, _Fitted] = {}
+        self._lumpy: dict[str, Floats] = {}
 
     @property
     def name(self) -> str:
@@ -119,12 +130,20 @@ class StatisticalForecaster:
         """
         settings = self.settings
         season = settings.season_length or history.frequency.season_length
-        scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
-        if len(scaled) < len(history.item_ids):
+        if len(set(history.item_ids)) < len(history.item_ids):
             raise InputError("an item must not come twice", found=", ".join(history.item_ids))
-        self._pools = {
-            logs: _Pool.of([item for item in scaled.values() if item.logs == logs])
-            for logs in {item.logs for item in scaled.values()}
+        self._bounds = Bounds.of(history, self.floor)
+        scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
+        self._season, self._items = season, history.item_ids
+        self._lumpy = {
+            item_id: history.values[i]
+            for i, item_id in enumerate(history.item_ids)
+            if is_intermittent(history, i)
+        }
+        scaled = {item_id: item for item_id, item in scaled.items() if item_id not in self._lumpy}
+        self._pools: dict[tuple[Kind, ...], _Pool] = {
+            kinds: _Pool.of([item for item in scaled.values() if item.kinds == kinds])
+            for kinds in {item.kinds for item in scaled.values()}
         }
         trials = {
             item_id: try_candidates(
@@ -139,10 +158,10 @@ class StatisticalForecaster:
         }
         self.spread = needed_spread(trials.values())
         elsewhere = rank_by_wins(trials.values(), settings.candidates)
-        self.choices, self._fitted = {}, {}
+        self.choices, self._fitted = dict.fromkeys(self._lumpy, BOOTSTRAP), {}
         for item_id, item in scaled.items():
             ranked = dict.fromkeys([*trials[item_id], *elsewhere])
-            walks = tuple(map(random_walk, item.series, self._pools[item.logs].volatility.tolist()))
+            walks = tuple(map(random_walk, item.series, self._pools[item.kinds].volatility.tolist()))
             self.choices[item_id], models = self._models(item, ranked, season, walks)
             self._fitted[item_id] = _Fitted(item, models, walks, shock_correlation(item.series))
         return self
@@ -159,14 +178,24 @@ class StatisticalForecaster:
         """
         require_at_least(1, horizon=horizon, paths=paths)
         require_at_least(0, seed=seed)
-        if not self._fitted:
+        if not self._fitted and not self._lumpy:
             raise RuntimeError("sample() before fit(): there is nothing to sample from")
-        return np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._fitted])
+        return self._bounds.keep(
+            np.stack([self._sample_item(item_id, horizon, paths, seed) for item_id in self._items])
+        )
 
     def _sample_item(self, item_id: str, horizon: int, paths: int, seed: int) -> Floats:
         """Paths [P, H, V] of one item in units."""
+        if item_id in self._lumpy:
+            return sample_blocks(
+                self._lumpy[item_id],
+                season_length=self._season,
+                horizon=horizon,
+                paths=paths,
+                generator=item_generator(seed, purpose="paths", item_id=item_id),
+            )
         item = self._fitted[item_id]
-        pool = self._pools[item.scaled.logs]
+        pool = self._pools[item.scaled.kinds]
         limit = pool.growth_limit(horizon)
         variates = limit.shape[1]
         rng = item_generator(seed, purpose="paths", item_id=item_id)
@@ -205,7 +234,7 @@ class StatisticalForecaster:
         A dozen quarters of one item that have all been good say little about a bad one; the other items of
         the panel are its kin and have seen some. Plain series have no kin and are left alone.
         """
-        volatility = self._pools[item.logs].volatility.tolist()
+        volatility = self._pools[item.kinds].volatility.tolist()
         for model, series, pooled in zip(models, item.series, volatility, strict=True):
             weight = PRIOR / (len(series) + PRIOR) if item.flows else 0.0
             variance = (1 - weight) * model.sigma**2 + weight * pooled**2

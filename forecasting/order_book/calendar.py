@@ -44,7 +44,7 @@ class Calendar:
             raise InputError(
                 "the periods of an order book are weeks, months or quarters",
                 expected="W, M or Q",
-                found=self.frequency.value,
+                found=str(self.frequency),
             )
         if self.fiscal_year_end_month not in range(1, 13):
             raise InputError(
@@ -71,16 +71,16 @@ class Calendar:
             0 to PERIODS - 1, one more from each period to the next; null for null.
         """
         days = day.to_physical()
-        if self.frequency is Frequency.WEEK:
+        if self.frequency == Frequency.WEEK:
             return (days - self._first_week_start) // 7
         months = _months(days)
-        return months if self.frequency is Frequency.MONTH else (months + self._quarter_shift) // 3
+        return months if self.frequency == Frequency.MONTH else (months + self._quarter_shift) // 3
 
     def end_of(self, number: pl.Expr) -> pl.Expr:
         """Last day (Date) of the period with a number."""
-        if self.frequency is Frequency.WEEK:
+        if self.frequency == Frequency.WEEK:
             return (number * 7 + (self._first_week_start + 6)).cast(pl.Int32).cast(pl.Date)
-        month = number if self.frequency is Frequency.MONTH else number * 3 + (2 - self._quarter_shift)
+        month = number if self.frequency == Frequency.MONTH else number * 3 + (2 - self._quarter_shift)
         first = pl.date(FIRST_DAY.year + month // 12, month % 12 + 1, 1)
         return first.dt.month_end()
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import polars as pl
 
 from forecasting.order_book.calendar import EPOCH, FIRST_DAY
-from forecasting.order_book.schema import COLUMNS, OUTCOMES
+from forecasting.order_book.rules import OUTCOMES
+from forecasting.order_book.schema import COLUMNS
 
 KEY = (
     pl.col("order_id"),

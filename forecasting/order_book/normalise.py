@@ -14,17 +14,40 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.order_book import parsing
-from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY
+from forecasting.order_book import parsing, rules
 from forecasting.order_book.countries import COUNTRIES
-from forecasting.order_book.parsing import ParsedColumn
-from forecasting.order_book.schema import COLUMNS, DAYS, MAX_UNITS, OPTIONAL, REQUIRED, ROW_RULES
+from forecasting.order_book.parsing import Dates, NumberForm, ParsedColumn, Zones
+from forecasting.order_book.schema import COLUMNS, DAYS, DISPENSABLE, OPTIONAL, REQUIRED
 
 READ = "order_book."  # prefix of canonical columns while the vendor's own still stand beside them
 ROW, RULE, SAYS = "source_row", "broken_rule", "rule_says"
+FAULT, VALUE = "broken_column", "broken_value"
 TYPO_CUTOFF = 0.75  # share of letters in common (difflib) from which a name is taken for a slip
-RESERVED = ("source_file", ROW, RULE, SAYS)
+SHOWN_LETTERS = 1_000  # of a header, in an error
+RESERVED = ("source_file", ROW, RULE, SAYS, FAULT, VALUE)
 COUNTRY = pl.Enum(COUNTRIES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forms:
+    """How one file writes its values where that is not the standard way, by canonical column.
+
+    Attributes
+    ----------
+    dates : mapping of column to strftime patterns
+        Columns that are not ISO 8601.
+    numbers : mapping of column to NumberForm
+        Columns with other separators than a decimal point.
+    countries : mapping of text to ISO code
+        What stands in the file for a country, other than its code in capital letters.
+    unreadable : tuple of str
+        Columns out of DISPENSABLE of which no value can be read: they count as absent.
+    """
+
+    dates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, NumberForm] = field(default_factory=dict)
+    countries: Mapping[str, str] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +67,15 @@ class Intake:
         Zone in which time stamps without a zone are written; None: the reporting zone.
     date_format : str or None
         strftime pattern of dates given as text; None: ISO 8601 (2026-03-31, with or without a time and an
-        offset).
+        offset), or what `forms` says.
+    date_formats : mapping of canonical column to strftime patterns
+        Goes before `date_format`. A date that two of a column's patterns read differently cannot be read.
+    number_form : NumberForm or None
+        Separators in numbers given as text; None: a decimal point alone, or what `forms` says.
+    null_tokens : tuple of str
+        Texts that stand for no value, whatever the case of their letters.
+    forms : Forms
+        What was recognised of the file at hand.
     """
 
     skus: Mapping[str, str]
@@ -53,6 +84,10 @@ class Intake:
     zone: str = "UTC"
     naive_zone: str | None = None
     date_format: str | None = None
+    date_formats: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    number_form: NumberForm | None = None
+    null_tokens: tuple[str, ...] = ()
+    forms: Forms = field(default_factory=Forms)
 
     def own(self, name: str) -> str | None:
         """The vendor's name of a canonical column; None if it is said that there is none."""
@@ -68,6 +103,19 @@ class Intake:
         days = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(self.zone).dt.date()
         first: Any = moments.filter(days > self.as_of).min()
         return dt.datetime.fromisoformat(str(first))
+
+    def declares_dates(self, name: str) -> bool:
+        """Whether it is stated how the dates of a canonical column are written."""
+        return name in self.date_formats or self.date_format is not None
+
+    def dates(self, name: str) -> Dates:
+        """How the dates of a canonical column are read."""
+        stated = () if self.date_format is None else (self.date_format,)
+        return Dates(
+            zones=Zones(reporting=self.zone, naive=self.naive_zone or self.zone),
+            patterns=self.date_formats.get(name) or stated or self.forms.dates.get(name, ()),
+            null_tokens=self.null_tokens,
+        )
 
     def ignored(self, names: Iterable[str]) -> list[str]:
         """Those of a file's columns that are not read."""
@@ -96,8 +144,8 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
         if own is None:
             _check_not_required(name)
         elif own in names:
-            kind = next(kind for kind, columns in KINDS.items() if name in columns)
-            if not parsing.READABLE[kind](schema[own]):
+            kind = kind_of(name)
+            if not readable(name, schema[own]) and name not in DISPENSABLE:
                 raise InputError(
                     f"column {own!r} is of a type that cannot be read as {kind}",
                     expected=parsing.EXPECTED[kind],
@@ -108,8 +156,14 @@ def check_columns(schema: pl.Schema, intake: Intake, *, where: str) -> None:
             near = _nearest(own, names, cutoff=0.5)
             hint = f"; the nearest is {near[0]!r}" if near else ""
             what = "" if own == name else f" (for {name})"
-            raise InputError(f"column {own!r}{what} is missing", found=", ".join(names) + hint, where=where)
+            raise InputError(f"column {own!r}{what} is missing", found=_shown(names) + hint, where=where)
     _check_slips(names, intake, where=where)
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Names of a file's columns, cut where they are no header for people."""
+    text = ", ".join(names)
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}..."
 
 
 def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
@@ -143,6 +197,7 @@ def _nearest(name: str, among: Iterable[str], *, cutoff: float) -> list[str]:
     return [plain[near] for near in difflib.get_close_matches(name.strip().casefold(), plain, cutoff=cutoff)]
 
 
+COUNTRY_COLUMNS = ("customer_country", "end_use_country")
 KINDS: Mapping[str, tuple[str, ...]] = {
     "text": ("order_id", "sku", "customer_id", "customer_country", "end_use_country", "return_reason"),
     "whole numbers": ("line", "split", "quantity", "shipped_quantity"),
@@ -166,7 +221,7 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
     Returns
     -------
     LazyFrame
-        `contract.COLUMNS` (sku an Enum of the mapping's SKUs; null where a value cannot be read), then
+        `schema.COLUMNS` (sku an Enum of the mapping's SKUs; null where a value cannot be read), then
         `source_row` (UInt32, the first data row is 1) and `broken_rule` (Enum of ROW_RULES, null for a row
         that keeps them all). One row for each row of `raw`, in its order.
 
@@ -177,80 +232,75 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
     """
     schema = raw.collect_schema()
     check_columns(schema, intake, where=where)
-    readings = {name: _parse_column(name, schema, intake) for name in COLUMNS}
-    unread = {
-        "bad_date": [readings[name].unread for name in (*DAYS, "updated_at")],
-        "missing_order_id": [readings[name].unread for name in ("line", "split")],
-        "bad_quantity": [readings["shipped_quantity"].unread],
-        "bad_price": [readings["unit_price"].unread],
-    }
+    frame, row = _read(raw, schema, intake)
     canonical = [pl.col(READ + name).alias(name) for name in COLUMNS]
+    return frame.select(*canonical, ROW, rules.broken_rule(row).alias(RULE))
+
+
+def faults(raw: pl.LazyFrame, intake: Intake) -> pl.LazyFrame:
+    """What breaks the first broken rule of each row: `broken_column` (the vendor's name) and `broken_value`.
+
+    Both are null for a row that keeps every row rule. One row for each row of `raw`, in its order.
+    """
+    schema = raw.collect_schema()
+    frame, row = _read(raw, schema, intake)
+    at_fault = rules.column_at_fault(row)
+    own = {name: intake.own(name) for name in COLUMNS}
+    value = pl.lit(None, pl.String)
+    for name, column in own.items():
+        if column is not None and column in schema:
+            shown = pl.col(column).cast(pl.String, strict=False)
+            value = pl.when(pl.col(FAULT) == name).then(shown).otherwise(value)
+    names = {name: column or name for name, column in own.items()}
     return (
-        raw.with_row_index(ROW, offset=1)
-        .with_columns(reading.value.alias(READ + name) for name, reading in readings.items())
-        .select(*canonical, ROW, _broken_rule(unread, intake))
+        frame.with_columns(at_fault.alias(FAULT))
+        .with_columns(value.alias(VALUE))
+        .select(pl.col(FAULT).replace(list(names), list(names.values())), VALUE)
     )
 
 
-def _parse_column(name: str, schema: pl.Schema, intake: Intake) -> ParsedColumn:
+def _read(raw: pl.LazyFrame, schema: pl.Schema, intake: Intake) -> tuple[pl.LazyFrame, rules.RowValues]:
+    """The vendor's columns with the canonical ones beside them, and the row as its rules see it."""
+    readings = {name: parse_column(name, schema, intake) for name in COLUMNS}
+    frame = raw.with_row_index(ROW, offset=1).with_columns(
+        reading.value.alias(READ + name) for name, reading in readings.items()
+    )
+    row = rules.RowValues(
+        at={name: pl.col(READ + name) for name in COLUMNS},
+        unread={name: reading.unread for name, reading in readings.items()},
+        as_of=intake.as_of,
+        updates_end=intake.updates_end,
+    )
+    return frame, row
+
+
+def kind_of(name: str) -> str:
+    """Kind of the values of a canonical column, a key of KINDS."""
+    return next(kind for kind, columns in KINDS.items() if name in columns)
+
+
+def readable(name: str, dtype: pl.DataType) -> bool:
+    """Whether a type can hold the values of a canonical column."""
+    return parsing.READABLE[kind_of(name)](dtype)
+
+
+def parse_column(name: str, schema: pl.Schema, intake: Intake) -> ParsedColumn:
     """How a canonical column is read from the vendor's; nulls, or 0 for the split, where there is none."""
-    own = intake.own(name)
-    kind = next(kind for kind, columns in KINDS.items() if name in columns)
+    own, kind = intake.own(name), kind_of(name)
     dtype = schema.get(own or "", pl.Null())
-    column = pl.col(own) if own and own in schema else pl.lit(None)
+    if own not in schema or name in intake.forms.unreadable or not readable(name, dtype):
+        dtype, own = pl.Null(), None
+    column = pl.lit(None) if own is None else pl.col(own)
     if name == "sku":
         return parsing.choice(column, dtype, pl.Enum(list(intake.skus)))
-    if name in ("customer_country", "end_use_country"):
-        return parsing.choice(column, dtype, COUNTRY)
-    zones = parsing.Zones(reporting=intake.zone, naive=intake.naive_zone or intake.zone)
+    if name in COUNTRY_COLUMNS:
+        return parsing.choice(column, dtype, COUNTRY, intake.forms.countries)
+    form = intake.number_form or intake.forms.numbers.get(name)
     reading = {
-        "text": lambda: parsing.text(column, dtype),
-        "whole numbers": lambda: parsing.whole(column, dtype),
-        "numbers": lambda: parsing.number(column, dtype),
-        "dates": lambda: parsing.day(column, dtype, zones=zones, pattern=intake.date_format),
-        "time stamps": lambda: parsing.instant(column, dtype, zones=zones, pattern=intake.date_format),
+        "text": lambda: parsing.text(column, dtype, intake.null_tokens),
+        "whole numbers": lambda: parsing.whole(column, dtype, form, intake.null_tokens),
+        "numbers": lambda: parsing.number(column, dtype, form, intake.null_tokens),
+        "dates": lambda: parsing.day(column, dtype, intake.dates(name)),
+        "time stamps": lambda: parsing.instant(column, dtype, intake.dates(name)),
     }[kind]()
     return reading._replace(value=reading.value.fill_null(0)) if name == "split" else reading
-
-
-def _broken_rule(unread: Mapping[str, list[pl.Expr]], intake: Intake) -> pl.Expr:
-    """First rule of ROW_RULES that a row breaks (Enum), null if none."""
-    broken = {rule: pl.any_horizontal(tests) for rule, tests in _row_tests(intake, unread).items()}
-    code = pl.lit(None, pl.UInt8)
-    for place, rule in reversed(list(enumerate(ROW_RULES))):
-        code = pl.when(broken[rule]).then(pl.lit(place, pl.UInt8)).otherwise(code)
-    return code.cat.to(pl.Enum(list(ROW_RULES))).alias(RULE)
-
-
-def _row_tests(intake: Intake, unread: Mapping[str, list[pl.Expr]]) -> dict[str, list[pl.Expr]]:
-    """For each row rule the conditions that break it; one that is null does not."""
-    at = {name: pl.col(READ + name) for name in COLUMNS}
-    ordered, shipped, cancelled = (at[name] for name in ("ordered_at", "shipped_at", "cancelled_at"))
-    quantity, shipped_quantity = at["quantity"], at["shipped_quantity"]
-    order = quantity > 0
-    return {
-        "unknown_sku": [at["sku"].is_null()],
-        "unknown_country": [at["customer_country"].is_null(), at["end_use_country"].is_null()],
-        "bad_quantity": [
-            quantity.is_null() | (quantity == 0) | ~quantity.is_between(-MAX_UNITS, MAX_UNITS),
-            ~shipped_quantity.is_between(0, MAX_UNITS),
-            *unread["bad_quantity"],
-        ],
-        "bad_price": unread["bad_price"],
-        "negative_without_reason": [(quantity < 0) & at["return_reason"].is_null()],
-        "missing_order_id": [at["order_id"].is_null(), at["line"].is_null(), *unread["missing_order_id"]],
-        "bad_date": [
-            *unread["bad_date"],
-            *((at[name] < FIRST_DAY) | (at[name] > LAST_DAY) for name in DAYS),
-        ],
-        "missing_ordered_at": [ordered.is_null()],
-        "missing_requested_at": [order & at["requested_at"].is_null()],
-        "missing_shipped_at": [order & (shipped_quantity > 0) & shipped.is_null()],
-        "future_date": [
-            *(day > intake.as_of for day in (ordered, shipped, cancelled)),
-            at["updated_at"] >= intake.updates_end,
-        ],
-        "shipped_before_ordered": [order & (shipped < ordered)],
-        "shipped_more_than_ordered": [order & (shipped_quantity > quantity)],
-        "cancelled_before_ordered": [order & (cancelled < ordered)],
-    }

@@ -1,50 +1,19 @@
-"""What an order line is: every column declared once, and every rule that a line can break, with its sentence.
+"""What an order line is: every column declared once. The rules that its values keep stand in `rules`.
 
-A row is the state of one split of an order line in one version. A row that keeps every rule is `accepted` or,
-where a newer version of the same key exists, `superseded`; every other row is quarantined under one rule.
+A row is the state of one split of an order line in one version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import dataframely as dy
-import polars as pl
 
 from forecasting.order_book.countries import COUNTRIES
 
 MAX_UNITS = 10**12  # of a line, either way: sums of millions of lines fit into 64 bits
-ROW_RULES: Mapping[str, str] = MappingProxyType(
-    {
-        "unknown_sku": "the SKU is not in the mapping of SKUs to chips",
-        "unknown_country": "a country is not an ISO 3166-1 alpha-2 code in capital letters",
-        "bad_quantity": "a quantity is missing, zero, not whole or over 10^12, or the shipped one negative",
-        "bad_price": "the price of one unit cannot be read",
-        "negative_without_reason": "a negative quantity (a return) has no reason",
-        "missing_order_id": "the order, line or split number is missing or cannot be read",
-        "bad_date": "a date cannot be read",
-        "missing_ordered_at": "the date of the order is missing",
-        "missing_requested_at": "the date for which delivery was requested is missing",
-        "missing_shipped_at": "something was shipped but the date is missing",
-        "future_date": "an order, shipment, cancellation or update is dated after the day of the book",
-        "shipped_before_ordered": "the shipment is dated before the order",
-        "shipped_more_than_ordered": "more was shipped than ordered",
-        "cancelled_before_ordered": "the cancellation is dated before the order",
-    }
-)
-VERSION_RULES: Mapping[str, str] = MappingProxyType(
-    {
-        "duplicate_line": "the line stands more than once with the same content; the first is kept",
-        "conflicting_versions": "two rows of one line and one update differ",
-    }
-)
-RULES: Mapping[str, str] = MappingProxyType({**ROW_RULES, **VERSION_RULES})
-OUTCOMES = ("accepted", "superseded", *VERSION_RULES)
 
 
 class OrderLines(dy.Schema):
-    """Order lines that keep every row rule, as `intake.normalise` returns them (there with `source_row`).
+    """Order lines that keep every row rule, as `normalise` returns them (there with `source_row`).
 
     Days are days in the vendor's reporting zone. For speed `sku` is an enumeration of the mapping's SKUs
     there; its text is what is declared here.
@@ -85,33 +54,6 @@ class OrderLines(dy.Schema):
     )
     return_reason = dy.String(nullable=True, description="Why the goods came back; only returns have one")
 
-    @dy.rule()
-    def a_quantity_is_not_zero(cls) -> pl.Expr:
-        """A line orders something or returns something."""
-        return pl.col("quantity") != 0
-
-    @dy.rule()
-    def a_return_has_a_reason(cls) -> pl.Expr:
-        """Without one a negative quantity may be a slip."""
-        return (pl.col("quantity") > 0) | pl.col("return_reason").is_not_null()
-
-    @dy.rule()
-    def an_order_has_a_requested_day(cls) -> pl.Expr:
-        """Lead times are counted from it."""
-        return (pl.col("quantity") < 0) | pl.col("requested_at").is_not_null()
-
-    @dy.rule()
-    def no_more_is_shipped_than_ordered(cls) -> pl.Expr:
-        """Further shipments of a line are further splits, each with its own part of the quantity."""
-        return (pl.col("quantity") < 0) | (pl.col("shipped_quantity") <= pl.col("quantity"))
-
-    @dy.rule()
-    def nothing_happens_before_the_order(cls) -> pl.Expr:
-        """Shipments and cancellations follow orders."""
-        ordered = pl.col("ordered_at")
-        early = (pl.col("shipped_at") < ordered) | (pl.col("cancelled_at") < ordered)
-        return (pl.col("quantity") < 0) | ~early.fill_null(value=False)
-
 
 COLUMNS = tuple(OrderLines.column_names())
 OPTIONAL = (
@@ -124,5 +66,6 @@ OPTIONAL = (
     "updated_at",
     "return_reason",
 )
+DISPENSABLE = ("promised_at", "unit_price", "updated_at")  # read as absent where no value can be read
 REQUIRED = tuple(name for name in COLUMNS if name not in OPTIONAL)
 DAYS = ("ordered_at", "requested_at", "promised_at", "shipped_at", "cancelled_at")

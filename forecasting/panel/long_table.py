@@ -1,7 +1,9 @@
 """Any long table of series (`unique_id, ds, y`, optionally `variate`) as histories, and back.
 
-Series may differ in length, have gaps and be constant. A date may be the start or the end of its period: the
-future continues the dates as they are.
+Series may differ in length, have gaps and be constant. A date may lie anywhere in its period: the future
+continues the dates as they are.
+
+I items, V variates, L context steps.
 """
 
 from __future__ import annotations
@@ -16,26 +18,50 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.panel.history import Floats, History, exact_history
-from forecasting.periods import Frequency
+from forecasting.panel.stamps import StampStyle, grid_of, place, read_stamps
+from forecasting.panel.table_checks import check_frequency, check_values
+from forecasting.periods import STANDARD, Frequency, Unit
 
-STEP = {"h": "1h", "D": "1d", "W": "1w", "M": "1mo", "Q": "3mo", "Y": "12mo"}
-SECONDS = {"h": 3600, "D": 86400, "W": 7 * 86400}
-MIN_OBSERVATIONS = 3
-DATE_FORMATS = {  # year first: with day or month first a date could be read in two ways
-    "%Y-%m-%d": pl.Date(),
-    "%Y-%m-%d %H:%M:%S%.f": pl.Datetime("us"),
-    "%Y-%m-%d %H:%M": pl.Datetime("us"),
-    "%Y-%m-%d %H:%M:%S%.f%#z": pl.Datetime("us"),
-}
+MISSING = ("", "na", "n/a", "nan", "null")  # what text holds for a value that was not observed
+COARSEST_FIRST = (
+    *(STANDARD[unit] for unit in (Unit.YEAR, Unit.QUARTER, Unit.MONTH, Unit.WEEK)),
+    *(STANDARD[unit] for unit in (Unit.BUSINESS_DAY, Unit.DAY, Unit.HOUR)),
+    *(Frequency(Unit.MINUTE, minutes) for minutes in (30, 15, 10, 5, 1)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What the columns of a table are called; `variate` is always called so."""
+
+    id: str = "unique_id"
+    time: str = "ds"
+    target: str = "y"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LongTable:
-    """A checked long table: sorted by series and date, `y` Float64 with null where nothing was observed."""
+    """A checked long table.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        Sorted by series and date: `unique_id` of the type it was given in, `variate` as text if there are
+        any, `ds`, `y` (Float64, null where nothing was observed), `local` and `instant` of the stamp, and
+        `number` and `place` of its period.
+    frequency : Frequency
+    style : StampStyle
+        How stamps are written.
+    has_variates : bool
+    ignored : tuple of str
+        Columns of the table that were not read.
+    """
 
     rows: pl.DataFrame
     frequency: Frequency
+    style: StampStyle
     has_variates: bool
+    ignored: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[str]:
@@ -43,151 +69,177 @@ class LongTable:
         return ["unique_id", "variate"] if self.has_variates else ["unique_id"]
 
 
-def check_long_table(table: pl.DataFrame, *, frequency: Frequency, where: str) -> LongTable:
+def check_long_table(
+    table: pl.DataFrame,
+    *,
+    frequency: Frequency | None,
+    where: str,
+    columns: Columns | None = None,
+    with_lines: bool = False,
+) -> LongTable:
     """Check a long table and bring it into order.
+
+    Ids of text stay text to the letter: `0870`, `"007"` and `true` are three names; two that differ in a
+    letter are two series. Ids of another type (integers of a Parquet file, say) keep it.
+
+    Parameters
+    ----------
+    table : DataFrame
+    frequency : Frequency, optional
+        None takes the coarsest of `COARSEST_FIRST` that fits every series.
+    where : str
+        File, for messages.
+    columns : Columns, optional
+        What the columns are called.
+    with_lines : bool
+        Rows are lines of a text file after its header; messages then name the line too.
 
     Raises
     ------
     InputError
-        For a missing column, a table without rows, dates that cannot be read, a date that stands twice,
-        spacing within an item that does not fit the frequency, an infinite value, or a series with fewer than
-        3 observations; the sentence names the series and the date.
+        For a missing column, a table without rows, dates that cannot be read or lie outside 1800 to 2200, two
+        rows in one period, a value that is no finite number, a series with fewer than 3 observations, with
+        other spacing than the frequency, or with a gap that is too long to be bridged. The sentence names
+        series, date and row.
     """
-    for column in ("unique_id", "ds", "y"):
+    columns = columns or Columns()
+    _check_columns(table, columns, where)
+    has_variates = "variate" in table.columns
+    keys = ["unique_id", "variate"] if has_variates else ["unique_id"]
+    number = pl.int_range(1, pl.len() + 1)
+    at = pl.format("row {} (line {})", number, number + 1) if with_lines else pl.format("row {}", number)
+    named = table.select(
+        at.alias("row"),
+        pl.col(columns.id).alias("unique_id"),
+        *([pl.col("variate").cast(pl.String)] if has_variates else []),
+        pl.col(columns.time).alias("ds"),
+        pl.col(columns.target).alias("y"),
+    )
+    if with_lines:  # a line of nothing is no row
+        blank = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        named = named.filter(~blank)
+    if named.is_empty():
+        raise InputError("a table must hold at least one series", found="no rows", where=where)
+    stamps, style = read_stamps(named["ds"], name=columns.time, rows=named["row"], where=where)
+    rows = named.with_columns(_numbers(named, columns.target, where), *stamps)
+    called = {"unique_id": columns.id, "ds": columns.time}
+    for column in (*keys, "ds"):
+        empty = rows.filter(pl.col(column).is_null())
+        if empty.height:
+            raise InputError(
+                f"column {called.get(column, column)!r} must not be empty",
+                found=f"{empty.height} nulls, the first in {empty['row'][0]}",
+                where=where,
+            )
+    check_values(rows, keys=keys, where=where)
+    rows = rows.sort(*keys, "instant")
+    if frequency is None:
+        frequency = _inferred(rows, keys, where)
+    rows = _placed(rows, frequency)
+    check_frequency(rows, keys=keys, frequency=frequency, style=style, where=where)
+    last = rows.group_by("unique_id").agg(offset=(pl.col("local") - pl.col("instant")).last())
+    return LongTable(
+        rows=rows,
+        frequency=frequency,
+        style=style.with_last(last["offset"]),
+        has_variates=has_variates,
+        ignored=tuple(
+            name
+            for name in table.columns
+            if name not in (columns.id, columns.time, columns.target, "variate")
+        ),
+    )
+
+
+def _check_columns(table: pl.DataFrame, columns: Columns, where: str) -> None:
+    wanted = (columns.id, columns.time, columns.target)
+    if len({*wanted, "variate"}) < 4:
+        raise InputError(
+            "id, time and target are three columns, and none is the variate",
+            found=", ".join(wanted),
+            where=where,
+        )
+    for column in wanted:
         if column not in table.columns:
             near = difflib.get_close_matches(column, table.columns, n=1, cutoff=0.5)
             hint = f" (is it {near[0]!r}?)" if near else ""
             raise InputError(
                 f"column {column!r} is missing{hint}",
-                expected="unique_id, ds, y and optionally variate",
+                expected=f"{columns.id}, {columns.time}, {columns.target} and optionally variate",
                 found=", ".join(table.columns),
                 where=where,
             )
+    if table[columns.id].dtype.is_nested():
+        raise InputError(
+            f"column {columns.id!r} must hold names", found=str(table[columns.id].dtype), where=where
+        )
     if table.is_empty():
         raise InputError("a table must hold at least one series", found="no rows", where=where)
-    has_variates = "variate" in table.columns
-    keys = ["unique_id", "variate"] if has_variates else ["unique_id"]
-    table = table.select(*keys, "ds", "y").with_columns(_dates(table, where), _numbers(table, where))
-    for column in (*keys, "ds"):
-        if nulls := table[column].null_count():
-            raise InputError(f"column {column!r} must not be empty", found=f"{nulls} nulls", where=where)
-    if has_variates:
-        table = table.with_columns(pl.col("variate").cast(pl.String))
-    rows = table.sort(*keys, "ds")
-    checked = LongTable(rows=rows, frequency=frequency, has_variates=has_variates)
-    _check_rows(checked, where)
-    _check_any_step(checked, where)
-    return checked
 
 
-def _dates(table: pl.DataFrame, where: str) -> pl.Series:
-    dates = table["ds"]
-    if dates.dtype == pl.String:
-        text = dates.str.replace("T", " ", literal=True)
-        readings = [text.str.strptime(dtype, form, strict=False) for form, dtype in DATE_FORMATS.items()]
-        best = min(readings, key=pl.Series.null_count)
-        unread = dates.filter(best.is_null() & dates.is_not_null())
-        if unread.len():
+def _numbers(named: pl.DataFrame, name: str, where: str) -> pl.Series:
+    """Values as Float64, null where nothing was observed."""
+    values = named["y"]
+    if values.dtype == pl.String:
+        text = values.str.strip_chars()
+        missing = text.is_null() | text.str.to_lowercase().is_in(MISSING)
+        read = text.set(missing, None).cast(pl.Float64, strict=False)
+        unread = read.is_null() & ~missing
+        if unread.any():
+            at = int(unread.arg_max() or 0)
             raise InputError(
-                "a date cannot be read",
-                expected="2026-03-31 or 2026-03-31T12:00:00, one way throughout",
-                found=repr(unread[0]),
-                where=where,
+                f"column {name!r} must hold numbers",
+                expected="such as 1234.5, or nothing where none was observed",
+                found=repr(values[at]),
+                where=f"{where}, {named['row'][at]}",
             )
-        return best
-    if not isinstance(dates.dtype, pl.Date | pl.Datetime):
-        raise InputError("column 'ds' must hold dates", found=str(dates.dtype), where=where)
-    return dates
-
-
-def _numbers(table: pl.DataFrame, where: str) -> pl.Series:
-    values = table["y"]
+        return read
     if not (values.dtype.is_numeric() or values.dtype == pl.Null):
-        raise InputError("column 'y' must hold numbers", found=str(values.dtype), where=where)
+        raise InputError(f"column {name!r} must hold numbers", found=str(values.dtype), where=where)
     return values.cast(pl.Float64).fill_nan(None)
 
 
-def _check_rows(table: LongTable, where: str) -> None:
-    rows, keys = table.rows, table.keys
+def _placed(rows: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:
+    number, within = place(frequency)
+    return rows.with_columns(number=number, place=within)
 
-    def refuse(bad: pl.DataFrame, rule: str, *, expected: str = "", found: str = "") -> None:
-        if bad.height:
-            row = bad.row(0, named=True)
-            series = ", ".join(str(row[key]) for key in keys)
-            at = f"{where}, series {series}" + (f", {row['ds']}" if "ds" in row else "")
-            shown = found.format(**row) if found else ""
-            raise InputError(rule, expected=expected, found=shown, where=at)
 
-    refuse(
-        rows.filter(pl.struct(*keys, "ds").is_duplicated()),
-        "a series may have one row per date",
-        found="two or more",
+def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
+    """The coarsest frequency that every series fits; business days only where Mondays follow on Fridays."""
+    style = StampStyle(dtype=rows["ds"].dtype)
+    for frequency in COARSEST_FIRST:
+        placed = _placed(rows, frequency)
+        days = pl.col("local").dt.date().diff().dt.total_days().over(keys)
+        over_weekend = (pl.col("number").diff().over(keys) == 1) & (days > 1)
+        if frequency.unit is Unit.BUSINESS_DAY and not placed.select(over_weekend.any()).item():
+            continue
+        try:
+            check_frequency(placed, keys=keys, frequency=frequency, style=style, where=where)
+        except InputError:
+            continue
+        return frequency
+    tried = ", ".join(str(frequency) for frequency in COARSEST_FIRST)
+    raise InputError(
+        "no frequency fits all series",
+        expected=f"one of {tried} throughout; with --freq the first row that does not fit it is named",
+        where=where,
     )
-    refuse(rows.filter(pl.col("y").is_infinite()), "a value must be finite", found="{y}")
-    counts = rows.group_by(keys, maintain_order=True).agg(n=pl.col("y").count())
-    refuse(
-        counts.filter(pl.col("n") < MIN_OBSERVATIONS),
-        "a series needs observations to be forecast from",
-        expected=f"at least {MIN_OBSERVATIONS}",
-        found="{n}",
-    )
-    gaps = rows.sort("unique_id", "ds").with_columns(
-        fits=_fits(table.frequency), before=pl.col("ds").shift(1).over("unique_id")
-    )
-    refuse(
-        gaps.filter(~pl.col("fits")),
-        "dates must be spaced by whole steps of the frequency",
-        expected=f"steps of {STEP[table.frequency.value]} (--freq {table.frequency.value})",
-        found="a date after {before}",
-    )
-
-
-def _check_any_step(table: LongTable, where: str) -> None:
-    """Refuse a frequency finer than the dates: somewhere two of them must be one step apart."""
-    steps = table.rows.select(
-        _steps(pl.col("ds").shift(1), pl.col("ds"), table.frequency).over(table.keys, order_by="ds")
-    ).to_series()
-    if not (steps == 1).any():
-        raise InputError(
-            "no two dates are one step of the frequency apart",
-            expected=f"steps of {STEP[table.frequency.value]} (--freq {table.frequency.value})",
-            found=f"at least {steps.drop_nulls().sort()[0]} steps",
-            where=where,
-        )
-
-
-def _fits(frequency: Frequency) -> pl.Expr:
-    """Whether each date lies whole steps after the one before it of its item (true for the first)."""
-    ds = pl.col("ds")
-    if frequency.months == 0:
-        gap = ds.cast(pl.Datetime("us")).diff().over("unique_id").dt.total_seconds()
-        return (gap % SECONDS[frequency.value] == 0).fill_null(value=True)
-    months = ds.dt.year().cast(pl.Int64) * 12 + ds.dt.month()
-    whole = months.diff().over("unique_id") % frequency.months == 0
-    before = ds.shift(1).over("unique_id")
-    same_day = (ds.dt.day() == before.dt.day()) | (_is_month_end(ds) & _is_month_end(before))
-    return (whole & same_day).fill_null(value=True)
-
-
-def _is_month_end(ds: pl.Expr) -> pl.Expr:
-    return ds.cast(pl.Date) == ds.cast(pl.Date).dt.month_end()
 
 
 def histories(table: LongTable) -> Iterator[tuple[History, pl.DataFrame]]:
-    """Histories of all items, one for each set of variates, with each item's last date.
+    """Histories of all items, one for each set of variates, with what each item's future hangs on.
 
     Yields
     ------
     History
         [I, V, L]; item ids are those of the table as text.
     DataFrame
-        unique_id (as in the table), `last` (date) and `month_ends` (all its dates are ends of months), in the
-        order of the history.
+        unique_id (as in the table) and the columns of `stamps.grid_of`, in the order of the history.
     """
     rows = table.rows.with_columns(series_variate=pl.col("variate") if table.has_variates else pl.lit("y"))
     sets = rows.group_by("unique_id").agg(variates=pl.col("series_variate").unique().sort())
     rows = rows.join(sets, on="unique_id")
-    for part in rows.sort("variates", "unique_id", "series_variate", "ds").partition_by(
+    for part in rows.sort("variates", "unique_id", "series_variate", "instant").partition_by(
         "variates", maintain_order=True
     ):
         yield _history(part, tuple(part["variates"][0]), table.frequency)
@@ -196,58 +248,30 @@ def histories(table: LongTable) -> Iterator[tuple[History, pl.DataFrame]]:
 def _history(
     part: pl.DataFrame, variates: tuple[str, ...], frequency: Frequency
 ) -> tuple[History, pl.DataFrame]:
-    last = part.group_by("unique_id", maintain_order=True).agg(
-        last=pl.col("ds").max(), month_ends=_is_month_end(pl.col("ds")).all()
+    last = (
+        part.sort("unique_id", "instant", maintain_order=True)
+        .group_by("unique_id", maintain_order=True)
+        .agg(end=pl.col("number").last(), **grid_of(frequency))
     )
-    stepped = part.join(last, on="unique_id", maintain_order="left").with_columns(
-        back=_steps(pl.col("ds"), pl.col("last"), frequency),
+    stepped = part.join(last.select("unique_id", "end"), on="unique_id", maintain_order="left").with_columns(
+        back=pl.col("end") - pl.col("number"),
         item=pl.col("unique_id").rle_id(),
-        place=pl.col("series_variate").replace_strict({name: v for v, name in enumerate(variates)}),
+        variate_index=pl.col("series_variate").replace_strict({name: v for v, name in enumerate(variates)}),
     )
-    length = int(stepped["back"].to_numpy().max()) + 1
+    back = stepped["back"].to_numpy()
+    length = int(back.max()) + 1
     values: Floats = np.full((last.height, len(variates), length), np.nan)
-    index = (stepped["item"].to_numpy(), stepped["place"].to_numpy(), length - 1 - stepped["back"].to_numpy())
+    index = (stepped["item"].to_numpy(), stepped["variate_index"].to_numpy(), length - 1 - back)
     values[index] = stepped["y"].fill_null(float("nan")).to_numpy()
     history = exact_history(
         values,
         item_ids=tuple(str(name) for name in last["unique_id"]),
         variates=variates,
-        origins=tuple(_as_date(day) for day in last["last"]),
+        origins=tuple(_origin(moment, frequency) for moment in last["last_local"]),
         frequency=frequency,
     )
-    return history, last
+    return history, last.drop("end")
 
 
-def _as_date(day: dt.date) -> dt.date:
-    return day.date() if isinstance(day, dt.datetime) else day
-
-
-def _steps(first: pl.Expr, last: pl.Expr, frequency: Frequency) -> pl.Expr:
-    if frequency.months:
-        months = (last.dt.year() - first.dt.year()).cast(pl.Int64) * 12 + (
-            last.dt.month().cast(pl.Int64) - first.dt.month().cast(pl.Int64)
-        )
-        return months // frequency.months
-    seconds = (last.cast(pl.Datetime("us")) - first.cast(pl.Datetime("us"))).dt.total_seconds()
-    return seconds // SECONDS[frequency.value]
-
-
-def future_dates(last: pl.DataFrame, *, horizon: int, frequency: Frequency) -> pl.DataFrame:
-    """Dates of the horizon per item: unique_id, step (0 to H - 1), ds.
-
-    Where all of an item's dates are ends of months, a step from 28 February leads to 31 March.
-
-    Parameters
-    ----------
-    last : DataFrame
-        unique_id, last (date) and month_ends, as `histories` gives them.
-    horizon : int
-    frequency : Frequency
-    """
-    steps = pl.DataFrame({"step": np.arange(horizon, dtype=np.int32)})
-    count = int(STEP[frequency.value].rstrip("hdwmo"))
-    unit = STEP[frequency.value].lstrip("0123456789")
-    ds = pl.col("last").dt.offset_by(pl.format("{}{}", (pl.col("step") + 1) * count, pl.lit(unit)))
-    if frequency.months:
-        ds = pl.when("month_ends").then(ds.dt.month_end()).otherwise(ds)
-    return last.join(steps, how="cross").with_columns(ds=ds).select("unique_id", "step", "ds")
+def _origin(moment: dt.datetime, frequency: Frequency) -> dt.date:
+    return moment if frequency.is_within_days else moment.date()

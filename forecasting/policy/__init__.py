@@ -1,1 +1,1 @@
-"""Export policies as data: their terms, and which chips they let through."""
+"""Export policies as data: their terms, and which chips are eligible under them."""

@@ -1,4 +1,4 @@
-"""Which chips a policy lets through, from when, and at what duty."""
+"""Which chips are eligible under a policy, from when, and at what duty."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from forecasting.reference.chips import Chip, catalogue
 CHINESE_VENDORS = frozenset(
     ["alibaba", "baidu", "biren", "cambricon", "enflame", "huawei", "hygon", "metax", "moore_threads"]
 )
-"""Slugs of vendors seated in China, by whose chips a relative limit is measured."""
+"""Slugs of vendors based in China, to whose chips a relative limit refers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Eligible:
     ----------
     eligible : bool
     reasons : tuple of str
-        If eligible, every condition that is met; if not, every condition that is broken.
+        If eligible, every condition that is met; if not, every condition that is not.
     """
 
     eligible: bool
@@ -44,7 +44,7 @@ def _specs(chip: Chip) -> tuple[float, float]:
     if tpp is None or bandwidth is None:
         missing = [name for name, value in (("TPP", tpp), ("DRAM bandwidth", bandwidth)) if value is None]
         raise InputError(
-            "a chip without specs cannot be held against a policy",
+            "a chip without specs cannot be checked against a policy",
             expected="TPP and DRAM bandwidth",
             found="no " + " and no ".join(missing),
             where=f"chip {chip.chip_id}",
@@ -53,7 +53,7 @@ def _specs(chip: Chip) -> tuple[float, float]:
 
 
 def best_chinese_tpp(chips: Iterable[Chip]) -> float:
-    """Highest TPP among the chips of vendors seated in China.
+    """Highest TPP among the chips of vendors based in China.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _below(what: str, value: float, limit: float, unit: str = "") -> tuple[bool,
 
 def _available(launch_quarter_end: dt.date, day: dt.date) -> tuple[bool, str]:
     met = launch_quarter_end <= day
-    verdict = "already" if met else "not surely"
+    verdict = "already" if met else "not certainly"
     return met, f"launched in the quarter ending {launch_quarter_end}, so {verdict} on sale on {day}"
 
 
@@ -89,10 +89,10 @@ def _near_best_chinese(tpp: float, ratio: float, best: float) -> tuple[bool, str
 
 
 def eligibility(chip: Chip, policy: Policy, *, chips: Iterable[Chip] | None = None) -> Eligible:
-    """Whether a policy lets a chip through at all, and why or why not.
+    """Whether a chip is eligible under a policy at all, and why or why not.
 
     Launch dates are known to the quarter: a chip counts as on sale on a day if its launch quarter had ended
-    by then, the cautious reading for a launch in the very quarter that holds the day.
+    by then, the cautious reading for a launch within the quarter that contains the day.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def eligibility(chip: Chip, policy: Policy, *, chips: Iterable[Chip] | None = No
 
 
 def in_effect(policy: Policy, timestamps: Sequence[dt.date]) -> Bools:
-    """Periods in which a policy applies, that in which it begins included; bool [T] for T period ends."""
+    """Periods in which a policy applies, including the one in which it begins; bool [T] for T period ends."""
     return np.array([end >= policy.effective_date for end in timestamps], dtype=np.bool_)
 
 
@@ -151,7 +151,7 @@ def duty_rate(chip: Chip, policy: Policy) -> float:
 
 
 def check_policy_reaches(policy: Policy, chips: Iterable[Chip]) -> None:
-    """Refuse a case-by-case policy that none of the given chips meets; chips without specs are passed over.
+    """Refuse a case-by-case policy that none of the given chips meets; chips without specs are skipped.
 
     Raises
     ------

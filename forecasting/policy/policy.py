@@ -1,6 +1,6 @@
-"""Export policies as data: which chips may go, when US supply counts as met, how much may go, at what duty.
+"""Export policies as data: eligible chips, when US demand counts as met, how much may be exported, the duty.
 
-Every threshold comes from a file in `configs/policy/`; here a policy is checked.
+Every threshold is in a file of `configs/policy/`; here a policy is checked.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Policy:
     name, title : str
         Short name (that of its file) and a title for people.
     effective_date : date
-        First day on which the policy applies; for a bill the day from which it is taken to apply.
+        First day on which the policy applies; for a bill the day from which it is assumed to apply.
     source : str
         Citation.
     review : {"case_by_case", "denial"}
@@ -50,12 +50,12 @@ class Policy:
     cap : Cap or None
         None where the policy sets no limit relative to US shipments.
     tariff : tuple of TariffBand
-        Duty due on the way out; empty where there is none.
+        Duty due on export; empty where there is none.
     certainty : mapping of element to {"H", "M", "L", "open"}
-        How sure each element is: H read in the primary text or two sources agree, M one decent secondary
+        How certain each element is: H read in the primary text or two sources agree, M one good secondary
         source, L one weak source or an inference, open not stated anywhere.
     notes : mapping of element to str
-        What a reader of the evidence must know about an element.
+        What a reader of the evidence needs to know about an element.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -1,4 +1,4 @@
-"""The terms of a policy: eligibility, supply rule, cap and tariff bands; each is checked as it is built."""
+"""The terms of a policy: eligibility, supply rule, cap and tariff bands; each is checked on construction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _require_share(value: float, where: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Eligibility:
-    """Which chips a policy lets through; a condition that is None is not asked.
+    """Which chips are eligible; a condition that is None is not checked.
 
     Attributes
     ----------
@@ -66,11 +66,11 @@ class SupplyRule:
     normal_lead_time_weeks : float
         Backlog over capacity may be at most this long; 0 means no backlog at all.
     fill_rate_min : float
-        Least share of orders shipped within the normal lead time, 0 to 1.
+        Minimum share of orders shipped within the normal lead time, 0 to 1.
     hold_periods : int
         Periods in a row for which both must hold before saturation is confirmed.
     scopes : tuple of {"product", "portfolio"}
-        Whose US orders are asked about: the exported product's, or those of all advanced chips of the vendor.
+        Whose US orders must be met: those for the exported product, or for all advanced chips of the vendor.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -29,6 +30,11 @@ class Assumption:
     reason: str
 
     def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.low, self.value, self.high))):
+            raise InputError(
+                "an assumption and its range are finite numbers",
+                found=f"{self.low:g}, {self.value:g}, {self.high:g}",
+            )
         if not self.low <= self.value <= self.high:
             raise InputError(
                 "an assumption must lie within its own range",
@@ -37,9 +43,14 @@ class Assumption:
             )
 
 
+def certain(value: float, *, unit: str, reason: str) -> Assumption:
+    """A number without a range."""
+    return Assumption(value=value, low=value, high=value, unit=unit, reason=reason)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PublicAssumptions:
-    """The assumptions behind the public panel; their meaning and reasons stand in `us_public.yaml`."""
+    """The assumptions behind the public panel; their meaning and reasons are in `us_public.yaml`."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 

@@ -11,7 +11,7 @@ contract bookings M that are delivered evenly over the D quarters after signatur
 even bookings runs off linearly: 2 (D + 1 - j) / (D (D + 1)) of it in its j-th quarter. `b` is solved for, so
 that over a calm period due and delivered are in balance. A cloud whose figures begin after that period cannot
 take part in this: its book is scaled so that it enters in balance, and only what it adds later counts. (The
-obligations of Oracle cover more than the revenue they are held against; unscaled, its mere entry would raise
+obligations of Oracle cover more than the revenue they are compared with; unscaled, its mere entry would raise
 the ratio of all clouds by a quarter.) The ratio of due to delivered is what multiplies shipments into orders
 at portfolio level. See docs/portfolio-orders.md.
 """
@@ -74,7 +74,7 @@ def cloud_books(cloud: pl.LazyFrame, series: Mapping[str, CloudSeries]) -> pl.La
     -------
     LazyFrame
         vintage, company, timestamp, step (quarters since year 0), revenue, obligations (USD million), derived
-        (True where the obligations stand between two reported figures and were interpolated on the log scale,
+        (True where the obligations lie between two reported figures and were interpolated on the log scale,
         or after the last one and the cover, obligations over revenue, was carried forward).
     """
     chosen = pl.concat(

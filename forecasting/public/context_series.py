@@ -14,7 +14,7 @@ BUYERS_FROM = dt.date(2018, 3, 31)  # all four report without a gap from here on
 
 
 def context_rows(sources: PublicSources) -> pl.LazyFrame:
-    """Quarterly series around the market, USD million: never forecast, shown beside the answer.
+    """Quarterly series around the market, USD million: not forecast, shown for context.
 
     `context/census_m3`: orders, shipments and backlog of US makers of computers and electronic products;
     `context/data_centre_construction` and `context/capital_expenditure`: spending.

@@ -36,7 +36,7 @@ SPLIT_POOL = "H100/H200"
 SHIPMENT_SOURCE = "epoch_ai_chip_counts_2026_04"
 FIGURES = ["value", "value_p05", "value_p95"]
 DIGITS = 9  # beyond these, sums depend on the order in which parallel workers add them
-HALF_UP = 1 + 1e-12  # lifts a figure that stands half-way over the edge, whatever its last bits
+HALF_UP = 1 + 1e-12  # rounds a half up whatever its last bits are
 BOOK_SOURCE = "sec_filings_and_results_releases"
 
 
@@ -64,7 +64,9 @@ def build_panel(sources: PublicSources, assumptions: PublicAssumptions, books: B
     owners, cloud = _seen(sources)
     ratios = due_ratios(cloud, assumptions, books)
     flows = us_flows(owners, h100e_per_unit(sources.totals), assumptions, ratios)
-    rows = pl.concat([changed(flow_rows(flows)), changed(china_rows(owners)), context_rows(sources)])
+    rows = pl.concat(
+        [drop_unchanged(flow_rows(flows)), drop_unchanged(china_rows(owners)), context_rows(sources)]
+    )
     return rows.with_columns(round_figures(pl.col(FIGURES))).sort(*KEY, "published_at")
 
 
@@ -243,7 +245,7 @@ def china_rows(owners: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def changed(rows: pl.LazyFrame) -> pl.LazyFrame:
+def drop_unchanged(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Keep a row where its figure is new or was revised; `published_at` becomes its vintage."""
     before = [pl.col(name).shift(1).over(KEY, order_by="vintage") for name in FIGURES]
     differs = [

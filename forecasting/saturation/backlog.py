@@ -18,10 +18,10 @@ Array: TypeAlias = Any  # an array of any array-API library; the standard has no
 
 
 class Flow(NamedTuple):
-    """What became of the orders. Units of the orders; each [..., T].
+    """How the orders were served. Units of the orders; each [..., T].
 
-    `backlog` is what waits at the end of the period, `shipments` what went out in it, `surplus` the capacity
-    that found no order.
+    `backlog` is what is unshipped at the end of the period, `shipments` what was shipped in it, `surplus` the
+    capacity left without an order.
     """
 
     backlog: Array
@@ -105,7 +105,7 @@ def fill_rate(orders: Array, flow: Flow, lead_time_periods: float) -> Array:
     """Share of the orders of one cohort that was shipped within the normal lead time, first in, first out.
 
     In period t the cohort judged is the youngest whose lead time has run out, that of period c = t - k with k
-    = ceil(lead time). What is unshipped of it stands at the very end of the backlog B[c]. So what is late is
+    = ceil(lead time). What is unshipped of it is at the very end of the backlog B[c]. So what is late is
     B[c] less the shipments since; if the lead time is not a whole number, the last of them counts in part:
 
         late = clip(B[c] - (S[c+1] + ... + S[t-1] + (lead time - k + 1) S[t]), 0, O[c])

@@ -36,7 +36,7 @@ def map_path_chunks(
     *arrays : array [P, T]
     paths_per_chunk : int
     workers : int
-        Threads; numpy lets them run side by side.
+        Threads; numpy releases the interpreter lock, so that they run in parallel.
 
     Returns
     -------

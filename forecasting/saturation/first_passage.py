@@ -1,8 +1,8 @@
 """When is US demand met: the condition per period, its confirmation, and its first passage under censoring.
 
 Arrays are [..., T], time last, from numpy or torch alike; P paths are the last axis once time is gone. A
-first passage counts steps from the origin (step 0) and equals `steps` where it does not come in time
-(censored). There is no mean date, on purpose: under censoring it cannot be elicited (arXiv 2603.14835).
+first passage counts steps from the origin (step 0) and equals `steps` where it lies beyond the horizon
+(censored). There is deliberately no mean date: under censoring it is not elicitable (arXiv 2603.14835).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def saturated(
     ----------
     flow : Flow of arrays [..., T]
     orders, capacity : array [..., T]
-        From which `flow` came.
+        Those from which `flow` was computed.
     rule : SupplyRule
     weeks_per_period : float
 
@@ -42,7 +42,7 @@ def saturated(
 def confirmed(state: Array, hold_periods: int) -> Array:
     """Where a bool state [..., T] has held for `hold_periods` in a row, the present one included.
 
-    What was before the first period is not known and does not count as held.
+    The state before the first period is unknown and does not count as held.
     """
     if hold_periods < 1:
         raise InputError(
@@ -66,12 +66,12 @@ def first_passage(state: Array, origin_step: int = 0) -> Array:
     state : bool array [..., T]
         Usually `confirmed(saturated(...))`.
     origin_step : int
-        Column that counts as step 0; what came before it is not looked at.
+        Column that counts as step 0; earlier ones are ignored.
 
     Returns
     -------
     int64 array [...]
-        0 if true at the origin itself; T - origin_step where it never comes true (censored).
+        0 if true at the origin itself; T - origin_step where it never becomes true (censored).
     """
     total = state.shape[-1]
     if not 0 <= origin_step < total:
@@ -96,7 +96,7 @@ def probability_by_step(passage: Array, steps: int) -> Array:
     passage : int array [..., P]
         First passages; `steps` or more means censored.
     steps : int
-        Number of steps looked at, the origin included.
+        Number of steps, the origin included.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One item's market on every path: orders meet capacity, demand is met or not, and what counts for a cap.
+"""One item's market on every path: orders against capacity, whether demand is met, what counts for a cap.
 
 P paths, T periods of an item from its own start to the horizon, of which the last H lie after the origin.
 """
@@ -84,7 +84,7 @@ class Market:
         return self.timestamps(-self.origin_column)
 
     def demand_met(self, rule: SupplyRule) -> Bools:
-        """Whether demand is saturated, and has been for as long as the rule asks [P, T]."""
+        """Whether demand is saturated, and has been for as long as the rule requires [P, T]."""
 
         def held(orders: Floats, capacity: Floats, *flows: Floats) -> Bools:
             state = saturated(
@@ -97,7 +97,7 @@ class Market:
 
     @property
     def lead_time(self) -> Floats:
-        """Weeks that the last order in the queue waits [P, H + 1], from the origin on."""
+        """Weeks until the last order in the queue is served [P, H + 1], from the origin on."""
         weeks: Floats = lead_time_weeks(self.flow.backlog, self.capacity, self.frequency.weeks)
         return weeks[:, self.origin_column :]
 
@@ -132,7 +132,7 @@ def market(paths: PathSet, item_id: str) -> Market:
 
 
 def scope_item(exported: Chip, scope: str) -> str:
-    """Item whose demand a scope asks about: the chip itself, or its vendor's portfolio."""
+    """Item whose demand a scope refers to: the chip itself, or its vendor's portfolio."""
     return exported.chip_id if scope == "product" else PORTFOLIO + exported.vendor
 
 
@@ -153,8 +153,8 @@ def counted_shipments(exported: Chip, counts: CapCounts, counted: Market, produc
     """US shipments that a cap counts, in units of the exported chip by TPP, on the product's columns [P, T].
 
     Families and portfolios are in H100e, each with the TPP of an H100. Of a family only the quarters after
-    the chip's launch quarter count, and before them the chip itself: what its forerunners shipped is not "the
-    same product".
+    the chip's launch quarter count, and before them the chip itself: what its predecessors shipped is
+    not "the same product".
     """
     shipped = right_aligned(counted.shipments, product.periods)
     if counts == "product":

@@ -1,1 +1,1 @@
-"""What moves the answer: scenarios on sampled paths, and the sensitivity of the outcome to assumptions."""
+"""What changes the outcome: scenarios on sampled paths, and the sensitivity of the outcome to assumptions."""

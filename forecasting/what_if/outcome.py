@@ -1,4 +1,4 @@
-"""One chip's answer in a few figures, with what it is on every path, so that two cases can be paired.
+"""The outcome for one chip: a few figures, and the values on every path, so that two cases can be paired.
 
 P paths, Q quantile levels.
 """
@@ -30,7 +30,7 @@ MEDIAN_LEVEL = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeSettings:
-    """How an answer is read off: the step that is "now", the confidence of a window, Q quantile levels."""
+    """How an outcome is summarised: the step that is "now", the confidence of a window, Q quantile levels."""
 
     now_step: int
     confidence: float
@@ -44,7 +44,7 @@ class Outcome:
     Attributes
     ----------
     passage : int array [P]
-        First passage in steps from the origin; `steps` where it does not come within the horizon.
+        First passage in steps from the origin; `steps` where that is not within the horizon.
     units : array [P]
         Units exported from now to the horizon.
     value_usd : array [P] or None
@@ -82,7 +82,7 @@ class Outcome:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What a sensitivity looks at: P(saturated by the horizon), median units, median value if known."""
+        """What a sensitivity compares: P(saturated by the horizon), median units, median value if known."""
         figures = {"p_saturated": self.p_saturated, "units": float(np.quantile(self.units, MEDIAN_LEVEL))}
         if self.value_usd is not None:
             figures["value_usd"] = float(np.quantile(self.value_usd, MEDIAN_LEVEL))
@@ -99,7 +99,7 @@ def estimate_outcome(
     reading: OutcomeSettings,
     chips: Mapping[str, Chip] | None = None,
 ) -> Outcome:
-    """Work out the answer for an eligible chip on the markets that decide over it.
+    """Work out the outcome for an eligible chip from the markets that determine it.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ def estimate_outcome(
     Raises
     ------
     InputError
-        If the policy does not let the chip through.
+        If the chip is not eligible under the policy.
     """
     verdict = eligibility(exported, policy, chips=None if chips is None else chips.values())
     if not verdict.eligible:
         raise InputError(
-            "the policy does not let the chip through",
+            "the chip is not eligible under the policy",
             found="; ".join(verdict.reasons),
             where=f"policy {policy.name}, chip {exported.chip_id}",
         )

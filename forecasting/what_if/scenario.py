@@ -1,7 +1,7 @@
 """What-ifs as data: what a scenario does to the sampled paths, the policy and the catalogue.
 
 I items, P paths, L context steps, H horizon steps, V variates. Only the future is changed, and the same paths
-are changed in the same way, so a scenario differs from the base case by what it says and by nothing else.
+are changed in the same way, so a scenario differs from the base case only in what it states.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class Scenario:
 
 
 def apply_scenario(paths: PathSet, scenario: Scenario, chips: Mapping[str, Chip]) -> PathSet:
-    """Paths under a scenario; the given ones are left alone.
+    """Paths under a scenario, as a new set.
 
-    The delay comes first, so that a factor that starts on a day starts on that day.
+    The delay is applied first, so that a factor that starts on a day starts on that day.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def apply_scenario(paths: PathSet, scenario: Scenario, chips: Mapping[str, Chip]
 
 
 def delay_launches(chips: Mapping[str, Chip], scenario: Scenario, paths: PathSet) -> dict[str, Chip]:
-    """Catalogue in which the scenario's delayed chip is launched later: prices fall that much later, too."""
+    """Catalogue in which the scenario's delayed chip is launched later; prices fall that much later, too."""
     if scenario.successor is None:
         return dict(chips)
     late = _launched_later(chips, scenario.successor)
@@ -134,11 +134,11 @@ def modify_policy(policy: Policy, scenario: Scenario) -> Policy:
 def _stand_still(
     values: np.ndarray[Any, Any], paths: PathSet, delay: Delay, chips: Mapping[str, Chip]
 ) -> None:
-    """Hold orders and capacity of the vendor's items from the launch on for the delay, then let them go on.
+    """Hold orders and capacity of the vendor's items at the launch for the length of the delay, then resume.
 
-    A generation change shows in the paths as orders and lines that move from one item to the next. While the
-    new chip is late every item stays where it was in the period before the launch was due, and what the path
-    foresaw comes that much later: X'[h] = X[max(h - d, min(h, s))] with s the steps before the launch.
+    In the paths a change of generation is orders and capacity moving from one item to the next. While the new
+    chip is late, every item stays where it was in the period before the launch was due, and the rest of its
+    path follows that much later: X'[h] = X[max(h - d, min(h, s))] with s the steps before the launch.
     """
     late = _launched_later(chips, delay)
     flows = [paths.variates.index(name) for name in ("orders", "capacity")]
@@ -148,7 +148,7 @@ def _stand_still(
         before = _steps_before(paths, i, late.launch_quarter_end)
         if before == 0 and late.launch_quarter_end <= paths.origins[i]:
             raise InputError(
-                "only a launch that lies in the future can be delayed",
+                "only a future launch can be delayed",
                 expected=f"after {paths.origins[i]}",
                 found=f"{late.chip_id}, {late.launch_quarter_end}",
                 where="successor",

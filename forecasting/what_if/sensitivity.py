@@ -1,6 +1,6 @@
 """Which assumption moves the answer: each one through its range, the effects, and their order.
 
-An effect is the difference of two answers on common random numbers, so an assumption that enters nothing has
+An effect is the difference of two outcomes on common random numbers, so an assumption that enters nothing has
 an effect of exactly 0, not of about 0.
 """
 
@@ -15,7 +15,7 @@ from forecasting.errors import InputError
 from forecasting.public.assumptions import Assumption
 
 Stage: TypeAlias = Literal["panel", "paths", "windows", "nothing"]
-"""The first thing that differs when an assumption moves: the panel, the paths, the answer, or none."""
+"""The first thing that differs when an assumption moves: the panel, the paths, the outcome, or none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What one assumption does to one figure of the answer.
+    """Effect of one assumption on one figure of the outcome.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Effect:
 
     @property
     def swing(self) -> float:
-        """Figure at the high end less figure at the low end; its sign tells the direction."""
+        """Figure at the high end less figure at the low end; its sign is the direction."""
         return self.at_high - self.at_low
 
     @property

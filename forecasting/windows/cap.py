@@ -1,4 +1,4 @@
-"""How much a cap still leaves as US shipments and exports go on. P paths, L periods up to the origin."""
+"""How much a cap still allows as US shipments and exports proceed. P paths, L periods up to the origin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RollingSum:
         self._amounts: deque[Floats] = deque()
 
     def add(self, amounts: Floats) -> None:
-        """Add the amounts [P] of one more period; the oldest leaves once the span is full."""
+        """Add the amounts [P] of one more period; the oldest is dropped once the span is full."""
         self.total += amounts
         if self._span is not None:
             self._amounts.append(amounts)
@@ -28,7 +28,7 @@ class RollingSum:
 
 
 class CapRoom:
-    """Units [P] that a cap leaves: ratio x US shipments less exports, both summed over the cap's period.
+    """Units [P] that a cap still allows: ratio x US shipments less exports, both over the cap's period.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from forecasting.panel.history import Bools, Floats
-from forecasting.periods import DAYS_PER_WEEK
+from forecasting.periods import DAYS_PER_WEEK, Frequency
 from forecasting.policy.eligibility import duty_rate, in_effect
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap
@@ -43,6 +43,36 @@ class PriceTerms:
     launch_usd_per_h100e: float
     half_life_periods: float
     successor_factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimatorSettings:
+    """What is asked of the estimator, and what it must be given besides the paths.
+
+    Attributes
+    ----------
+    policies : tuple of Policy
+    catalogue : mapping of str to Chip
+        Chips that the figures may speak of.
+    frequency : Frequency
+        Of the paths.
+    confidence : float
+        From which a period counts as open.
+    quantile_levels : tuple of float
+        Of dates, units and values.
+    exports : mapping of str to ExportTerms
+        Stock, exports and licences by chip; none where a chip is not named.
+    prices : mapping of str to PriceTerms
+        Price assumptions by vendor; no value without one.
+    """
+
+    policies: tuple[Policy, ...]
+    catalogue: Mapping[str, Chip]
+    frequency: Frequency
+    confidence: float
+    quantile_levels: tuple[float, ...]
+    exports: Mapping[str, ExportTerms]
+    prices: Mapping[str, PriceTerms]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,12 +61,12 @@ def price_per_unit(
     successors: npt.NDArray[np.int64],
     successor_price_factor: float,
 ) -> Floats:
-    """Price of a chip that fades with age and drops with every generation that replaces it.
+    """Price of a chip that declines with age and drops with every generation that replaces it.
 
         price = launch price x 0.5 ** (age / half-life) x factor ** successors launched
 
-    Both are assumptions to be varied: public prices are too few and too mixed to fit them. Before launch
-    (negative age) the launch price holds.
+    Both are assumptions to be varied: public prices are too few and too inconsistent to fit them. Before
+    launch (negative age) the launch price holds.
 
     Parameters
     ----------
@@ -75,11 +75,11 @@ def price_per_unit(
     age_periods : array [H]
         Periods since launch.
     half_life_periods : float
-        Periods in which the price halves; infinite for a price that does not fade.
+        Periods in which the price halves; infinite for a constant price.
     successors : int array [H]
         Successor generations launched by then, see `successors_launched`.
     successor_price_factor : float
-        What is left of the price after each of them, in (0, 1].
+        Share of the price that remains after each of them, in (0, 1].
 
     Returns
     -------
@@ -118,7 +118,7 @@ def revenue_at_stake(units: Floats, price: Floats, *, duty_rate: float) -> Float
     price : array [H]
         USD per unit.
     duty_rate : float
-        Share of the value, 0 to 1; taken to be borne by the seller in full.
+        Share of the value, 0 to 1; assumed to be borne by the seller in full.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Export windows: on each path, when exports are open, how many units may go, and which condition binds.
+"""Export windows: on each path when exports are open, how many units are allowed, and what binds.
 
 P paths, T steps of history and horizon together, H steps after the forecast origin, Q quantile levels.
 """
@@ -24,7 +24,7 @@ from forecasting.windows.cap import CapRoom
 Ints = npt.NDArray[np.int64]
 
 MIN_UNITS = 1.0
-"""Below one whole unit there is nothing to export, so no window."""
+"""Less than one whole unit is nothing to export, so there is no window."""
 
 
 def _require_range(met: bool, name: str, found: object, expected: str) -> None:  # noqa: FBT001
@@ -48,19 +48,19 @@ class Binding(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class WindowInputs:
-    """What decides over the export windows of one item under one policy and scope.
+    """What determines the export windows of one item under one policy and scope.
 
     Attributes
     ----------
     surplus : array [P, T]
-        Units of the product for which no US order came, per period.
+        Units of the product left without a US order, per period.
     us_shipments : array [P, T]
         What the cap counts on the US side, in units of the exported product (TPP shipped over the product's
         TPP). For a cap since launch it must start at the launch.
     saturated_confirmed : bool array [P, T]
         Saturation in the policy's scope, held long enough.
     eligible : bool
-        Whether the policy lets the chip through.
+        Whether the chip is eligible under the policy.
     in_effect : bool array [T]
         Periods in which the policy applies.
     unsold_stock : float
@@ -117,7 +117,7 @@ class WindowPaths(NamedTuple):
 
 
 def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: int) -> WindowPaths:
-    """Walk through the steps after the origin and export, on each path, whatever may go.
+    """Go through the steps after the origin and export, on each path, all that is allowed.
 
     In each step
 
@@ -126,13 +126,13 @@ def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: i
 
     A step is open if the policy is in effect, the chip eligible, saturation confirmed in scope and headroom
     at least one unit. An open step exports its whole headroom, which uses up cap room and licence, and stock
-    once the step's own surplus is gone. Surplus that may not be exported is not kept: other buyers take it.
-    Stock is kept.
+    once the step's own surplus is gone. Surplus that may not be exported is not stored: other buyers take it.
+    Stock remains.
 
     The US shipments of a step count in that step. What was exported up to the origin (`exported_so_far`)
     counts
 
-    - `since_launch`: in full, for ever;
+    - `since_launch`: in full, permanently;
     - `trailing_12m`: as exported in the period just before the first step, so it is forgotten a year later;
     - `same_period`: not at all.
 
@@ -262,7 +262,7 @@ def runs_at_least(probability: Floats, confidence: float) -> tuple[tuple[int, in
 
 
 def summarise(paths: WindowPaths, *, confidence: float, quantile_levels: Sequence[float]) -> WindowSummary:
-    """Boil the windows of all paths down to probabilities, quantiles and shares.
+    """Summarise the windows of all paths as probabilities, quantiles and shares.
 
     Parameters
     ----------

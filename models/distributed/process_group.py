@@ -25,12 +25,12 @@ from models.distributed.signals import STOP
 from models.errors import ClusterError, ModelError
 from models.hardware.device import prepare
 
-# Seconds by which clocks of two nodes may differ before it is told.
+# Seconds by which clocks of two nodes may differ before it is reported.
 CLOCKS_APART = 1.0
 
 
 class LaunchedEnvironment(ClusterEnvironment):
-    """A launch as Lightning asks for it; Lightning's own guess takes any batch job for one of srun's."""
+    """A launch as Lightning expects it; Lightning itself would take any batch job for one started by srun."""
 
     def __init__(self, launch: Launch) -> None:
         super().__init__()
@@ -132,21 +132,21 @@ class DistributedRanks(Ranks):
         )
 
     def any(self, *flags: bool) -> list[bool]:
-        """Whether each flag is set in any process; all processes must ask."""
+        """Whether each flag is set in any process; all processes must call this."""
         votes = torch.tensor(flags, dtype=torch.int32)
         with self.report_lost_rank():
             dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return [bool(vote) for vote in votes]
 
     def all_gather(self, value: R) -> list[R]:
-        """Every process's value, by rank; all processes must ask."""
+        """Every process's value, by rank; all processes must call this."""
         found: list[Any] = [None] * self.world_size
         with self.report_lost_rank():
             dist.all_gather_object(found, value)
         return found
 
     def dealt(self, hand: list[Tensor]) -> list[Tensor]:  # type: ignore[override]  # the base knows no torch
-        """Arrays of which each process has worked out every n-th, whole again; all processes must ask."""
+        """All arrays, of which each process has computed every n-th; all processes must call this."""
         with self.report_lost_rank():
             for owner in range(min(self.world_size, len(hand))):
                 own = hand[owner :: self.world_size]
@@ -186,7 +186,7 @@ class DistributedRanks(Ranks):
         return [parts[place % self.world_size][place // self.world_size] for place in range(len(tasks))]
 
     def serve(self) -> int:
-        """Do what the first process calls for until it closes; returns the exit status that it gave."""
+        """Do what the first process calls for until it closes; returns the exit status that it sent."""
         with self.report_lost_rank():
             while True:
                 received: list[Any] = [None]
@@ -197,7 +197,7 @@ class DistributedRanks(Ranks):
                 dist.gather_object(work(argument, self), dst=0, group=self._waiting)
 
     def close(self, status: int) -> None:
-        """Let the others go, with an exit status; only the first may call. A second call does nothing."""
+        """Release the other processes with an exit status; only the first may call it; repeats do nothing."""
         if self.rank or not self._open:
             return
         self._open = False
@@ -205,14 +205,14 @@ class DistributedRanks(Ranks):
             dist.broadcast_object_list([status], src=0, group=self._waiting)
 
     def leave(self) -> None:
-        """Take the connections down; threads that still hold them would abort the process at its end."""
+        """Close the connections; threads that still hold them would abort the process at exit."""
         self._open = False
         if dist.is_initialized():
             with suppress(RuntimeError):
                 dist.destroy_process_group()
 
     def _card(self) -> str | None:
-        """What tells this process's accelerator from others on its node; None without one."""
+        """What distinguishes this process's accelerator from others on its node; None without one."""
         if not self._accelerated:
             return None
         place = self.launch.local_rank if self.launch.local_rank < torch.cuda.device_count() else 0
@@ -220,7 +220,7 @@ class DistributedRanks(Ranks):
 
     @contextmanager
     def report_lost_rank(self) -> Iterator[None]:
-        """Turn the errors of a broken connection into a sentence."""
+        """Turn the errors of a broken connection into one sentence."""
         try:
             yield
         except RuntimeError as error:
@@ -234,7 +234,7 @@ class DistributedRanks(Ranks):
             ) from error
 
     def notes(self) -> list[str]:
-        """What is odd about this job, in sentences; all processes must ask.
+        """What is unusual about this job, in sentences; all processes must call this.
 
         Raises
         ------
@@ -260,7 +260,7 @@ class DistributedRanks(Ranks):
 
 
 def _meeting_place(launch: Launch, timeout: timedelta) -> Store:
-    """Where the processes leave their addresses, apart for each attempt: those of the last one are dead."""
+    """Key under which the processes publish their addresses, one per attempt: earlier addresses are dead."""
     store = TCPStore(
         launch.address,
         launch.port,

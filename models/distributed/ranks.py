@@ -40,15 +40,15 @@ class Ranks:
         return self.launch.world_size
 
     def any(self, *flags: bool) -> list[bool]:
-        """Whether each flag is set in any process; all processes must ask."""
+        """Whether each flag is set in any process; all processes must call this."""
         return list(flags)
 
     def all_gather(self, value: R) -> list[R]:
-        """Every process's value, by rank; all processes must ask."""
+        """Every process's value, by rank; all processes must call this."""
         return [value]
 
     def dealt(self, hand: list[T]) -> list[T]:
-        """Arrays of which each process has worked out every n-th, whole again; all processes must ask.
+        """All arrays, of which each process has computed every n-th; all processes must call this.
 
         Parameters
         ----------
@@ -94,17 +94,17 @@ class Ranks:
         return [work(task) for task in watch(tasks)]
 
     def serve(self) -> int:
-        """Do what the first process calls for until it closes; returns the exit status that it gave."""
+        """Do what the first process calls for until it closes; returns the exit status that it sent."""
         return 0
 
     def close(self, status: int) -> None:
-        """Let the others go, with an exit status; only the first may call. A second call does nothing."""
+        """Release the other processes with an exit status; only the first may call it; repeats do nothing."""
 
     def leave(self) -> None:
-        """Take the connections to the others down; the last thing that each process does."""
+        """Close the connections to the others; the last thing that each process does."""
 
     def notes(self) -> list[str]:
-        """What is odd about this job, in sentences; all processes must ask.
+        """What is unusual about this job, in sentences; all processes must call this.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class Ranks:
 
 
 def part(total: int, *, rank: int, processes: int) -> int:
-    """What one process takes of a number of items, so that all take exactly the number.
+    """Share of one process in a number of items; the shares of all add up to it exactly.
 
     >>> [part(10, rank=rank, processes=3) for rank in range(3)]
     [4, 3, 3]

@@ -1,7 +1,7 @@
-"""The one table of what differs between accelerators: each choice beside its reason.
+"""The one table of what differs between accelerators: each choice with its reason.
 
 `models.hardware.device` finds out which row a machine needs and applies it. No card but the CPU has run these
-choices yet (docs/gpu.md); a source stands beside each fact that was not measured here.
+choices yet (docs/gpu.md); each fact that was not measured here has its source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ATTENTION_SOURCE = "aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of PyTo
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Generic[T]):
-    """What is chosen and why."""
+    """A choice and its reason."""
 
     value: T
     reason: str
@@ -29,7 +29,7 @@ class Choice(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What a build of torch for one kind of device needs, whichever card it meets.
+    """What a build of torch for one kind of device needs, on any card.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Family:
     flash_attention : Choice[bool]
         Whether torch has a flash kernel for it.
     compile_mode : Choice
-        Mode of `torch.compile` where compilation is asked for; None where the network runs uncompiled.
+        Mode of `torch.compile` where compilation is requested; None where the network runs uncompiled.
     """
 
     name: str
@@ -88,7 +88,7 @@ PLATFORMS: Mapping[Backend, Platform] = MappingProxyType(
             attention=Choice(
                 value=(),
                 reason="spelled out: the fused kernel's bfloat16 backward pass takes 4 to 9 times as long "
-                "for short sequences (torch 2.13, AVX-512; models.network.attend)",
+                "for short sequences (torch 2.13, AVX-512; models.network.transformer.attend)",
             ),
             collectives=Choice(value="gloo", reason="the only one of torch's backends that needs no GPU"),
             metrics=Choice(value="psutil", reason="there is no accelerator to read"),
@@ -142,7 +142,8 @@ PLATFORMS: Mapping[Backend, Platform] = MappingProxyType(
             ),
             collectives=Choice(value="nccl", reason="RCCL, which torch knows by the name of NCCL"),
             metrics=Choice(
-                value="amdsmi", reason="comes with ROCm; NVML knows no AMD card (pipelines.amd_metrics)"
+                value="amdsmi",
+                reason="comes with ROCm; NVML knows no AMD card (pipelines.runtime.tracking.amd_metrics)",
             ),
         ),
     }

@@ -32,7 +32,7 @@ class Accelerator:
     architecture : str
         `sm_90`, `gfx942`; the machine's (`x86_64`) for the CPU.
     memory : int, optional
-        Bytes; None where it cannot be told.
+        Bytes; None where it is unknown.
     bfloat16 : bool
         Whether its matrix units take bfloat16.
     flash_attention : bool
@@ -65,7 +65,7 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises
     ------
     DeviceError
-        A GPU was asked for and there is none, or the kind is not supported.
+        A GPU was requested and there is none, or the kind is not supported.
     """
     match name:
         case "auto":
@@ -170,17 +170,17 @@ def peak_flops(device_name: str) -> float | None:
 def _accelerator(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise DeviceError(
-            f"device {name} was asked for but torch {torch.__version__} sees no GPU; use cpu or auto"
+            f"device {name} was requested but torch {torch.__version__} sees no GPU; use cpu or auto"
         )
     if name != "gpu" and name != backend():
         raise DeviceError(
-            f"device {name} was asked for but torch {torch.__version__} was built for {backend()}"
+            f"device {name} was requested but torch {torch.__version__} was built for {backend()}"
         )
     return torch.device("cuda")
 
 
 def check_enough(device: torch.device, processes: int) -> None:
-    """Refuse more processes on this node than GPUs.
+    """Reject more processes on this node than it has GPUs.
 
     Raises
     ------

@@ -12,6 +12,8 @@ from torch import Tensor
 
 # A series that never moved has no scale of its own: a hundredth of its level, or 1 at zero.
 STILL_SCALE = 0.01
+# A move within so many roundings of the values is none.
+ROUNDINGS = 4.0
 # sinh is finite in float32 below 88; no view is let beyond this.
 VIEW_LIMIT = 30.0
 
@@ -78,6 +80,7 @@ def fit_scaling(values: Tensor, observed: Tensor) -> SeriesScaling:
     transitions = (observed.sum(dim=-1) - 1).clamp(min=1)
     scale = moves / transitions
     convention = torch.where(loc == 0, 1.0, STILL_SCALE * loc.abs())
-    floor = 1e-6 * loc.abs() + torch.finfo(values.dtype).tiny
+    precision = torch.finfo(values.dtype)
+    floor = ROUNDINGS * precision.eps * filled.abs().amax(dim=-1) + precision.tiny
     still = scale <= floor
     return SeriesScaling(loc=loc, scale=torch.where(still, convention, scale), still=still)

@@ -88,6 +88,7 @@ class StateCheckpoint(Checkpoint):
     """Writes the state every few minutes, and stops the training where the process is asked to.
 
     A state that cannot be written on the way is told and tried again later; at a stop it is an error.
+    Lightning's `ModelCheckpoint` (`train_time_interval`) lacks both, and a stop that all processes agree on.
 
     Parameters
     ----------

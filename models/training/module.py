@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 from models.distributed.ranks import Ranks
@@ -80,7 +81,8 @@ class ForecasterModule(lightning.LightningModule):
     """One training step is one batch of a stream, made on the training device.
 
     A loss that is not finite stops the training before it spoils the weights: every process sees it in the
-    averaged gradient.
+    averaged gradient. The averaged weights are moved by torch's own function; its `AveragedModel` and
+    Lightning's `WeightAveraging` lack an average that counts the weights to start from.
 
     Parameters
     ----------
@@ -165,9 +167,8 @@ class ForecasterModule(lightning.LightningModule):
         super().optimizer_step(*arguments, **named)
         done = self.global_step + 1
         decay = min(self.settings.training.ema_decay, (1 + done) / (10 + done))
-        with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+        move_average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        move_average([*self.average.parameters()], [*self.network.parameters()], done)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Muon and AdamW, their rate as the schedule says."""

@@ -3,6 +3,9 @@
 Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) replaces the momentum of a matrix by the
 nearest semi-orthogonal one; the update is scaled to AdamW's root mean square of 0.2 (Liu et al. 2025,
 arXiv 2502.16982, equation 4), so that both parts share one learning rate.
+
+`torch.optim.Muon` (torch 2.13) gives the same updates but for rounding. It lacks precision (it orthogonalises
+in bfloat16 on every device) and the dealing out of the matrices to the processes of a training.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ ALL_STEPS, NO_BETTER, NOT_A_NUMBER = "all steps", "no better", "not a number"
 class KeepBest(Callback):
     """Validates the averaged weights every few steps, keeps the best, and stops when none get better.
 
-    Of several processes the first validates. What was kept is part of the training's state.
+    Of several processes the first validates. What was kept is part of the training's state. Lightning's
+    `EarlyStopping` and `ModelCheckpoint` lack the weights to start from as a first candidate, and keep the
+    best in a file rather than in the state.
 
     Attributes
     ----------

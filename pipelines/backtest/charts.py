@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.figures.chart import Bars, Chart, Line, Panel
-from pipelines.figures.theme import Tone, written
+from pipelines.figures.theme import Tone, format_figure
 
 NOMINAL = 0.8  # level of the intervals whose coverage is scored
 
@@ -28,10 +28,10 @@ def reliability_chart(reliability: pl.DataFrame, leaderboard: pl.DataFrame) -> C
     return Chart(
         name="reliability",
         title=(
-            f"{best} stated {written(stated, 'share')} on average that demand is met by t; "
-            f"it was in {written(observed, 'share')} of the cases"
+            f"{best} stated {format_figure(stated, 'share')} on average that demand is met by t; "
+            f"it was in {format_figure(observed, 'share')} of the cases"
         ),
-        note="point: the forecasts of one bin; on the dotted line what was stated is what came",
+        note="point: the forecasts of one bin; on the dotted line forecast and observed frequencies agree",
         panels=tuple(_panel(name, bins[name]) for name in names),
         columns=3 if len(names) > 2 else len(names),
     )
@@ -52,7 +52,7 @@ def _panel(name: str, bins: pl.DataFrame) -> Panel:
     stated, observed = _means(bins)
     return Panel(
         title=(
-            f"{name}: {written(stated, 'share')} stated, {written(observed, 'share')} came "
+            f"{name}: {format_figure(stated, 'share')} forecast, {format_figure(observed, 'share')} observed "
             f"({filled['count'].sum()} cases)"
         ),
         x_title="stated P(met by t)",
@@ -71,7 +71,7 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
     names = tuple(leaderboard["forecaster"])
     best = leaderboard.row(0, named=True)
     gap = abs(best["skill"])
-    size = written(gap, "share") if gap >= 0.01 else "less than 1 %"
+    size = format_figure(gap, "share") if gap >= 0.01 else "less than 1 %"
     ahead = f"{size} {'below' if best['skill'] >= 0 else 'above'}"
     places = range(len(names))
     coverage = Line(
@@ -81,7 +81,7 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
         name="leaderboard",
         title=(
             f"{best['forecaster']} is best: CRPS {ahead} the best single model; its 80 % intervals held "
-            f"{written(best['coverage_80'], 'share')} of what came"
+            f"{format_figure(best['coverage_80'], 'share')} of what came"
         ),
         note=f"mean over {best['forecasts']} forecasts of an item on a day",
         panels=(
@@ -99,7 +99,7 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
                         size=leaderboard["coverage_80"].to_list(),
                         base=[0] * len(names),
                         tone=Tone.DEEP,
-                        texts=[written(share, "share") for share in leaderboard["coverage_80"]],
+                        texts=[format_figure(share, "share") for share in leaderboard["coverage_80"]],
                     ),
                     coverage,
                 ),

@@ -1,4 +1,4 @@
-"""Where a backtest stands: on each day what had been published by then, and what came after it."""
+"""Origins of the backtest: for each day, what had been published by then and what followed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from forecasting.periods import add_periods, periods_between
 from forecasting.saturation.market import Market, market
 from pipelines.runtime.config.settings import Settings
 
-ORIGINS = 8  # that are tried where no first one is set: two years of quarters
+ORIGINS = 8  # tried where no first one is set: two years of quarters
 
 
 class NoOriginError(InputError):
-    """A backtest has nowhere to stand."""
+    """The history allows no origin from which to backtest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BacktestOrigin:
-    """One day on which forecasters stand: what was known, and what came after it (H' known steps)."""
+    """One origin: the day, what was known on it, and the actuals of the H' steps after it."""
 
     as_of: dt.date
     history: History
@@ -35,9 +35,9 @@ class BacktestOrigin:
 
 
 def origin_on(panel: pl.DataFrame, day: dt.date, settings: Settings) -> BacktestOrigin | None:
-    """What was known on a day, and what came; None if nothing could be forecast or nothing came yet.
+    """What was known on a day, and the actuals after it; None if nothing could be forecast or is known yet.
 
-    An item whose series ended since is scored on the steps it had.
+    An item whose series has since ended is scored on the steps it had.
     """
     known = as_of(panel.lazy(), day).collect()
     items = forecastable(known, settings.data.min_observations)[0] if _has_flows(known) else []
@@ -63,7 +63,7 @@ def _has_flows(known: pl.DataFrame) -> bool:
 
 
 def _actuals(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Settings) -> Market | None:
-    """An item's market as it came, on one path: the newest central figures; None if the item had ended."""
+    """An item's actual market as one path of the newest central figures; None if the item had ended."""
     stamps = final.filter(pl.col("item_id") == item, pl.col("variate") == "orders")["timestamp"].sort()
     steps = periods_between(origin, stamps[-1], settings.data.panel_frequency)
     if steps < 1:
@@ -87,7 +87,7 @@ def _actuals(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Setti
 
 
 def backtest_origins(panel: pl.DataFrame, settings: Settings) -> list[BacktestOrigin]:
-    """All standpoints of the backtest, oldest first: one per origin, on the day its figures were published.
+    """All origins of the backtest, oldest first, each on the day its figures were published.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def backtest_origins(panel: pl.DataFrame, settings: Settings) -> list[BacktestOr
     except InputError as error:
         raise NoOriginError(error.rule, expected=error.expected, found=error.found) from error
     candidates = [origin_on(panel, split.as_of, settings) for split in splits]
-    found = [stand for stand in candidates if stand is not None]
+    found = [origin for origin in candidates if origin is not None]
     if not found:
         raise NoOriginError(
             "no origin of the backtest has both a past to forecast from and an outcome",

@@ -1,4 +1,4 @@
-"""What one forecaster is worth at one standpoint: scores of its paths and of the date, against what came."""
+"""Scores of one forecaster at one origin: its paths and its date against the actuals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def score_origin(
     origin: BacktestOrigin, forecaster: PathForecaster, settings: Settings
 ) -> tuple[list[Row], list[Row]]:
-    """Scores of one forecaster for each item at one standpoint, and what it stated of the dates."""
+    """Scores of one forecaster for each item at one origin, and its probabilities of the date."""
     paths = forecast_from(origin, forecaster, settings, horizon=settings.backtest.horizon)
     rows, events = [], []
     for item_id in paths.item_ids:
@@ -37,7 +37,7 @@ def score_origin(
 def forecast_from(
     origin: BacktestOrigin, forecaster: PathForecaster, settings: Settings, *, horizon: int
 ) -> PathSet:
-    """Joint paths from a standpoint."""
+    """Joint paths from an origin."""
     sized = settings.forecast.model_copy(update={"horizon": horizon, "paths": settings.backtest.paths})
     return sample_paths(origin.history, settings.model_copy(update={"forecast": sized}), forecaster)
 
@@ -45,7 +45,7 @@ def forecast_from(
 def _scores(
     origin: BacktestOrigin, paths: PathSet, item_id: str, settings: Settings
 ) -> tuple[Row, list[Row]]:
-    """Scores of one forecast of one item, and its stated probabilities of the date with what came."""
+    """Scores of one forecast of one item, and its probabilities of the date with the outcomes."""
     item = paths.item_ids.index(item_id)
     actual = origin.actuals[item_id]
     steps = min(actual.horizon, paths.horizon)

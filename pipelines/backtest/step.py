@@ -1,7 +1,7 @@
-"""The backtest step: every forecaster on the past, as it was known then, against what came.
+"""The backtest step: every forecaster on the past, as it was known then, against the actuals.
 
-Standing on each day, a forecaster sees only what had been published. It is scored on orders and capacity
-(paths and marginals) and on the date on which demand was met, which hangs on whole paths.
+At each origin a forecaster sees only what had been published. It is scored on orders and capacity (paths and
+marginals) and on the date on which demand was met, which depends on whole paths.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pipelines.runtime.registry.registry import chosen_weights
 from pipelines.runtime.registry.weights import Weights, shipped_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input, read_panel
+from pipelines.runtime.step.selection import input_run
 
 SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
 CASE_LEVELS = (0.1, 0.5, 0.9)
@@ -39,9 +40,9 @@ CASE_LEVELS = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True, kw_only=True)
 class BacktestResult:
-    """What the step leaves: its run, mean scores per forecaster, the known case with its title.
+    """Result of the step: its run, mean scores per forecaster, the known case with its title.
 
-    `weights` says which weights the network answered with.
+    `weights` says which weights the network used.
     """
 
     run_id: str
@@ -52,9 +53,9 @@ class BacktestResult:
 
 
 def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestResult:
-    """Score every forecaster at every standpoint, tell the known case, and record the run."""
+    """Score every forecaster at every origin, work out the known case, and record the run."""
     settings, tracker = context.settings, context.tracker
-    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    read = read_panel(tracker, input_run(context, "etl", etl_run_id), settings)
     panel = read.table
     origins = backtest_origins(panel, settings)
     weights = _weights(context)
@@ -87,20 +88,20 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
                 for name in (*SCORES, "skill")
             }
         )
-        told = _weights_label(weights)
-        run.describe(_page_text(leaderboard, origins, told))
+        used = _weights_label(weights)
+        run.describe(_page_text(leaderboard, origins, used))
         write_figures(
             folder,
             backtest_charts(tables["reliability"], leaderboard),
             heading="How good are the forecasts? The past, as it was known then",
         )
     return BacktestResult(
-        run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=told
+        run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=used
     )
 
 
 def recorded_backtest(context: Context, run_id: str, *, weights: str) -> BacktestResult:
-    """What a finished run left, read again."""
+    """The result of a finished run, read from the store."""
     read = partial(read_input, context.tracker, run_id, step="backtest")
     return BacktestResult(
         run_id=run_id,
@@ -118,14 +119,14 @@ def known_by(day: dt.date, weights: Weights, settings: Settings) -> Weights:
 
 
 def _weights(context: Context) -> Weights:
-    """Weights of the network; a champion that cannot be used is told and does not stop the backtest."""
+    """Weights of the network; a champion that cannot be used is reported and does not stop the backtest."""
     forecast = context.settings.forecast
     try:
         return chosen_weights(context.tracker, checkpoint=forecast.checkpoint, device=forecast.device)
     except InputError as error:
         if forecast.checkpoint is not None:
             raise
-        context.tell(f"{error}; the package's weights stand in")
+        context.tell(f"{error}; using the package's weights instead")
         return shipped_weights(forecast.device)
 
 
@@ -220,15 +221,15 @@ def _named(of: Market, step: float, frequency: Frequency) -> str:
 
 def _case_title(settings: Settings) -> str:
     case = settings.backtest.case
-    return "" if case is None else f"standing on {case.as_of}: when was US demand for {case.item_id} met?"
+    return "" if case is None else f"as known on {case.as_of}: when was US demand for {case.item_id} met?"
 
 
 def _weights_label(weights: Weights) -> str:
-    """Which weights the network answered with, and from when on."""
+    """Which weights the network used, and from when on."""
     if weights.trained_until is None:
         return weights.label
     return (
-        f"{weights.label} on days from {weights.trained_until} on, which its training had not seen; "
+        f"{weights.label} at origins from {weights.trained_until} on, which its training had not seen; "
         "before that the package's own"
     )
 

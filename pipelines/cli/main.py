@@ -1,6 +1,9 @@
-"""The command line. Heavy imports live inside the commands, so that `--help` answers at once."""
+"""The command line. Heavy imports are inside the commands, so that `--help` is fast."""
 
 from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -23,6 +26,8 @@ from pipelines.cli.commands import (
     windows,
 )
 from pipelines.cli.terminal.console import fail
+from pipelines.cli.terminal.interruption import ended_at_once
+from pipelines.runtime.store.retries import set_client_environment
 
 app = typer.Typer(
     name="overspill",
@@ -31,6 +36,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - called by typer
+    if asked:
+        typer.echo(f"overspill {version('overspill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
 for _command in (
     run,
     etl,
@@ -54,10 +77,12 @@ for _command in (
 
 def main() -> None:
     """Entry point of the command `overspill`."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
+    with ended_at_once():
+        set_client_environment()
+        try:
+            app()
+        except KeyboardInterrupt:
+            fail("interrupted", 130)
 
 
 if __name__ == "__main__":

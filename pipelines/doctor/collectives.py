@@ -19,15 +19,13 @@ import torch.distributed as dist
 from models.distributed.launch import Launch, detect_launch
 from models.errors import ClusterError, DeviceError
 from models.hardware.device import choose_device, describe, settings_for
-from pipelines.doctor.findings import Finding, fail, ok, warn
+from pipelines.doctor.findings import ALONE, TOGETHER, Finding, fail, ok, warn
 from pipelines.runtime.config.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 WAIT = dt.timedelta(seconds=10)  # one process with itself
 RENDEZVOUS = dt.timedelta(seconds=60)  # ranks start one after the other
 CLOCK_SPREAD = 1.0  # seconds; more makes times of runs and of files contradict each other
-ALONE = "a job of several processes will not run here: look at the network of this machine"
-TOGETHER = "look whether every rank was started, and whether a firewall stands between the nodes"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,9 @@ from models.errors import DeviceError
 from models.hardware.device import accelerator, choose_device, settings_for
 from models.hardware.peaks import Peak, peak
 from pipelines.doctor.drivers import READERS
-from pipelines.doctor.findings import Finding, fail, ok, warn
+from pipelines.doctor.findings import LEAVE_OFF, Finding, fail, ok, warn
 from pipelines.doctor.timing import copy_rate, matrix_product
+from pipelines.figures.format import percent
 from pipelines.runtime.config.settings import Settings
 
 GPU_BUSY = (
@@ -24,7 +25,6 @@ GPU_BUSY = (
 SLOW_PRODUCT, SLOW_COPY = 0.4, 0.5  # shares of the data sheet's peak below which something is wrong
 MAX_ERROR = 0.02  # of a bfloat16 product: 8 bits of mantissa, sums in float32
 NO_BFLOAT16 = "expect slow training in full precision; a forecast is not concerned"
-LEAVE_OFF = "leave it off, as it is by default; nothing but speed is lost"
 CPU_COMPILERS = ("g++", "clang++")
 
 
@@ -114,7 +114,7 @@ def _tera(rate: float) -> str:
 
 
 def _of_peak(share: float | None) -> str:
-    return "" if share is None else f" ({share:.0%} of the data sheet's)"
+    return "" if share is None else f" ({percent(share, spaced=False)} of the data sheet's)"
 
 
 def check_compiler(settings: Settings, scratch: Path) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from models.distributed.launch import Launch, detect_launch
 from models.errors import ClusterError
-from pipelines.doctor.findings import Finding, shown
+from pipelines.doctor.findings import ALONE, LEAVE_OFF, TOGETHER, Finding, redact
 from pipelines.doctor.machine import DISK, check_machine
 from pipelines.doctor.probes import Probe, run_probes
 from pipelines.runtime.config.settings import Settings
@@ -19,20 +19,10 @@ from pipelines.runtime.store.address import resolve_uri
 GPU_FILES = (Path("/dev/nvidiactl"), Path("/dev/kfd"))  # of the drivers of NVIDIA and AMD
 GPU_TIMEOUT_FACTOR = 4  # times as long: a first kernel, a first NCCL ring and Triton take their time
 TRY_CPU = "run `overspill doctor --device cpu`; if that is well, mend the driver or set forecast.device=cpu"
-SEE_RANKS = "look whether every rank was started, and whether a firewall stands between the nodes"
 ORDER = (
     *("python", "packages", "device", "matrix product", "bfloat16", "copy", "torch.compile"),
-    *(
-        "collectives",
-        "ranks",
-        "clocks",
-        *DISK,
-        "tracking store",
-        "waiting runs",
-        "weights",
-        "data",
-        "schedulers",
-    ),
+    *("collectives", "ranks", "clocks", *DISK, "tracking store", "waiting runs", "weights", "data"),
+    "schedulers",
 )
 
 
@@ -43,12 +33,12 @@ def run_checks(settings: Settings, *, ended: Callable[[Probe], None] = lambda _:
     """
     uri = resolve_uri(settings.tracking.uri)
     if own_launch().rank > 0:
-        return [shown(each, uri) for each in run_probes([job_probe(settings)], settings, ended=ended)]
+        return [redact(each, uri) for each in run_probes([job_probe(settings)], settings, ended=ended)]
     found = list(check_machine())
     for together in stages(settings):
         found += run_probes(together, settings, ended=ended)
     places = {name: place for place, name in enumerate(ORDER)}
-    return [shown(each, uri) for each in sorted(found, key=lambda each: places[each.check])]
+    return [redact(each, uri) for each in sorted(found, key=lambda each: places[each.check])]
 
 
 def own_launch() -> Launch:
@@ -65,7 +55,7 @@ def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
     compiler = Probe(
         name="compiler",
         target="pipelines.doctor.compute:check_compiler",
-        checks={"torch.compile": "leave it off, as it is by default; nothing but speed is lost"},
+        checks={"torch.compile": LEAVE_OFF},
         seconds=30 * patience,
     )
     disk = Probe(
@@ -78,7 +68,7 @@ def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
     device = Probe(
         name="device",
         target="pipelines.doctor.compute:check_device",
-        checks={"device": TRY_CPU, "matrix product": TRY_CPU, "bfloat16": TRY_CPU, "copy": TRY_CPU},
+        checks=dict.fromkeys(("device", "matrix product", "bfloat16", "copy"), TRY_CPU),
         required=frozenset({"device", "matrix product"}),
         seconds=15 * patience,
     )
@@ -89,11 +79,10 @@ def job_probe(settings: Settings) -> Probe:
     """The check of torch.distributed; a job of several ranks cannot run without it."""
     together = own_launch().world_size > 1
     checks = ("collectives", "ranks", "clocks") if together else ("collectives",)
-    alone = "a job of several processes will not run here: look at the network of this machine"
     return Probe(
         name="job",
         target="pipelines.doctor.collectives:check_collectives",
-        checks=dict.fromkeys(checks, SEE_RANKS if together else alone),
+        checks=dict.fromkeys(checks, TOGETHER if together else ALONE),
         required=frozenset({"collectives"}) if together else frozenset(),
         seconds=90 if together else 15 * _patience(settings),
     )

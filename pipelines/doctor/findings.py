@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from pipelines.runtime.store.address import MASK, without_secrets
+from pipelines.runtime.store.address import without_secrets
 
 Status = Literal["ok", "warn", "fail"]
-PASSWORD_VARIABLE = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 - a variable's name
+
+# What to do where a check fails; told by the supervisor too, where its process does not answer.
+ALONE = "a job of several processes will not run here: look at the network of this machine"
+TOGETHER = "look whether every rank was started, and whether a firewall stands between the nodes"
+LEAVE_OFF = "leave it off, as it is by default; nothing but speed is lost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ def fail(check: str, found: str, advice: str) -> Finding:
     return Finding(check=check, status="fail", found=found, advice=advice)
 
 
-def shown(finding: Finding, uri: str) -> Finding:
+def redact(finding: Finding, uri: str) -> Finding:
     """The finding on one line, without the passwords of the store's URI and of the environment."""
     return replace(finding, found=_clean(finding.found, uri), advice=_clean(finding.advice, uri))
 
@@ -67,6 +70,4 @@ def summary(findings: Sequence[Finding]) -> Mapping[str, Any]:
 
 
 def _clean(text: str, uri: str) -> str:
-    for secret in filter(None, [os.environ.get(PASSWORD_VARIABLE)]):
-        text = text.replace(secret, MASK)
     return " ".join(without_secrets(text, uri).split())

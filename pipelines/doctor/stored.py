@@ -18,6 +18,7 @@ from pipelines.runtime.registry.registry import Registry
 from pipelines.runtime.registry.weights import Weights, folder_weights, shipped_weights
 from pipelines.runtime.spool.outbox import outboxes
 from pipelines.runtime.store.address import database, is_laid_out, is_server, resolve_uri, without_password
+from pipelines.runtime.store.retries import try_once
 from pipelines.runtime.tracking import Store
 from pipelines.runtime.tracking.probe import check_writes, newest_etl
 
@@ -44,7 +45,7 @@ def check_stored(settings: Settings, _: Path) -> Iterator[Finding]:
 
 def _open(settings: Settings) -> Store | None:
     """The store; None where it is a database that the first run will lay out."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # a check says what is, it does not wait
+    try_once()
     uri = resolve_uri(settings.tracking.uri)
     return Store(uri) if is_laid_out(uri) else None
 

@@ -17,7 +17,7 @@ from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG
 
-READ = ("shipments_by_owner", "shipments_total", "cloud", "macro", "capital_expenditure", "chips")
+REFERENCE_TABLES = ("shipments_by_owner", "shipments_total", "cloud", "macro", "capital_expenditure", "chips")
 
 
 def check_reference() -> list[Check]:
@@ -74,7 +74,7 @@ def run_public_etl(context: Context, data: PublicData) -> EtlResult:
         If a reference table, an assumption or the resulting panel breaks a rule.
     """
     with context.step("etl") as (run, folder):
-        for name in READ:
+        for name in REFERENCE_TABLES:
             table = reference.load(name).collect()
             run.log_dataset(
                 name=name,

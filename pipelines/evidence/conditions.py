@@ -11,7 +11,8 @@ from forecasting.policy.eligibility import eligibility, in_effect
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility
 from forecasting.reference.chips import Chip
-from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, Plain, finding, term
+from pipelines.evidence.figure_records import Condition, Finding, Term
+from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, term
 
 WORDS = {
     "tpp_below": "The chip's total processing performance (TPP) is below {0:,.0f}.",
@@ -48,21 +49,21 @@ def chip_rows(chip: Chip, name: str) -> list[str]:
 
 
 def condition(
-    name: str, words: str, *, policy: Policy, terms: Sequence[Plain], how: str, findings: Sequence[Plain]
-) -> Plain:
+    name: str, words: str, *, policy: Policy, terms: Sequence[Term], how: str, findings: Sequence[Finding]
+) -> Condition:
     """One condition in words, with citation, terms, method and findings."""
-    return {
-        "condition": name,
-        "words": words,
-        "citation": " ".join(policy.source.split()),
-        "terms": list(terms),
-        "note": policy.notes.get(name),
-        "how": how,
-        "findings": list(findings),
-    }
+    return Condition(
+        condition=name,
+        words=words,
+        citation=" ".join(policy.source.split()),
+        terms=tuple(terms),
+        note=policy.notes.get(name),
+        how=how,
+        findings=tuple(findings),
+    )
 
 
-def review(policy: Policy) -> Plain:
+def review(policy: Policy) -> Condition:
     """Whether licences are reviewed at all rather than presumed denied."""
     denied = policy.review == "denial"
     why = (
@@ -76,11 +77,11 @@ def review(policy: Policy) -> Plain:
         policy=policy,
         terms=[term(policy, "review", policy.review)],
         how="Read from the policy file.",
-        findings=[finding(NOT_MET if denied else MET, why, figure=policy.review)],
+        findings=[Finding(verdict=NOT_MET if denied else MET, why=why, figure=policy.review)],
     )
 
 
-def effective(policy: Policy, end: dt.date) -> Plain:
+def effective(policy: Policy, end: dt.date) -> Condition:
     """Whether the policy applies in the period that ends on a day, the first in which exports could go."""
     applies = bool(in_effect(policy, [end])[0])
     why = (
@@ -96,11 +97,13 @@ def effective(policy: Policy, end: dt.date) -> Plain:
             "The end of the first period after now, before which nothing is exported, is compared with the "
             "date in the policy file; for a bill, from which it is taken to apply as if it were law."
         ),
-        findings=[finding(MET if applies else NOT_MET, why, figure=policy.effective_date.isoformat())],
+        findings=[
+            Finding(verdict=MET if applies else NOT_MET, why=why, figure=policy.effective_date.isoformat())
+        ],
     )
 
 
-def eligibility_conditions(policy: Policy, chips: Sequence[Chip], among: Collection[Chip]) -> list[Plain]:
+def eligibility_conditions(policy: Policy, chips: Sequence[Chip], among: Collection[Chip]) -> list[Condition]:
     """One condition per limit that the policy sets on chips; a relative one looks among all of `among`."""
     conditions = []
     for name, words in WORDS.items():
@@ -120,7 +123,7 @@ def eligibility_conditions(policy: Policy, chips: Sequence[Chip], among: Collect
     return conditions
 
 
-def _chip_finding(policy: Policy, name: str, chip: Chip, among: Collection[Chip]) -> Plain:
+def _chip_finding(policy: Policy, name: str, chip: Chip, among: Collection[Chip]) -> Finding:
     """One chip held against one limit, by the same code that decides over eligibility."""
     value = getattr(policy.eligibility, name)
     alone = replace(policy, review="case_by_case", eligibility=Eligibility(**{name: value}))
@@ -128,12 +131,13 @@ def _chip_finding(policy: Policy, name: str, chip: Chip, among: Collection[Chip]
         "bandwidth_gb_per_s_below": chip.memory_bandwidth_gb_per_s,
         "available_in_us_on": chip.launch_quarter_end.isoformat(),
     }.get(name, chip.tpp)
-    case = {"chip": chip.chip_id}
+    rows = tuple(chip_rows(chip, name))
     if figure is None:
-        return finding(NOT_SHOWN, "The figure is not published.", case=case, rows=chip_rows(chip, name))
+        why = "The figure is not published."
+        return Finding(chip=chip.chip_id, verdict=NOT_SHOWN, why=why, rows=rows)
     verdict = eligibility(chip, alone, chips=among)
-    why = "; ".join(verdict.reasons)
     result = MET if verdict.eligible else NOT_MET
     if name == "available_in_us_on" and period_end(value, Frequency.QUARTER) == chip.launch_quarter_end:
         result = MET if verdict.eligible else NOT_SHOWN
-    return finding(result, f"{why}.", case=case, figure=figure, rows=chip_rows(chip, name))
+    why = f"{'; '.join(verdict.reasons)}."
+    return Finding(chip=chip.chip_id, verdict=result, why=why, figure=figure, rows=rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -15,11 +15,26 @@ from forecasting.panel.schema import content_digest, latest
 from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator, Row
 from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
+from pipelines.evidence.figure_records import (
+    Band,
+    Basis,
+    CapReading,
+    Condition,
+    DerivedFigures,
+    Duty,
+    Headline,
+    Rate,
+    RowSet,
+    Step,
+)
 from pipelines.evidence.supply import cap_condition, supply_conditions
-from pipelines.evidence.verdicts import Plain, by_probability, plain, quantiles_of, rule_of_verdicts, term
+from pipelines.evidence.verdicts import by_probability, certainty_of, plain, quantiles_of, rule_of_verdicts
 from pipelines.runtime.config.settings import Settings
-from pipelines.windows.tables import Estimator, Row, build_estimator, q
+from pipelines.windows.estimator import build_estimator
+from pipelines.windows.step import windows_tables
 
 DATES = ("saturated", "opening", "closing")
 FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
@@ -70,106 +85,123 @@ class EvidenceInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class DerivedEvidence:
-    """Rows of the windows step for one policy, and the figures of the evidence as JSON holds them."""
+    """Every table of the windows step, and the figures of the evidence for one policy."""
 
-    windows: list[Row]
-    figures: Plain
+    tables: dict[str, pl.DataFrame]
+    figures: DerivedFigures
 
 
 def derive(stored: EvidenceInputs) -> DerivedEvidence:
-    """Derive every figure of the evidence from what is stored."""
+    """Derive every table and figure of the evidence from what is stored."""
     policy = stored.only_policy()
-    settings = stored.settings.model_copy(update={"policies": (policy,)})
-    paths = from_table(stored.paths, frequency=settings.data.panel_frequency, where="paths.parquet")
+    paths = from_table(stored.paths, frequency=stored.settings.data.panel_frequency, where="paths.parquet")
     missing = dict(stored.choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
-    estimator = build_estimator(settings, paths, missing, stored.known_until)
-    rows = list(estimator.window_rows())
+    every = build_estimator(stored.settings, paths, missing, stored.known_until)
+    all_rows = list(every.window_rows())
+    only = replace(every, settings=replace(every.settings, policies=(policy,)))
+    rows = [(row, steps) for row, steps in all_rows if row["policy"] == policy.name]
+    return DerivedEvidence(
+        tables=windows_tables(every, all_rows), figures=_figures(only, policy, rows, stored)
+    )
+
+
+def _figures(
+    estimator: Estimator, policy: Policy, rows: Sequence[tuple[Row, list[Row]]], stored: EvidenceInputs
+) -> DerivedFigures:
     chips = estimator.chips()
     let_through = {row["chip"] for row, _ in rows if row["eligible"]}
     passed = [chip for chip in chips if chip.chip_id in let_through]
     basis = _basis(estimator, stored)
     conditions = [
         review(policy),
-        effective(policy, dt.date.fromisoformat(basis["next_period"])),
-        *eligibility_conditions(policy, chips, settings.data.catalogue.values()),
+        effective(policy, basis.next_period),
+        *eligibility_conditions(policy, chips, stored.settings.data.catalogue.values()),
         *supply_conditions(estimator, policy, passed),
         *([] if policy.cap is None else [cap_condition(estimator, policy, policy.cap, passed)]),
     ]
-    figures = {
-        "basis": basis,
-        "headline": [_headline(estimator, policy, row, steps) for row, steps in rows],
-        "conditions": conditions,
-        "duty": _duty(policy, passed),
-        "cap_readings": plain(
-            [nested(row, ("cap_units", "units"), estimator.levels) for row in estimator.cap_rows()]
-        ),
-        "row_sets": list(row_sets(conditions, stored)),
-    }
-    return DerivedEvidence(windows=[row for row, _ in rows], figures=figures)
+    readings = (nested(row, ("cap_units", "units"), estimator.levels) for row in estimator.cap_rows())
+    return DerivedFigures(
+        basis=basis,
+        headline=tuple(_headline(estimator, policy, row, steps) for row, steps in rows),
+        conditions=tuple(conditions),
+        duty=_duty(policy, passed),
+        cap_readings=tuple(CapReading.model_validate(plain(reading)) for reading in readings),
+        row_sets=tuple(row_sets(conditions, stored)),
+    )
 
 
-def _basis(estimator: Estimator, stored: EvidenceInputs) -> Plain:
+def _basis(estimator: Estimator, stored: EvidenceInputs) -> Basis:
     """What all figures have in common."""
     any_market = next(iter(estimator.markets.values()))
-    stamps, confidence = any_market.timestamps(0), estimator.settings.windows.confidence
-    figures = {
-        "now": estimator.now,
-        "next_period": stamps[estimator.now_step + 1],
-        "origin": any_market.origin,
-        "horizon_end": stamps[-1],
-        "frequency": estimator.settings.data.frequency,
-        "paths": len(any_market.orders),
-        "known_until": stored.known_until,
-        "confidence": confidence,
-        "quantile_levels": estimator.levels,
-        "verdict_rule": rule_of_verdicts(confidence),
-    }
-    return dict(plain(figures))
+    stamps, confidence = any_market.timestamps(0), estimator.settings.confidence
+    return Basis(
+        now=estimator.now,
+        next_period=stamps[estimator.now_step + 1],
+        origin=any_market.origin,
+        horizon_end=stamps[-1],
+        frequency=str(estimator.settings.frequency),
+        paths=len(any_market.orders),
+        known_until=stored.known_until,
+        confidence=confidence,
+        quantile_levels=estimator.levels,
+        verdict_rule=rule_of_verdicts(confidence),
+    )
 
 
-def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Row]) -> Plain:
+def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Row]) -> Headline:
     """One chip and scope: the row of the windows table, P(open) by period, headroom, and the verdict."""
-    told = nested(row, (*DATES, *FIGURES), estimator.levels)
-    told["steps"] = [_step(step, estimator.levels) for step in steps]
-    told["headroom_next_period"] = told["all_conditions_next_period"] = None
+    headroom = verdict = None
     if steps:
         chip = next(chip for chip in estimator.chips() if chip.chip_id == row["chip"])
         estimate = estimator.estimate(chip, policy, estimator.markets_of(chip, policy, row["scope"]))
-        told["headroom_next_period"] = quantiles_of(estimate.paths.headroom[:, 0], estimator.levels)
-        confidence = estimator.settings.windows.confidence
-        told["all_conditions_next_period"] = by_probability(steps[0]["p_open"], confidence)
-    return dict(plain(told))
+        headroom = quantiles_of(estimate.paths.headroom[:, 0], estimator.levels)
+        verdict = by_probability(steps[0]["p_open"], estimator.settings.confidence)
+    return Headline.model_validate(
+        {
+            **plain(nested(row, (*DATES, *FIGURES), estimator.levels)),
+            "steps": [_step(step, estimator.levels) for step in steps],
+            "headroom_next_period": headroom,
+            "all_conditions_next_period": verdict,
+        }
+    )
 
 
-def _step(step: Row, levels: Sequence[float]) -> Plain:
+def _step(step: Row, levels: Sequence[float]) -> Step:
     """One period: P(open), units, and the share of paths on which each condition binds."""
-    told = nested(step, ("units",), levels)
-    binding = {key.removeprefix("binding_"): told[key] for key in told if key.startswith("binding_")}
-    return {key: told[key] for key in ("timestamp", "p_open", "units")} | {"binding": binding}
+    gathered = nested(step, ("units",), levels)
+    return Step(
+        timestamp=gathered["timestamp"],
+        p_open=gathered["p_open"],
+        units=plain(gathered["units"]),
+        binding={
+            key.removeprefix("binding_"): gathered[key] for key in gathered if key.startswith("binding_")
+        },
+    )
 
 
 def nested(row: Row, columns: Sequence[str], levels: Sequence[float]) -> Row:
     """Gather the quantile columns of a row by what they are of; None where it has none of them."""
     names = [q(level) for level in levels]
     flat = {f"{column}_{name}" for column in columns for name in names}
-    told: Row = {key: value for key, value in row.items() if key not in flat}
+    gathered: Row = {key: value for key, value in row.items() if key not in flat}
     for column in columns:
         known = any(f"{column}_{name}" in row for name in names)
-        told[column] = {name: row.get(f"{column}_{name}") for name in names} if known else None
-    return told
+        gathered[column] = {name: row.get(f"{column}_{name}") for name in names} if known else None
+    return gathered
 
 
-def _duty(policy: Policy, chips: Sequence[Chip]) -> Plain:
+def _duty(policy: Policy, chips: Sequence[Chip]) -> Duty:
     """What the policy charges on each chip that it lets through."""
-    return {
-        **term(policy, "tariff", [plain(vars(band)) for band in policy.tariff]),
-        "rates": [{"chip": chip.chip_id, "rate": duty_rate(chip, policy)} for chip in chips],
-    }
+    return Duty(
+        **certainty_of(policy, "tariff"),
+        value=tuple(Band(**vars(band)) for band in policy.tariff),
+        rates=tuple(Rate(chip=chip.chip_id, rate=duty_rate(chip, policy)) for chip in chips),
+    )
 
 
-def row_sets(conditions: Sequence[Plain], stored: EvidenceInputs) -> Iterator[Plain]:
+def row_sets(conditions: Sequence[Condition], stored: EvidenceInputs) -> Iterator[RowSet]:
     """Rows that the findings name: artifact, selection, number, and digest of their content."""
-    named = [name for each in conditions for found in each["findings"] for name in found["rows"]]
+    named = [name for each in conditions for found in each.findings for name in found.rows]
     flows = latest(stored.panel.lazy()).filter(pl.col("variate").is_in(SOURCE_VARIATES)).collect()
     newest = f"variate in {', '.join(SOURCE_VARIATES)}; newest published_at of each"
     for name in dict.fromkeys(named):  # each once, in the order of the findings
@@ -182,14 +214,14 @@ def row_sets(conditions: Sequence[Plain], stored: EvidenceInputs) -> Iterator[Pl
         else:
             artifact, selection = "paths.parquet", f"item_id = {item}"
             table = stored.paths.filter(pl.col("item_id") == item)
-        yield {
-            "name": name,
-            "artifact": artifact,
-            "selection": selection,
-            "rows": table.height,
-            "sources": sorted(table["source_id"].unique()) if "source_id" in table.columns else [],
-            "content_sha256": content_digest(table),
-        }
+        yield RowSet(
+            name=name,
+            artifact=artifact,
+            selection=selection,
+            rows=table.height,
+            sources=tuple(sorted(table["source_id"].unique())) if "source_id" in table.columns else (),
+            content_sha256=content_digest(table),
+        )
 
 
 def _chip_table(item: str, catalogue: Mapping[str, Chip]) -> tuple[str, pl.DataFrame, str]:

@@ -10,12 +10,13 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 
 from forecasting.periods import Frequency, label
-from pipelines.evidence.verdicts import Plain
+from pipelines.evidence.figure_records import Json
+from pipelines.figures.format import share_of_paths
 
 TEMPLATE = "document.html.jinja"
 
 
-def render(content: Plain) -> str:
+def render(content: Json) -> str:
     """Lay the content of `evidence.json` out as HTML; the same content gives the same bytes."""
     environment = Environment(
         autoescape=True,
@@ -24,7 +25,7 @@ def render(content: Plain) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    frequency = Frequency(content["basis"]["frequency"])
+    frequency = Frequency.parse(content["basis"]["frequency"])
 
     def period(day: str | None) -> str:
         return "none" if day is None else label(dt.date.fromisoformat(day), frequency)
@@ -52,12 +53,8 @@ def _template() -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share of paths; no number of paths supports a flat 0 or 100 %."""
-    if share is None:
-        return ""
-    if share < 0.01:
-        return "< 1 %"
-    return "> 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+    """A share of paths; nothing where there is none."""
+    return "" if share is None else share_of_paths(share, spaced=True)
 
 
 def number(figure: float | str | None) -> str:

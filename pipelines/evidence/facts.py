@@ -16,13 +16,27 @@ from pydantic import TypeAdapter
 
 import pipelines
 from forecasting.errors import InputError
-from pipelines.evidence.lineage import DIGEST_TAG, Lineage, PastRun
-from pipelines.evidence.verdicts import NOT_SHOWN, Plain, plain
+from pipelines.evidence.document import template_digest
+from pipelines.evidence.figure_records import Json, Row
+from pipelines.evidence.records import (
+    AssumptionEntry,
+    Calibration,
+    Inversions,
+    ModelEntry,
+    NetworkCard,
+    RunEntry,
+    Software,
+    SourceDescription,
+    SourceEntry,
+)
+from pipelines.evidence.stored import KNOWN_CASE, StoredArtifacts
+from pipelines.evidence.verdicts import plain
 from pipelines.runtime.config.loader import load_sources
-from pipelines.runtime.config.settings import Settings
-from pipelines.runtime.files.artifacts import file_digest
-from pipelines.runtime.registry.weights import CARD, ORIGIN_TAG, TRAINED_UNTIL, WEIGHTS_TAG
+from pipelines.runtime.config.settings import Settings, Source
+from pipelines.runtime.files.artifacts import file_digest, read_table
+from pipelines.runtime.registry.weights import CARD, TRAINED_UNTIL
 
+QUESTION = "When is US demand saturated, and how much may then be exported?"
 NOTICE = (
     "This file is decision support. It is no legal advice and no finding that any transaction is lawful.",
     "It says what was computed from the stated data, assumptions and reading of the policy, and no more.",
@@ -53,29 +67,29 @@ LIMITS_OF_DATA = {
 GIT_SECONDS = 5
 
 
-def notices_and_limits(settings: Settings) -> Plain:
-    """What the file is, and what it does not show."""
-    return {"notice": list(NOTICE), "limits": [*LIMITS, *LIMITS_OF_DATA.get(settings.data.kind, ())]}
+def limits(settings: Settings) -> tuple[str, ...]:
+    """What the evidence does not show."""
+    return (*LIMITS, *LIMITS_OF_DATA.get(settings.data.kind, ()))
 
 
-def assumptions(of: Lineage) -> list[Plain]:
+def assumptions(of: StoredArtifacts) -> tuple[AssumptionEntry, ...]:
     """Every assumption with its range, as the step had it into which it enters.
 
     Prices, stock, exports and licences enter the windows step, the correlation of errors the forecast step,
     all others the panel.
     """
     found = []
-    for run, prefixes in (
-        (of.etl, None),
-        (of.forecast, ("data.error_correlation",)),
-        (of.windows, ("data.exports", "data.revenue")),
+    for step, prefixes in (
+        ("etl", None),
+        ("forecast", ("data.error_correlation",)),
+        ("windows", ("data.exports", "data.revenue")),
     ):
-        for name, entry in _ranged(TypeAdapter(Settings).dump_python(run.settings(), mode="json"), ""):
+        for name, entry in _ranged(TypeAdapter(Settings).dump_python(of.settings(step), mode="json"), ""):
             later = name.startswith(("data.error_correlation", "data.exports", "data.revenue"))
             if name.startswith(prefixes) if prefixes else not later:
                 reason = " ".join(entry["reason"].split())
-                found.append({"name": name, "step": run.step, **entry, "reason": reason})
-    return found
+                found.append(AssumptionEntry(**(entry | {"name": name, "step": step, "reason": reason})))
+    return tuple(found)
 
 
 def _ranged(tree: object, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -88,63 +102,55 @@ def _ranged(tree: object, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _ranged(inner, f"{prefix}.{key}" if prefix else str(key))
 
 
-def sources(panel: pl.DataFrame) -> list[Plain]:
+def sources(panel: pl.DataFrame) -> tuple[SourceEntry, ...]:
     """Sources of the panel's rows, with vintages, licence, cautions and how many rows rest on each."""
     known = load_sources()
     parts = panel.with_columns(pl.col("source_id").str.split("+")).explode("source_id", empty_as_null=True)
     counted = (
         parts.group_by("source_id")
         .agg(
-            pl.len().alias("rows"),
-            pl.col("published_at").min().alias("first"),
-            pl.col("published_at").max().alias("last"),
+            pl.len().alias("panel_rows"),
+            pl.col("published_at").min().alias("first_published"),
+            pl.col("published_at").max().alias("last_published"),
             pl.col("published_at").n_unique().alias("vintages"),
         )
         .sort("source_id")
     )
-    told = []
-    for row in counted.iter_rows(named=True):
-        entry = known.get(row["source_id"])
-        told.append(
-            {
-                "source_id": row["source_id"],
-                "panel_rows": row["rows"],
-                "vintages": row["vintages"],
-                "first_published": row["first"].isoformat(),
-                "last_published": row["last"].isoformat(),
-                "described": None if entry is None else plain(entry.model_dump()),
-            }
-        )
-    return told
+    return tuple(
+        SourceEntry(**row, described=_described(known.get(row["source_id"])))
+        for row in counted.iter_rows(named=True)
+    )
 
 
-def raw_files(of: Lineage) -> list[Plain]:
+def _described(source: Source | None) -> SourceDescription | None:
+    return None if source is None else SourceDescription(**source.model_dump())
+
+
+def raw_files(summary: Path | None) -> tuple[Row, ...]:
     """Files of an order book as the etl run read them, from its `summary.json`; none for public data."""
-    summary = of.etl.folder / "summary.json"
-    if not summary.is_file():
-        return []
+    if summary is None:
+        return ()
     read = json.loads(summary.read_text(encoding="utf-8"))["files"]
-    return [
+    return tuple(
         {key: value for key, value in each.items() if not isinstance(value, dict | list)} for each in read
-    ]
+    )
 
 
-def model(of: Lineage) -> Plain:
+def model(of: StoredArtifacts) -> ModelEntry:
     """What drew the paths: the forecaster, its settings, the model of each item, and the network's card."""
-    settings = of.forecast.settings()
-    choices = of.forecast.table("choices")
-    return {
-        "forecaster": settings.forecast.model,
-        "seed": settings.seed,
-        "paths": settings.forecast.paths,
-        "horizon": settings.forecast.horizon,
-        "statistical": None if settings.forecast.model == "network" else plain(vars(settings.statistical)),
-        "items": choices.to_dicts(),
-        "network_card": network_card(of.forecast),
-    }
+    settings = of.settings("forecast")
+    return ModelEntry(
+        forecaster=settings.forecast.model,
+        seed=settings.seed,
+        paths=settings.forecast.paths,
+        horizon=settings.forecast.horizon,
+        statistical=None if settings.forecast.model == "network" else plain(vars(settings.statistical)),
+        items=tuple(of.table("choices").to_dicts()),
+        network_card=network_card(of),
+    )
 
 
-def network_card(forecast: PastRun) -> Plain | None:
+def network_card(of: StoredArtifacts) -> NetworkCard | None:
     """Where the weights that drew the paths came from, their digest and their card; None without a network.
 
     Raises
@@ -152,97 +158,99 @@ def network_card(forecast: PastRun) -> Plain | None:
     InputError
         The card is missing, or is not the one that the run recorded.
     """
-    digest = forecast.tags.get(WEIGHTS_TAG)
-    if digest is None:
+    run = of.steps["forecast"]
+    if run.weights_sha256 is None:
         return None
-    path, recorded = forecast.path(CARD), forecast.tags.get(DIGEST_TAG + Path(CARD).stem)
-    found = file_digest(path)
-    if found != recorded:
+    path, recorded = of.folder / CARD, run.content_sha256.get(Path(CARD).stem)
+    found = file_digest(path) if path.is_file() else "no file"
+    if found != recorded or run.weights is None:
         raise InputError(
             "the artifact is not what its run wrote",
             expected=f"SHA-256 {recorded}",
             found=found,
-            where=f"run {forecast.run_id}, {CARD}",
+            where=f"run {run.run_id}, {CARD}",
         )
     card = json.loads(path.read_text(encoding="utf-8"))
-    return {"weights": forecast.tags[ORIGIN_TAG], "weights_sha256": digest, "card": card}
+    return NetworkCard(weights=run.weights, weights_sha256=run.weights_sha256, card=card)
 
 
-def calibration(of: Lineage) -> Plain:
-    """How the forecaster's probabilities came true in the backtest of the same panel, if one is recorded."""
-    if of.backtest is None:
-        return {
-            "shown": False,
-            "why": "No backtest run of the same panel is recorded, so calibration is not shown.",
-        }
-    forecast, backtest = of.forecast.settings(), of.backtest.settings()
+def calibration(of: StoredArtifacts) -> Calibration:
+    """How the forecaster's probabilities compared with outcomes in the backtest of the same panel, if any."""
+    run = of.steps.get("backtest")
+    if run is None:
+        why = "No backtest run of the same panel is recorded, so calibration is not shown."
+        return Calibration(shown=False, why=why)
+    forecast, backtest = of.settings("forecast"), of.settings("backtest")
     name = forecast.forecast.model
     mine = pl.col("forecaster") == name
-    tables = {name: of.backtest.table(name) for name in ("leaderboard", "reliability")}
-    case = None
-    if (of.backtest.folder / "known_case.parquet").is_file():
-        case = of.backtest.table("known_case").filter(mine).to_dicts()
+    known_case = of.path_if_recorded("backtest", KNOWN_CASE)
+    case = None if known_case is None else read_table(known_case).filter(mine).to_dicts()
     same = (forecast.statistical, forecast.seed) == (backtest.statistical, backtest.seed)
-    return {
-        "shown": True,
-        "why": f"Scores of the forecaster {name} standing on past days, with what had been published by then."
+    return Calibration(
+        shown=True,
+        why=f"Scores of the forecaster {name} standing on past days, with what had been published by then."
         + ("" if same else " The backtest was run with other settings of the forecaster or another seed.")
-        + of_weights(of.forecast, of.backtest),
-        "run_id": of.backtest.run_id,
-        "horizon": backtest.backtest.horizon,
-        "scores": plain(tables["leaderboard"].to_dicts()),
-        "reliability": plain(tables["reliability"].filter(mine).to_dicts()),
-        "known_case": plain(case),
-    }
+        + of_weights(of.steps["forecast"], run, network_card(of)),
+        run_id=run.run_id,
+        horizon=backtest.backtest.horizon,
+        scores=plain(of.table("leaderboard").to_dicts()),
+        reliability=plain(of.table("reliability").filter(mine).to_dicts()),
+        known_case=plain(case),
+    )
 
 
-def of_weights(forecast: PastRun, backtest: PastRun) -> str:
+def of_weights(forecast: RunEntry, backtest: RunEntry, card: NetworkCard | None) -> str:
     """A remark where the network in the backtest was not the one that drew the paths; else empty."""
-    if WEIGHTS_TAG not in forecast.tags:
+    if card is None:
         return ""
-    if forecast.tags[WEIGHTS_TAG] != backtest.tags.get(WEIGHTS_TAG):
-        other = backtest.tags.get(ORIGIN_TAG, "none that are recorded")
+    if forecast.weights_sha256 != backtest.weights_sha256:
+        other = backtest.weights or "none that are recorded"
         return f" The backtest was run with other weights of the network: {other}."
-    until = json.loads(forecast.path(CARD).read_text(encoding="utf-8")).get(TRAINED_UNTIL)
+    until = card.card.get(TRAINED_UNTIL)
     if until is None:
         return ""
     return f" On days before {until}, which their training had seen, the package's own weights stood in."
 
 
-def inversions(of: Lineage) -> Plain:
-    """Export lines of the order book that overtook waiting US lines; public data cannot show any."""
-    path = of.inversions()
+def inversions(path: Path | None) -> Inversions:
+    """Export lines of the order book that overtook waiting US lines; public data cannot show any.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Table of the cases; None where the data holds no order lines.
+    """
     if path is None:
         why = "The data holds no order lines. Which order was served first cannot be shown from public data."
-        return {"verdict": NOT_SHOWN, "why": why, "cases": None, "sha256": None, "largest": []}
-    cases = pl.read_parquet(path)
+        return Inversions(verdict="cannot be shown from data", why=why, cases=None, sha256=None, largest=())
+    cases = read_table(path)
     units = "quantity" if "quantity" in cases.columns else cases.columns[-1]
-    largest = cases.sort(units, descending=True).head(20).to_dicts()
     why = (
         f"Cases among the accepted order lines: {cases.height:,}. In each an export line, requested the same "
         "day or later, was shipped while a US line of the same product was open after its requested day."
         if cases.height
         else "No case was found among the accepted order lines. Refused lines were not looked at."
     )
-    return {
-        "verdict": "found" if cases.height else "none found",
-        "why": why,
-        "cases": cases.height,
-        "sha256": file_digest(path),
-        "largest": plain(largest),
-    }
+    return Inversions(
+        verdict="found" if cases.height else "none found",
+        why=why,
+        cases=cases.height,
+        sha256=file_digest(path),
+        largest=plain(cases.sort(units, descending=True).head(20).to_dicts()),
+    )
 
 
-def software() -> Plain:
-    """Versions of what wrote this file; each run names the version of overspill that made it."""
+def software() -> Software:
+    """Versions of what writes the evidence; each run names the version of overspill that wrote it."""
     names = sorted({_name(text) for text in requires("overspill") or () if "extra ==" not in text})
-    return {
-        "overspill": version("overspill"),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "packages": {name: found for name in names if (found := _version(name)) is not None},
+    return Software(
+        overspill=version("overspill"),
+        python=platform.python_version(),
+        system=platform.platform(),
+        packages={name: found for name in names if (found := _version(name)) is not None},
+        template_sha256=template_digest(),
         **git_commit(Path(pipelines.__file__).parents[1]),
-    }
+    )
 
 
 def _name(requirement: str) -> str:
@@ -258,7 +266,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def git_commit(root: Path) -> Plain:
+def git_commit(root: Path) -> Json:
     """Commit of the code, and whether files differ from it; both None where it was installed without git."""
     top = _git(root, "rev-parse", "--show-toplevel")
     if top is None or Path(top) != root.resolve():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 
 from forecasting.errors import InputError, StepError
 from pipelines.evidence.manifest import MANIFEST
+from pipelines.runtime.files.artifacts import file_digest
 
 PART = ".overspill-part-"
+BESIDE_MANIFEST = {MANIFEST, "manifest.sig"}  # what a manifest cannot list: itself, and a signature of it
 
 
 def check_replaceable(out: Path) -> None:
@@ -20,17 +23,32 @@ def check_replaceable(out: Path) -> None:
     Raises
     ------
     InputError
-        If the place is a file, or a folder with other files.
+        If the place is a file, or a folder with files that are not in its manifest or were changed since.
     """
     if out.exists() and not out.is_dir():
         raise InputError("the output must be a folder", found="a file", where=str(out))
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+    if out.is_dir() and (others := _others(out)):
         raise InputError(
             "the folder holds other files and would be replaced",
-            expected="an evidence folder, an empty one, or none",
-            found=", ".join(sorted(path.name for path in out.iterdir())[:3]),
+            expected="an evidence folder as it was written, an empty one, or none",
+            found=", ".join(others[:3]),
             where=str(out),
         )
+
+
+def _others(out: Path) -> list[str]:
+    """Files of a folder that its manifest does not list as they are."""
+    try:
+        listed = json.loads((out / MANIFEST).read_text("utf-8"))["files"]
+        known = {name: entry["sha256"] for name, entry in listed.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return sorted(path.name for path in out.iterdir())
+    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if not path.is_dir()}
+    return sorted(
+        name
+        for name, path in found.items()
+        if name not in BESIDE_MANIFEST and (path.is_symlink() or file_digest(path) != known.get(name))
+    )
 
 
 def settle(out: Path) -> None:

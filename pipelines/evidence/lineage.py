@@ -12,15 +12,15 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import InputError
-from pipelines.evidence.verdicts import Plain
+from pipelines.evidence.records import ArtifactEntry, RunEntry
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.files.artifacts import file_digest
+from pipelines.runtime.registry.weights import ORIGIN_TAG, WEIGHTS_TAG
 from pipelines.runtime.step.inputs import checked_input, checked_settings
-from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Tracker
+from pipelines.runtime.store.tags import DIGEST_TAG
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, STEP_TAG, UPSTREAM_TAG, Tracker
 
-DIGEST_TAG = "overspill.sha256."
 COMMIT_TAG = "mlflow.source.git.commit"
-INVERSIONS = "priority_inversions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,36 +62,39 @@ class PastRun:
         name = f"settings-{self.step}.yaml"
         return checked_settings(self.path(name), self.params, where=f"run {self.run_id}, {name}")
 
-    def told(self) -> Plain:
+    def entry(self) -> RunEntry:
         """The run as the evidence lists it."""
-        digests = {
-            key.removeprefix(DIGEST_TAG): value
-            for key, value in sorted(self.tags.items())
-            if key.startswith(DIGEST_TAG)
-        }
-        return {
-            "step": self.step,
-            "run_id": self.run_id,
-            "upstream_run_id": self.tags.get(UPSTREAM_TAG),
-            "started": self.started.isoformat(timespec="seconds"),
-            "overspill_version": self.tags.get("overspill.version"),
-            "git_commit": self.tags.get(COMMIT_TAG),
-            "content_sha256": digests,
-            "artifacts": [
-                {
-                    "name": str(path.relative_to(self.folder)),
-                    "bytes": path.stat().st_size,
-                    "sha256": file_digest(path),
-                }
+        tags = self.tags
+        return RunEntry(
+            step=self.step,
+            run_id=self.run_id,
+            upstream_run_id=tags.get(UPSTREAM_TAG),
+            started=self.started.replace(microsecond=0),
+            overspill_version=tags.get("overspill.version"),
+            git_commit=tags.get(COMMIT_TAG),
+            known_until=dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]) if KNOWN_UNTIL_TAG in tags else None,
+            weights=tags.get(ORIGIN_TAG),
+            weights_sha256=tags.get(WEIGHTS_TAG),
+            content_sha256={
+                key.removeprefix(DIGEST_TAG): value
+                for key, value in sorted(tags.items())
+                if key.startswith(DIGEST_TAG)
+            },
+            artifacts=tuple(
+                ArtifactEntry(
+                    name=str(path.relative_to(self.folder)),
+                    bytes=path.stat().st_size,
+                    sha256=file_digest(path),
+                )
                 for path in sorted(self.folder.rglob("*"))
                 if path.is_file()
-            ],
-        }
+            ),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """The runs behind a windows run; `backtest` is that of the same panel, if one is recorded."""
+    """The runs behind a windows run; `backtest` is the newest one of the same panel content, if any."""
 
     etl: PastRun
     forecast: PastRun
@@ -101,11 +104,6 @@ class Lineage:
     def runs(self) -> list[PastRun]:
         """All runs, from the raw data on."""
         return [self.etl, *([self.backtest] if self.backtest else []), self.forecast, self.windows]
-
-    def inversions(self) -> Path | None:
-        """Priority inversions of an order book, if the etl run found out about them."""
-        path = self.etl.folder / f"{INVERSIONS}.parquet"
-        return path if path.is_file() else None
 
 
 @contextmanager
@@ -126,13 +124,13 @@ def lineage(tracker: Tracker, windows_run_id: str) -> Iterator[Lineage]:
                 tags=dict(run.data.tags),
                 params=dict(run.data.params),
                 started=dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC),
-                folder=stack.enter_context(tracker.artifacts(run_id)),
+                folder=stack.enter_context(tracker.artifacts(run.info.run_id)),
             )
 
         windows = fetched(windows_run_id, "windows")
         forecast = fetched(_upstream(windows), "forecast")
         etl = fetched(_upstream(forecast), "etl")
-        scored = tracker.newest_from("backtest", etl.run_id)
+        scored = tracker.newest_of_content("backtest", "panel", etl.tags.get(f"{DIGEST_TAG}panel", ""))
         yield Lineage(
             etl=etl,
             forecast=forecast,

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
-from forecasting.panel.history import Floats
+from forecasting.panel.history import Bools, Floats
 from forecasting.policy.policy import Policy
-from forecasting.policy.terms import Cap, SupplyRule
+from forecasting.policy.terms import Cap, Scope, SupplyRule
 from forecasting.reference.chips import Chip
 from forecasting.saturation.backlog import fill_rate
 from forecasting.saturation.first_passage import first_passage, never, quantile_steps
 from forecasting.saturation.market import Market, cap_item, counted_shipments, scope_item
 from forecasting.windows.cap import CapRoom
 from forecasting.windows.estimate import MarketsOfChip
+from forecasting.windows.schema import q
+from forecasting.windows.tables import Estimator
 from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
-from pipelines.evidence.verdicts import (
-    NOT_SHOWN,
-    Plain,
-    by_probability,
-    finding,
-    percent,
-    plain,
-    quantiles_of,
-    term,
-)
-from pipelines.windows.tables import Estimator, q
+from pipelines.evidence.figure_records import Condition, Dates, Figures, Finding
+from pipelines.evidence.verdicts import NOT_SHOWN, by_probability, plain, quantiles_of, term
+from pipelines.figures.format import percent
+
+Judge: TypeAlias = "Callable[[Estimator, Market, SupplyRule], _Share]"
 
 NONE_ELIGIBLE = "The policy lets no chip through, so this is not examined."
 HOW_PATHS = (
@@ -37,12 +34,12 @@ HOW_PATHS = (
 )
 
 
-def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip]) -> list[Plain]:
+def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip]) -> list[Condition]:
     """Backlog, fill rate and how long both must have held, for each eligible chip and scope."""
     rule, at = policy.supply, estimator.now
     scopes = term(policy, "supply.scopes", list(rule.scopes))
     cases = [(chip, scope) for chip in chips for scope in rule.scopes]
-    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min)
+    weeks, least = rule.normal_lead_time_weeks, percent(rule.fill_rate_min, digits=None)
     queue = f"The US backlog is no longer than {weeks:g} weeks of the capacity offered to US customers."
     parts = (
         (
@@ -87,71 +84,84 @@ def supply_conditions(estimator: Estimator, policy: Policy, chips: Sequence[Chip
     ]
 
 
-def _on(estimator: Estimator, policy: Policy, chip: Chip, scope: str, judge: Any) -> Plain:  # noqa: ANN401
+def _on(estimator: Estimator, policy: Policy, chip: Chip, scope: Scope, judge: Judge) -> Finding:
     item = scope_item(chip, scope)
-    case = {"chip": chip.chip_id, "scope": scope}
     if item not in estimator.markets:
-        return finding(NOT_SHOWN, _lacking(estimator, item), case=case, rows=[f"panel/{item}"])
-    figures = judge(estimator, estimator.markets[item], policy.supply)
-    verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
-    return finding(verdict, figures.pop("why"), case=case, rows=rows_of(item), **figures)
+        why, rows = _lacking(estimator, item), (f"panel/{item}",)
+        return Finding(chip=chip.chip_id, scope=scope, verdict=NOT_SHOWN, why=why, rows=rows)
+    share = judge(estimator, estimator.markets[item], policy.supply)
+    return share.finding(estimator, chip, scope=scope, rows=rows_of(item))
 
 
 def _lacking(estimator: Estimator, item: str) -> str:
     return f"{item} is not forecast: {estimator.missing.get(item, 'not in the panel')}."
 
 
-def rows_of(item: str) -> list[str]:
+def rows_of(item: str) -> tuple[str, ...]:
     """Names of the row sets behind an item's paths."""
-    return [f"panel/{item}", f"paths/{item}"]
+    return (f"panel/{item}", f"paths/{item}")
 
 
-def _lead_time(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
+def _lead_time(estimator: Estimator, of: Market, rule: SupplyRule) -> _Share:
     column = of.origin_column + estimator.now_step
     limit = rule.normal_lead_time_weeks / of.frequency.weeks
     short = of.flow.backlog[:, column] <= limit * of.capacity[:, column]
     weeks = quantiles_of(of.lead_time[:, estimator.now_step], estimator.levels, method="inverted_cdf")
-    return _share(short, weeks, "the backlog is that short")
+    return _share(short, weeks, what="the backlog is that short")
 
 
-def _fill_rate(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
+def _fill_rate(estimator: Estimator, of: Market, rule: SupplyRule) -> _Share:
     rates = fill_rate(of.orders, of.flow, rule.normal_lead_time_weeks / of.frequency.weeks)
     now: Floats = np.asarray(rates)[:, of.origin_column + estimator.now_step]
-    return _share(now >= rule.fill_rate_min, quantiles_of(now, estimator.levels), "enough is shipped in time")
+    quantiles = quantiles_of(now, estimator.levels)
+    return _share(now >= rule.fill_rate_min, quantiles, what="enough is shipped in time")
 
 
-def _held(estimator: Estimator, of: Market, rule: SupplyRule) -> Plain:
+def _held(estimator: Estimator, of: Market, rule: SupplyRule) -> _Share:
     met = of.demand_met(rule)
     passage, steps, stamps = first_passage(met, of.origin_column), of.horizon + 1, of.timestamps(0)
     when = quantile_steps(passage, estimator.levels, steps)
-    dates = {
+    dates: Dates = {
         q(level): None if np.isnan(step) else stamps[int(step)]
         for level, step in zip(estimator.levels, when, strict=True)
     }
-    figures = _share(
-        met[:, of.origin_column + estimator.now_step], dates, "US demand is met, for long enough"
-    )
-    figures["why"] += f" By {stamps[-1]} it has not come about on {_points(float(never(passage, steps)))}."
-    return figures
+    now = met[:, of.origin_column + estimator.now_step]
+    share = _share(now, dates, what="US demand is met, for long enough")
+    late = f" By {stamps[-1]} it has not come about on {percent(float(never(passage, steps)), digits=1)}."
+    return replace(share, why=share.why + late)
 
 
-def _share(holds: Any, quantiles: Plain, what: str) -> Plain:  # noqa: ANN401 - bool [P]
+@dataclass(frozen=True, kw_only=True)
+class _Share:
+    """Share of paths on which something holds, in words too, and the quantiles of what it is judged by."""
+
+    probability: float
+    why: str
+    quantiles: Figures | Dates
+
+    def finding(
+        self, estimator: Estimator, chip: Chip, *, scope: Scope | None, rows: tuple[str, ...]
+    ) -> Finding:
+        """The finding on one case."""
+        return Finding(
+            chip=chip.chip_id,
+            scope=scope,
+            verdict=by_probability(self.probability, estimator.settings.confidence),
+            why=self.why,
+            figure=plain(self.quantiles[q(0.5)]),
+            quantiles=self.quantiles,
+            probability=self.probability,
+            rows=rows,
+        )
+
+
+def _share(holds: Bools, quantiles: Figures | Dates, *, what: str) -> _Share:
     share = float(np.mean(holds))
-    median = plain(quantiles)[q(0.5)]
-    return {
-        "why": f"On {_points(share)} of {len(holds):,} paths {what}.",
-        "figure": median,
-        "quantiles": quantiles,
-        "probability": share,
-    }
+    why = f"On {percent(share, digits=1)} of {len(holds):,} paths {what}."
+    return _Share(probability=share, why=why, quantiles=quantiles)
 
 
-def _points(share: float) -> str:
-    """Share of paths in percent, one digit."""
-    return f"{100 * share:.1f} %"
-
-
-def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Plain:
+def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Condition:
     """Whether the cap leaves room for a unit in the first period after now, for each eligible chip."""
     period = {
         "since_launch": "since the chip's launch",
@@ -166,7 +176,8 @@ def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
     end = _next_end(estimator)
     return condition(
         "cap",
-        f"Exports stay within {percent(cap.ratio)} of the TPP of {counts} shipped to US customers, {period}.",
+        f"Exports stay within {percent(cap.ratio, digits=None)} of the TPP of {counts} shipped to US "
+        f"customers, {period}.",
         policy=policy,
         terms=[term(policy, f"cap.{name}", getattr(cap, name)) for name in ("ratio", "period", "counts")],
         how=(
@@ -186,22 +197,24 @@ def _next_end(estimator: Estimator) -> str:
     return any_market.timestamps(estimator.now_step + 1)[0].isoformat()
 
 
-def _cap_findings(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Iterator[Plain]:
+def _cap_findings(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Iterator[Finding]:
     for chip in chips:
-        case = {"chip": chip.chip_id}
         items = list(dict.fromkeys([chip.chip_id, cap_item(chip, cap.counts)]))
         lacking = [item for item in items if item not in estimator.markets]
         if lacking:
             why = " ".join(_lacking(estimator, item) for item in lacking)
-            yield finding(NOT_SHOWN, why, case=case, rows=[f"panel/{item}" for item in items])
+            rows = tuple(f"panel/{item}" for item in items)
+            yield Finding(chip=chip.chip_id, verdict=NOT_SHOWN, why=why, rows=rows)
             continue
         markets = estimator.markets_of(chip, policy, "product")
         room = cap_room(estimator, chip, cap, markets)
-        enough = room >= MIN_UNITS
-        figures = _share(enough, quantiles_of(room, estimator.levels), "the cap leaves at least one unit")
-        verdict = by_probability(figures["probability"], estimator.settings.windows.confidence)
-        rows = [row for item in items for row in rows_of(item)]
-        yield finding(verdict, figures.pop("why"), case=case, rows=rows, **figures)
+        share = _share(
+            room >= MIN_UNITS,
+            quantiles_of(room, estimator.levels),
+            what="the cap leaves at least one unit",
+        )
+        rows = tuple(row for item in items for row in rows_of(item))
+        yield share.finding(estimator, chip, scope=None, rows=rows)
 
 
 def cap_room(estimator: Estimator, chip: Chip, cap: Cap, markets: MarketsOfChip) -> Floats:

@@ -1,20 +1,22 @@
-"""Verdicts, and the small frozen records that every condition of a policy is told in."""
+"""Verdicts, and how their terms, quantiles and figures become records."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
-from pipelines.windows.tables import q
+from forecasting.windows.schema import q
+from pipelines.evidence.figure_records import Figures, Json, Term, Verdict
+from pipelines.figures.format import percent
 
-Plain: TypeAlias = dict[str, Any]
-
-MET, NOT_MET, NOT_SHOWN = "met", "not met", "cannot be shown from data"
+MET: Verdict = "met"
+NOT_MET: Verdict = "not met"
+NOT_SHOWN: Verdict = "cannot be shown from data"
 
 WEAK = 0.5  # up to here "met" may be a toss-up
 
@@ -27,7 +29,7 @@ CERTAINTY = {
 """What the letters of a policy file say (see `forecasting.policy.policy.Policy.certainty`)."""
 
 
-def by_probability(probability: float, confidence: float) -> str:
+def by_probability(probability: float, confidence: float) -> Verdict:
     """Verdict on a condition that holds with a probability.
 
     Met if the probability is at least the configured confidence; else not met if the opposite is; else it
@@ -41,8 +43,9 @@ def by_probability(probability: float, confidence: float) -> str:
 def rule_of_verdicts(confidence: float) -> str:
     """The rule above in words."""
     weak = " At this confidence it says only which is the likelier." if confidence <= WEAK else ""
+    least = percent(confidence, digits=None)
     return (
-        f"A condition that depends on US demand is {MET} if it holds on at least {percent(confidence)} of "
+        f"A condition that depends on US demand is {MET} if it holds on at least {least} of "
         f"the sampled paths (the configured confidence), {NOT_MET} if it fails on at least as many, and "
         f"otherwise {NOT_SHOWN}.{weak} A condition on published facts is {MET} or {NOT_MET} by those "
         f"facts. Where a figure is missing the verdict is: {NOT_SHOWN}. A verdict speaks of the model and "
@@ -50,48 +53,23 @@ def rule_of_verdicts(confidence: float) -> str:
     )
 
 
-def percent(share: float) -> str:
-    """A share as text, 2.5 % or 50 %."""
-    return f"{100 * share:g} %"
-
-
-def term(policy: Policy, element: str, value: object) -> Plain:
+def term(policy: Policy, element: str, value: object) -> Term:
     """One threshold of a policy, with how sure it is and what a reader must know."""
+    return Term(value=plain(value), **certainty_of(policy, element))
+
+
+def certainty_of(policy: Policy, element: str) -> Json:
+    """How sure a term of a policy is: the fields of `Term` besides its value."""
     certainty = policy.certainty.get(element)
     return {
         "element": element,
-        "value": plain(value),
         "certainty": certainty,
         "certainty_says": "the policy file does not say" if certainty is None else CERTAINTY[certainty],
         "note": policy.notes.get(element),
     }
 
 
-def finding(
-    verdict: str,
-    why: str,
-    *,
-    case: Mapping[str, str | None] | None = None,
-    figure: float | str | None = None,
-    quantiles: Mapping[str, Any] | None = None,
-    probability: float | None = None,
-    rows: Sequence[str] = (),
-) -> Plain:
-    """What was found on one case (chip and scope; neither for the policy as a whole)."""
-    of = case or {}
-    return {
-        "chip": of.get("chip"),
-        "scope": of.get("scope"),
-        "verdict": verdict,
-        "why": why,
-        "figure": figure,
-        "quantiles": plain(quantiles) if quantiles is not None else None,
-        "probability": probability,
-        "rows": list(rows),
-    }
-
-
-def quantiles_of(values: Floats, levels: Sequence[float], *, method: str = "linear") -> Plain:
+def quantiles_of(values: Floats, levels: Sequence[float], *, method: str = "linear") -> Figures:
     """Quantiles over paths by column name; None where infinite."""
     found = np.quantile(values, levels, method=method)  # type: ignore[call-overload]
     return {q(level): plain(float(value)) for level, value in zip(levels, found, strict=True)}

@@ -1,94 +1,139 @@
-"""Check an evidence folder: every byte against the manifest, every figure against the stored artifacts."""
+"""Check an evidence folder: every byte against the manifest, every statement against the stored artifacts."""
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import math
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import polars as pl
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import ValidationError
+
 from forecasting.errors import InputError, OverspillError, StepError
-from pipelines.evidence.derive import EvidenceInputs, derive
+from pipelines.evidence.content import RecordedFacts, build_evidence
+from pipelines.evidence.derive import derive
 from pipelines.evidence.document import render, template_digest
+from pipelines.evidence.figure_records import Json
 from pipelines.evidence.folder import settle
-from pipelines.evidence.manifest import ARTIFACTS, DOCUMENT, EVIDENCE, check_manifest
-from pipelines.evidence.step import CLOSE, FORMAT, SETTINGS
-from pipelines.evidence.verdicts import Plain
-from pipelines.runtime.config.loader import load_settings
-from pipelines.runtime.files.artifacts import read_table
+from pipelines.evidence.manifest import (
+    ARTIFACTS,
+    DOCUMENT,
+    EVIDENCE,
+    SCHEMA,
+    SIGNER,
+    check_manifest,
+    check_signature,
+    json_text,
+)
+from pipelines.evidence.records import FORMAT, Evidence, Manifest, as_json, json_schema
+from pipelines.evidence.stored import StoredArtifacts
+from pipelines.evidence.tables import check_tables, same
 
-DERIVED = ("basis", "headline", "conditions", "duty", "cap_readings", "row_sets")
+RECORDED = frozenset({"made_at", "signed_by", "lineage", "software"})  # stated, not derived
+UNREADABLE = (OverspillError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
-def verify(folder: Path) -> Plain:
-    """Recompute all hashes, derive the figures again and render the document again.
+def verify(folder: Path, *, key: Ed25519PublicKey | None = None) -> Json:
+    """Recompute all hashes, derive all tables and statements again and render the document again.
+
+    Parameters
+    ----------
+    folder : Path
+    key : Ed25519PublicKey, optional
+        The key that must have signed the folder.
 
     Returns
     -------
     dict
-        What was checked: files, figures, whether the document was rendered again, and the seal.
+        What was checked: files, figures, values of tables, the document, the seal, and what the signature
+        shows.
 
     Raises
     ------
     InputError
         If the folder is no evidence folder.
     StepError
-        If a file was changed or a figure does not follow from the artifacts; the sentence names it.
+        If it is not signed by the key, a file was changed or does not belong there, or a statement does not
+        follow from the artifacts; the sentence names it.
     """
     settle(folder.resolve())
-    seal = check_manifest(folder)
-    content = _content(folder)
-    figures = _rederived(folder, content)
-    compared = 0
-    for key in DERIVED:
-        for where, stated, found in compare(content.get(key), figures[key], key):
-            compared += 1
-            if not _same(stated, found):
-                raise StepError(
-                    f"{folder / EVIDENCE}: {where} does not follow from the stored artifacts: stated "
-                    f"{stated}, derived {found}{_other_version(content)}"
-                )
+    manifest = check_manifest(folder)
+    signature = check_signature(folder, manifest, key)
+    stated = _read(folder)
+    content = _parsed(folder, stated)
+    artifacts = StoredArtifacts(folder / ARTIFACTS, content.lineage.runs)
+    values, again = _derived_again(folder, content, artifacts)
+    figures = _compare(folder, stated, as_json(again))
+    _check_files(folder, manifest, artifacts, stated)
     return {
-        "files": sum(1 for path in folder.rglob("*") if path.is_file()),
-        "figures": compared,
-        "document": _check_document(folder, content),
-        "seal": seal,
+        "files": len(manifest.files) + 1,
+        "figures": figures,
+        "table_values": values,
+        "document": "rendered again from evidence.json, the same",
+        "seal": manifest.seal,
+        "signature": signature,
     }
 
 
-def _content(folder: Path) -> Plain:
-    content = json.loads((folder / EVIDENCE).read_text(encoding="utf-8"))
+def _read(folder: Path) -> Json:
+    try:
+        content = json.loads((folder / EVIDENCE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StepError(f"{folder / EVIDENCE}: the file cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError("the evidence is of another format", expected=FORMAT, where=str(folder / EVIDENCE))
     return content
 
 
-def _rederived(folder: Path, content: Plain) -> Plain:
-    """The figures, from the stored artifacts by the code that wrote them."""
-    artifacts = folder / ARTIFACTS
+def _parsed(folder: Path, stated: Json) -> Evidence:
+    """The content as records; refused where a document of it could not be rendered by this version."""
     try:
-        stored = EvidenceInputs(
-            settings=load_settings(artifacts / SETTINGS),
-            policy=content["policy"]["name"],
-            paths=read_table(artifacts / "paths.parquet"),
-            choices=read_table(artifacts / "choices.parquet"),
-            panel=read_table(artifacts / "panel.parquet"),
-            known_until=dt.date.fromisoformat(content["basis"]["known_until"]),
+        content = Evidence.model_validate_json(json.dumps(stated))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StepError(f"{folder / EVIDENCE}: {place}: {first['msg']}{_other_version(stated)}") from error
+    if content.software.template_sha256 != template_digest():
+        raise StepError(
+            f"{folder / DOCUMENT}: the document was rendered with a template that this version does not "
+            f"have{_other_version(stated)}"
         )
-        figures = derive(stored).figures
-    except (OverspillError, KeyError, TypeError, ValueError) as error:
-        told = _other_version(content)
-        raise StepError(f"{folder}: the figures cannot be derived again: {error}{told}") from error
-    return dict(json.loads(json.dumps(figures)))
+    return content
 
 
-def compare(stated: object, found: object, where: str) -> Iterator[tuple[str, object, object]]:
+def _derived_again(folder: Path, content: Evidence, artifacts: StoredArtifacts) -> tuple[int, Evidence]:
+    """Number of values of tables that were compared, and the content from the stored artifacts."""
+    try:
+        artifacts.check()
+        inputs = artifacts.inputs(content.policy.name)
+        derived = derive(inputs)
+        values = check_tables(derived.tables, artifacts)
+        return values, build_evidence(artifacts, inputs, derived, RecordedFacts.stated(content))
+    except (*UNREADABLE, pl.exceptions.PolarsError) as error:
+        other = _other_version(as_json(content))
+        raise StepError(f"{folder}: the figures cannot be derived again: {error}{other}") from error
+
+
+def _compare(folder: Path, stated: Json, again: Json) -> int:
+    """Number of derived leaves of `evidence.json`, all of which agree."""
+    compared = 0
+    for where, mine, derived in compare(stated, again):
+        if not same(mine, derived):
+            raise StepError(
+                f"{folder / EVIDENCE}: {where} does not follow from the stored artifacts: stated "
+                f"{mine}, derived {derived}{_other_version(stated)}"
+            )
+        compared += where.partition(".")[0] not in RECORDED
+    return compared
+
+
+def compare(stated: object, found: object, where: str = "") -> Iterator[tuple[str, object, object]]:
     """Walk two JSON trees side by side; yields place, stated and found of leaves and of what is unlike."""
     if isinstance(stated, dict) and isinstance(found, dict) and stated.keys() == found.keys():
         for key, inner in stated.items():
-            yield from compare(inner, found[key], f"{where}.{key}")
+            yield from compare(inner, found[key], f"{where}.{key}" if where else key)
     elif isinstance(stated, list) and isinstance(found, list) and len(stated) == len(found):
         for place, (one, other) in enumerate(zip(stated, found, strict=True)):
             yield from compare(one, other, f"{where}[{place}]")
@@ -96,23 +141,28 @@ def compare(stated: object, found: object, where: str) -> Iterator[tuple[str, ob
         yield where, stated, found
 
 
-def _same(stated: object, found: object) -> bool:
-    if isinstance(stated, float) and isinstance(found, float):
-        return math.isclose(stated, found, rel_tol=CLOSE)
-    return stated == found
-
-
-def _other_version(content: Plain) -> str:
+def _other_version(stated: Json) -> str:
     """A remark where another version of the code wrote the evidence; empty where it was this one."""
-    made = content.get("software", {}).get("overspill")
+    software = stated.get("software")
+    theirs = software.get("overspill") if isinstance(software, dict) else None
     mine = version("overspill")
-    return "" if made == mine else f" (written by version {made}, checked by {mine})"
+    return "" if theirs == mine else f" (written by version {theirs}, checked by {mine})"
 
 
-def _check_document(folder: Path, content: Plain) -> str:
-    """Render the document again, if the template is the one it was made with."""
-    if content["software"]["template_sha256"] != template_digest():
-        return "only its hash was checked: it was made with another template"
-    if render(content) != (folder / DOCUMENT).read_text(encoding="utf-8"):
-        raise StepError(f"{folder / DOCUMENT}: the document does not say what {EVIDENCE} holds")
-    return "rendered again from evidence.json, the same"
+def _check_files(folder: Path, manifest: Manifest, artifacts: StoredArtifacts, stated: Json) -> None:
+    """Check that the folder holds its files and no others, and that each says what `evidence.json` holds."""
+    signer = [] if manifest.signed_by is None else [SIGNER]
+    expected = [DOCUMENT, EVIDENCE, SCHEMA, *signer, *(f"{ARTIFACTS}/{name}" for name in artifacts.names())]
+    for name in sorted(set(manifest.files) - set(expected)):
+        raise StepError(f"{folder / name}: the file does not belong to the evidence")
+    for name in sorted(set(expected) - set(manifest.files)):
+        raise StepError(f"{folder / name}: the file is missing")
+    if stated["signed_by"] != manifest.signed_by:
+        raise StepError(f"{folder / EVIDENCE}: signed_by is not the key that the manifest names")
+    for name, text, what in (
+        (EVIDENCE, json_text(stated), "is not written as evidence is"),
+        (SCHEMA, json_text(json_schema()), f"is not the schema of {EVIDENCE}{_other_version(stated)}"),
+        (DOCUMENT, render(stated), f"does not say what {EVIDENCE} holds"),
+    ):
+        if (folder / name).read_bytes() != text.encode():
+            raise StepError(f"{folder / name}: the file {what}")

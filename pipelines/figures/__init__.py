@@ -1,1 +1,1 @@
-"""The drawing kit of every figure: theme, charts, pictures and pages; Plotly, and PNG beside it."""
+"""The drawing kit of every figure: theme, charts, pictures and pages; Plotly and PNG."""

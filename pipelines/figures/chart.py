@@ -1,4 +1,4 @@
-"""What a figure holds, apart from who draws it: a chart of panels, a panel of marks.
+"""The content of a figure, independent of how it is drawn: a chart of panels, a panel of marks.
 
 Positions on a named axis are 0 to n - 1, with the names in `ticks`. R rows, C columns of a field of cells.
 """
@@ -42,7 +42,7 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Bars:
-    """Bars from `base` to `base + size`; `texts` stand at their ends."""
+    """Bars from `base` to `base + size`; `texts` are at their ends."""
 
     name: str
     x: Sequence[float]

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 
-def percent(share: float) -> str:
-    """Share of paths; no number of paths supports a flat 0 or 100 %."""
+def percent(share: float, *, digits: int | None = 0, spaced: bool = True) -> str:
+    """A share in percent.
+
+    Parameters
+    ----------
+    share : float
+        From 0 to 1.
+    digits : int, optional
+        After the decimal point; None for as many as the share has (2.5 %, 50 %).
+    spaced : bool
+        Whether a space precedes the sign.
+    """
+    number = f"{100 * share:g}" if digits is None else f"{100 * share:.{digits}f}"
+    return f"{number} %" if spaced else f"{number}%"
+
+
+def share_of_paths(share: float, *, spaced: bool = False) -> str:
+    """Share of paths in percent; no number of paths supports a flat 0 or 100 %.
+
+    Parameters
+    ----------
+    share : float
+        From 0 to 1.
+    spaced : bool
+        Whether a space follows the sign of what is too small or too large to be shown.
+    """
+    space = " " if spaced else ""
     if share < 0.01:
-        return "<1 %"
-    return ">99 %" if share > 0.99 else f"{share:.0%}".replace("%", " %")
+        return f"<{space}1 %"
+    return f">{space}99 %" if share > 0.99 else percent(share)
 
 
 def units_text(units: float) -> str:

@@ -1,4 +1,4 @@
-"""Charts drawn by Plotly: what people read in the browser."""
+"""Charts drawn by Plotly, for the browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipelines.figures.chart import Band, Bars, Cells, Chart, Line, Mark, Note, Panel
-from pipelines.figures.theme import FONT, GRID, SCALE, TEXT, Tone, wrapped, written
+from pipelines.figures.theme import FONT, GRID, SCALE, TEXT, Tone, format_figure, wrap_names
 
 TICKS = 12  # at most this many names beside each other
 
@@ -55,7 +55,7 @@ def _axes(figure: go.Figure, panel: Panel, row: int, column: int, *, most: int) 
         every = -(-len(panel.ticks) // most)
         x |= {
             "tickvals": list(range(0, len(panel.ticks), every)),
-            "ticktext": wrapped(panel.ticks[::every], to="<br>"),
+            "ticktext": wrap_names(panel.ticks[::every], to="<br>"),
         }
     elif panel.share_x:
         x |= {"tickformat": ".0%"}
@@ -86,7 +86,7 @@ def _hover(panel: Panel, name: str, x: float, figure: str) -> str:
     if panel.ticks:
         where = panel.ticks[min(max(round(x), 0), len(panel.ticks) - 1)]  # marks may stand beside the axis
     else:
-        where = written(x, "share" if panel.share_x else "number")
+        where = format_figure(x, "share" if panel.share_x else "number")
     return f"{name}<br>{where}: {figure}"
 
 
@@ -106,7 +106,8 @@ def _line(mark: Line, panel: Panel) -> Any:  # noqa: ANN401 - Plotly is untyped
         },
         marker={"size": 7},
         hovertext=[
-            _hover(panel, mark.name, x, written(y, panel.kind)) for x, y in zip(mark.x, mark.y, strict=True)
+            _hover(panel, mark.name, x, format_figure(y, panel.kind))
+            for x, y in zip(mark.x, mark.y, strict=True)
         ],
         hoverinfo="text",
     )
@@ -117,7 +118,7 @@ def _band(mark: Band, panel: Panel) -> list[Any]:
     x = list(mark.x)
     edge = {"x": x, "mode": "lines", "line": {"width": 0}, "legendgroup": mark.name, "hoverinfo": "text"}
     texts = [
-        _hover(panel, mark.name, at, f"{written(low, panel.kind)} to {written(high, panel.kind)}")
+        _hover(panel, mark.name, at, f"{format_figure(low, panel.kind)} to {format_figure(high, panel.kind)}")
         for at, low, high in zip(mark.x, mark.low, mark.high, strict=True)
     ]
     fill = {"fill": "tonexty", "fillcolor": f"rgba({red},{green},{blue},0.45)"}
@@ -140,7 +141,7 @@ def _bars(mark: Bars, panel: Panel) -> Any:  # noqa: ANN401
         textposition="outside",
         cliponaxis=False,
         hovertext=[
-            _hover(panel, mark.name, x, written(abs(size), panel.kind))
+            _hover(panel, mark.name, x, format_figure(abs(size), panel.kind))
             for x, size in zip(mark.x, mark.size, strict=True)
         ],
         hoverinfo="text",
@@ -150,7 +151,7 @@ def _bars(mark: Bars, panel: Panel) -> Any:  # noqa: ANN401
 def _cells(mark: Cells, panel: Panel) -> Any:  # noqa: ANN401
     hover = [
         [
-            "" if share is None else _hover(panel, name, column, written(share, "share"))
+            "" if share is None else _hover(panel, name, column, format_figure(share, "share"))
             for column, share in enumerate(row)
         ]
         for name, row in zip(mark.rows, mark.values, strict=True)

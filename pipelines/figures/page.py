@@ -1,7 +1,7 @@
-"""The page that holds all figures of a run, and the pictures beside it.
+"""The page with all figures of a run, and a picture of each.
 
-Plotly's JavaScript stands in the page once: clusters are often cut off from the internet, and a page that
-asked for it elsewhere would stay blank. It is packed, which takes 2 MB in place of 5; browsers since 2023
+Plotly's JavaScript is embedded in the page once: clusters often have no internet access, and a page that
+loaded it from elsewhere would stay blank. It is packed, which takes 2 MB in place of 5; browsers since 2023
 unpack it (DecompressionStream).
 """
 

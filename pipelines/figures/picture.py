@@ -1,4 +1,4 @@
-"""Charts drawn by matplotlib: the PNG beside each interactive figure.
+"""Charts drawn by matplotlib: a PNG for each interactive figure.
 
 Matplotlib comes with MLflow and needs no browser; Plotly's own export (kaleido) starts a Chrome, which a node
 of a cluster does not have.
@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from pipelines.figures.chart import Band, Bars, Cells, Chart, Line, Mark, Panel
-from pipelines.figures.theme import GRID, SCALE, TEXT, WIDTH, Tone, wrapped, written
+from pipelines.figures.theme import GRID, SCALE, TEXT, WIDTH, Tone, format_figure, wrap_names
 
 DOTS = 80  # dots per inch
 TICKS = 9
@@ -64,13 +64,13 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.tick_params(labelsize=8)
     if panel.ticks:
         every = -(-len(panel.ticks) // TICKS)
-        axes.set_xticks(range(0, len(panel.ticks), every), wrapped(panel.ticks[::every], to="\n"))
+        axes.set_xticks(range(0, len(panel.ticks), every), wrap_names(panel.ticks[::every], to="\n"))
     elif panel.share_x:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: written(x, "share")))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: format_figure(x, "share")))
     if any(isinstance(mark, Cells) for mark in panel.marks):
         axes.grid(visible=False)
         return
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: written(y, panel.kind)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_figure(y, panel.kind)))
     if panel.kind == "share":
         axes.set_ylim(0, 1.04)
     elif panel.kind == "units":

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
 
-from pipelines.figures.format import units_text
+from pipelines.figures.format import percent, units_text
 
 FONT = "DejaVu Sans, Verdana, sans-serif"
 WIDTH = 1080  # pixels
@@ -40,22 +40,22 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def written(figure: float, kind: str) -> str:
+def format_figure(figure: float, kind: str) -> str:
     """A figure as the axes write it: 70 %, 1.2M, 0.35."""
     if kind == "share":
-        return f"{100 * figure:.0f} %"
+        return percent(figure)
     if kind == "units":
         return f"-{units_text(-figure)}" if figure < 0 else units_text(figure)
     return f"{figure:.4g}"
 
 
-def wrapped(names: Sequence[str], *, to: str) -> list[str]:
+def wrap_names(names: Sequence[str], *, to: str) -> list[str]:
     """Names of an axis with their line breaks: `to` stands for a break. Many names are not broken."""
     if len(names) > FEW_NAMES:
         return list(names)
     return [to.join(textwrap.wrap(name, 12)) for name in names]
 
 
-def listed(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """Names in a sentence: A, B and C."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

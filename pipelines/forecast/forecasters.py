@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from forecasting.forecasters.base import PathForecaster
 from forecasting.forecasters.blend import BlendForecaster
+from forecasting.forecasters.bounds import Floor
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
 from pipelines.forecast.network import NetworkPathForecaster
@@ -13,24 +14,28 @@ from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.weights import Weights, shipped_weights
 
 
-def named_forecaster(name: str, statistical: StatisticalSettings, weights: Weights | None) -> PathForecaster:
+def named_forecaster(
+    name: str, statistical: StatisticalSettings, weights: Weights | None, *, floor: Floor = "auto"
+) -> PathForecaster:
     """The forecaster of that name: statistical, or network or blend, which need weights."""
+    classical = StatisticalForecaster(statistical, floor=floor)
     if name == "statistical":
-        return StatisticalForecaster(statistical)
+        return classical
     if weights is None:
         raise ValueError(f"the forecaster {name} needs weights")
-    network = NetworkPathForecaster(weights.network)
-    return network if name == "network" else build_blend(weights, StatisticalForecaster(statistical))
+    if name == "network":
+        return NetworkPathForecaster(weights.network, floor=floor)
+    return build_blend(weights, classical, floor=floor)
 
 
-def build_blend(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
+def build_blend(weights: Weights, statistical: PathForecaster, *, floor: Floor = "auto") -> BlendForecaster:
     """The network with the given weights and the statistical forecaster."""
     device = "cpu" if weights.network.device.type == "cpu" else "gpu"
     unseeing = weights if weights.trained_until is None else shipped_weights(device)
     return BlendForecaster(
-        network=NetworkPathForecaster(weights.network),
+        network=NetworkPathForecaster(weights.network, floor=floor),
         statistical=statistical,
-        rehearsal=NetworkPathForecaster(unseeing.network),
+        rehearsal=NetworkPathForecaster(unseeing.network, floor=floor),
     )
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathForecaster
+from forecasting.forecasters.bounds import Floor
 from forecasting.panel.history import Floats, History
-from forecasting.panel.long_table import LongTable, future_dates, histories
+from forecasting.panel.long_table import LongTable, histories
+from forecasting.panel.stamps import future_dates
 
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096
@@ -27,6 +29,18 @@ Block: TypeAlias = tuple[History, pl.DataFrame]
 class ForecastOptions:
     """What is asked about a long table.
 
+    Attributes
+    ----------
+    horizon : int
+        Steps ahead, 1 to 4096.
+    quantile_levels : sequence of float
+        Each between 0 and 1, and once.
+    paths : int
+        Joint sample paths to return; 0 for none.
+    seed : int
+    floor : Floor
+        `auto`: a series that was never negative is not forecast below zero; `0`: none is; `none`: no floor.
+
     Raises
     ------
     InputError
@@ -37,6 +51,7 @@ class ForecastOptions:
     quantile_levels: Sequence[float]
     paths: int
     seed: int
+    floor: Floor = "auto"
 
     def __post_init__(self) -> None:
         if not 1 <= self.horizon <= HORIZON_LIMIT:
@@ -52,6 +67,10 @@ class ForecastOptions:
             )
         if self.seed < 0:
             raise InputError("the seed must not be negative", found=str(self.seed), where="--seed")
+        if self.floor not in get_args(Floor):
+            raise InputError(
+                "unknown floor", expected="auto, 0 or none", found=repr(self.floor), where="--floor"
+            )
         for level in self.quantile_levels:
             if not 0 < level < 1:
                 raise InputError(
@@ -114,7 +133,7 @@ def _forecast(
     sampled = fitted.sample(options.horizon, max(count, 1), options.seed)
     if quantiles is None:
         quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
-    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency)
+    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency, style=table.style)
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
     )

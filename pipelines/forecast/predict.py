@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any
 
 import polars as pl
 from rich.console import Console
@@ -15,101 +15,126 @@ from rich.progress import track
 
 from forecasting.errors import InputError
 from forecasting.forecasters.settings import StatisticalSettings
-from forecasting.panel.long_table import check_long_table
+from forecasting.panel.long_table import Columns, LongTable, check_long_table
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
-from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
-from pipelines.runtime.files.artifacts import check_writable, read_table, write_atomic
+from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
+from pipelines.forecast.names import DEFAULT_MODEL, Model
+from pipelines.forecast.table_file import read_long_table
+from pipelines.runtime.files.artifacts import check_own, check_writable, write_marked
 from pipelines.runtime.registry.weights import Weights, folder_weights, require_device, shipped_weights
 from pipelines.runtime.store.address import is_laid_out, resolve_uri
 
-Model: TypeAlias = Literal["statistical", "network", "blend"]
+COMMAND = "predict"
+TABLES = ("quantiles", "paths")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictRequest:
-    """What is asked of the plain forecaster, and of which one."""
+    """What is asked of the plain forecaster, and of which one.
+
+    Attributes
+    ----------
+    source : Path
+        Table, see `read_long_table`.
+    out : Path
+        Folder for the answer.
+    options : ForecastOptions
+    frequency : Frequency, optional
+        None finds it in the dates.
+    columns : Columns
+        What the columns of the table are called; the answer calls id and time alike.
+    encoding, separator : str, optional
+        Of a text file.
+    model : Model
+    checkpoint : Path, optional
+        Folder with weights of the network.
+    device : str
+    """
 
     source: Path
     out: Path
-    frequency: Frequency
     options: ForecastOptions
-    model: Model = "statistical"
+    frequency: Frequency | None = None
+    columns: Columns = field(default_factory=Columns)
+    encoding: str | None = None
+    separator: str | None = None
+    model: Model = DEFAULT_MODEL
     checkpoint: Path | None = None
     device: str = "auto"
-
-
-def named_model(name: str) -> Model:
-    """The model of that name.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
-    for model in get_args(Model):
-        if name == model:
-            return cast("Model", model)
-    *others, last = get_args(Model)
-    known = f"{', '.join(others)} or {last}"
-    raise InputError("unknown model", expected=known, found=repr(name), where="--model")
-
-
-def read_long_table(source: Path) -> pl.DataFrame:
-    """Read a CSV or Parquet file.
-
-    Raises
-    ------
-    InputError
-        If it is missing, empty, or cannot be read.
-    """
-    if source.suffix.lower() not in {".csv", ".txt", ".tsv"}:
-        return read_table(source)
-    if not source.is_file():
-        raise InputError("the file does not exist", expected="a CSV or Parquet file", where=str(source))
-    separator = "\t" if source.suffix.lower() == ".tsv" else ","
-    try:
-        return pl.read_csv(source, separator=separator, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
-        raise InputError(
-            "the file is no CSV file that can be read", found=reason, where=str(source)
-        ) from error
 
 
 def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
     """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths.parquet`.
 
+    Ids, variates and labels of a text file are text to the letter; ids of a Parquet file keep their type.
+    Files of these names that the command did not write itself are neither replaced nor removed.
+
     Returns
     -------
     dict
-        Numbers of series, rows of quantiles and rows of paths, and the weights that answered, if any.
+        Frequency, numbers of series, rows of quantiles and rows of paths, and the weights that answered, if
+        any.
 
     Raises
     ------
     InputError
-        If the table is not in order, or the weights or the device cannot be used.
+        If the table is not in order, the weights or the device cannot be used, or a file of somebody else
+        would be lost.
     StepError
         If the output folder cannot be written.
     """
     require_device(request.device)
+    _check_outputs(request)
+    read = read_long_table(request.source, encoding=request.encoding, separator=request.separator)
     table = check_long_table(
-        read_long_table(request.source), frequency=request.frequency, where=str(request.source)
+        read.table,
+        frequency=request.frequency,
+        where=str(request.source),
+        columns=request.columns,
+        with_lines=read.is_text,
     )
+    if table.ignored:
+        console.print(f"note: columns that were not read: {', '.join(table.ignored)}", soft_wrap=True)
     weights = _weights(request)
     check_writable(request.out)
     watched = functools.partial(
         track, description="forecasting", console=console, transient=True, disable=not console.is_terminal
     )
-    forecaster = named_forecaster(request.model, StatisticalSettings(), weights)
+    forecaster = named_forecaster(request.model, StatisticalSettings(), weights, floor=request.options.floor)
     given = forecast_long_table(table, forecaster, request.options, watched)
-    tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.options.paths else {})
+    tables = _named(given, request)
     _write_together(request.out, tables)
     return {
-        "series": table.rows.select(table.keys).unique().height,
+        "frequency": str(table.frequency),
+        "series": _count(table),
         **{f"{name[:-1]}_rows": written.height for name, written in tables.items()},
         **({} if weights is None else {"weights": weights.label}),
     }
+
+
+def _count(table: LongTable) -> int:
+    return table.rows.select(table.keys).unique().height
+
+
+def _named(given: ForecastTables, request: PredictRequest) -> dict[str, pl.DataFrame]:
+    """The tables that are asked for, their columns called as in the source."""
+    called = {"unique_id": request.columns.id, "ds": request.columns.time}
+    tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.options.paths else {})
+    return {name: table.rename(called) for name, table in tables.items()}
+
+
+def _check_outputs(request: PredictRequest) -> None:
+    for name in TABLES:
+        path = request.out / f"{name}.parquet"
+        if path.exists() and request.source.exists() and path.samefile(request.source):
+            raise InputError(
+                "the table would be replaced by its own forecast",
+                expected="another --out",
+                found=path.name,
+                where=str(request.out),
+            )
+        check_own(path, command=COMMAND)
 
 
 def _weights(request: PredictRequest) -> Weights | None:
@@ -138,7 +163,9 @@ def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
     """Put all tables in place, and take away the paths of an earlier forecast that do not belong to them."""
     with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as beside:
         for name, table in tables.items():
-            write_atomic(Path(beside) / f"{name}.parquet", table.write_parquet)
+            write_marked(Path(beside) / f"{name}.parquet", table, command=COMMAND)
+        for name in TABLES:
+            check_own(out / f"{name}.parquet", command=COMMAND)
         for name in tables:
             (Path(beside) / f"{name}.parquet").replace(out / f"{name}.parquet")
     if "paths" not in tables:

@@ -5,6 +5,7 @@ MLflow runs this file, which travels with each registered model beside the code 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from pipelines.forecast.network import NetworkPathForecaster
 class ServedModel(PythonModel):
     """Answers a table `unique_id, ds, y[, variate]` with rows of quantiles, and of paths where asked for.
 
-    Parameters of a request: `horizon`, `freq` (h, D, W, M, Q or Y), `quantile_levels`, `paths`, `seed`.
+    Parameters of a request: `horizon`, `freq` (as `--freq` of `overspill predict`; empty to find it in the
+    dates), `quantile_levels`, `paths`, `seed`, `floor` (auto, 0 or none).
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -42,14 +44,21 @@ class ServedModel(PythonModel):
         given = pl.DataFrame({name: model_input[name].tolist() for name in model_input.columns})
         if "variate" in given.columns and given["variate"].null_count() == given.height:
             given = given.drop("variate")
-        table = check_long_table(given, frequency=Frequency.parse(asked["freq"]), where="the request")
+        freq = asked.get("freq")
+        table = check_long_table(
+            given,
+            frequency=Frequency.parse(freq, where="freq") if freq else None,
+            where="the request",
+        )
         options = ForecastOptions(
             horizon=asked["horizon"],
             quantile_levels=[float(level) for level in asked["quantile_levels"]],
             paths=asked["paths"],
             seed=asked["seed"],
+            floor=asked.get("floor", "auto"),
         )
-        return _rows(forecast_long_table(table, self.forecaster, options))
+        forecaster = replace(self.forecaster, floor=options.floor)
+        return _rows(forecast_long_table(table, forecaster, options))
 
 
 def _rows(given: ForecastTables) -> list[dict[str, Any]]:

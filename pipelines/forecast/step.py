@@ -15,6 +15,7 @@ from forecasting.forecasters.blend import BlendForecaster
 from forecasting.forecasters.path_table import to_table
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, to_history
+from pipelines.figures.format import percent
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.paths import sample_paths
 from pipelines.runtime.files.artifacts import file_digest, write_atomic
@@ -22,6 +23,7 @@ from pipelines.runtime.registry.registry import chosen_weights
 from pipelines.runtime.registry.weights import CARD, Weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_panel
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG
 
 
@@ -47,7 +49,7 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         If the run or its panel is not in order, or no item can be forecast.
     """
     settings, tracker = context.settings, context.tracker
-    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    read = read_panel(tracker, input_run(context, "etl", etl_run_id), settings)
     panel = latest(read.table.lazy()).collect()
     items, skipped = forecastable(panel, settings.data.min_observations)
     if not items:
@@ -95,7 +97,11 @@ def _weights(context: Context) -> Weights | None:
 def _by(forecaster: PathForecaster, weights: Weights | None) -> str:
     """Who forecast: the forecaster, the share of the network in a blend, and its weights."""
     name = f"the forecaster {forecaster.name}"
-    share = f" ({forecaster.weight:.0%} network)" if isinstance(forecaster, BlendForecaster) else ""
+    share = (
+        f" ({percent(forecaster.weight, spaced=False)} network)"
+        if isinstance(forecaster, BlendForecaster)
+        else ""
+    )
     return f"{name}{share}" if weights is None else f"{name}{share} with the weights of {weights.label}"
 
 

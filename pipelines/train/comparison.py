@@ -1,4 +1,4 @@
-"""A candidate beside the incumbent: both forecast on the same days, none of which their training had seen."""
+"""A candidate against the incumbent, from the same origins, none of which their training had seen."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CANDIDATE = "candidate"
 
 
 class ModelComparison:
-    """The last days of the backtest, on which a candidate is scored beside the champion.
+    """The last origins of the backtest, at which a candidate is compared with the champion.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ModelComparison:
     settings : Settings
     registry : Registry
     tell : callable
-        Is told in a sentence where a champion cannot be used.
+        Receives a sentence where a champion cannot be used.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ModelComparison:
         return means(self._scores[CANDIDATE])
 
     def judge(self, champion: Version | None) -> Verdict:
-        """Verdict on the candidate beside a champion, on the days that neither's training had seen."""
+        """Verdict on the candidate against a champion, at origins that neither had seen in training."""
         weights = self.incumbent(champion)
         origins = self._unseen(weights)
         if weights.label not in self._scores:

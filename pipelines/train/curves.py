@@ -1,4 +1,4 @@
-"""Scalars of a training run on their way: to the run as curves, to the terminal as a bar, to a table."""
+"""Where the scalars of a training go: curves of the run, a progress bar, a table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Recorder:
     Parameters
     ----------
     run : StepRun
-        Receives them while training goes on, some hundred at a time.
+        Receives them during training, about a hundred at a time.
     steps : int
         Steps of the whole training.
     bar : Progress
@@ -33,12 +33,12 @@ class Recorder:
     first : int
         Steps that an earlier process has done.
     file : Path, optional
-        Keeps what was told, so that a later process has the whole curves.
+        Stores what was reported, so that a later process has the whole curves.
 
     Attributes
     ----------
     last_step : int
-        The newest step that was told of.
+        The newest step that was reported.
     last_scalars : mapping
         Its scalars.
     """
@@ -88,7 +88,7 @@ class Recorder:
         self._sent += len(points)
 
     def keep(self) -> None:
-        """Send what has not been sent, and put all of it on disk beside the state that is about to be."""
+        """Send what has not been sent, and write all of it to disk before the state is saved."""
         self.flush()
         if self._file is not None:
             partial = self._file.with_name(f"{self._file.name}.partial")
@@ -97,7 +97,7 @@ class Recorder:
 
     @property
     def curves(self) -> pl.DataFrame:
-        """All of it: step, name, value."""
+        """All scalars: step, name, value."""
         return pl.DataFrame(
             [(step, name, value) for (name, step), value in self._points.items()],
             schema={"step": pl.Int64, "name": pl.String, "value": pl.Float64},
@@ -106,7 +106,7 @@ class Recorder:
 
 
 @contextmanager
-def recorded(
+def record_curves(
     run: StepRun, *, steps: int, console: Console, first: int = 0, file: Path | None = None
 ) -> Iterator[Recorder]:
     """A recorder, with a bar that vanishes at the end and is not drawn without a terminal."""

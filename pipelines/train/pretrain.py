@@ -21,11 +21,11 @@ from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.jobs.state import JobState
 from pipelines.runtime.registry.weights import WEIGHTS_TAG
 from pipelines.runtime.step.context import Context
-from pipelines.train.curves import Recorder, recorded
+from pipelines.train.curves import Recorder, record_curves
 
 
 class PretrainJob(NamedTuple):
-    """What every process is sent."""
+    """What is sent to every process."""
 
     recipe: PretrainSettings
     folder: Path
@@ -35,7 +35,7 @@ class PretrainJob(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainResult:
-    """What the step leaves: its run, the checkpoint's folder, steps before and in all, the last scalars."""
+    """Result of the step: its run, the checkpoint's folder, steps before and in total, the last scalars."""
 
     run_id: str
     folder: Path
@@ -45,7 +45,7 @@ class PretrainResult:
 
 
 def run_pretrain(context: Context) -> PretrainResult:
-    """Train the recipe's network from scratch, or go on where the state is, and record the run.
+    """Train the recipe's network from scratch, or continue from the saved state, and record the run.
 
     Raises
     ------
@@ -63,9 +63,9 @@ def run_pretrain(context: Context) -> PretrainResult:
     job = PretrainJob(recipe, state.folder, settings.forecast.device, 60 * settings.cluster.state_minutes)
     done = steps_done(recipe, job.folder)
     if done:
-        context.tell(f"going on with {job.folder} at step {done} of {recipe.training.steps}")
+        context.tell(f"continuing {job.folder} at step {done} of {recipe.training.steps}")
     with context.step("pretrain") as (run, folder):
-        with recorded(
+        with record_curves(
             run, steps=recipe.training.steps, console=context.console, first=done, file=state.curves
         ) as recorder:
 
@@ -106,7 +106,7 @@ def _pretrain(job: PretrainJob, ranks: Ranks, recorder: Recorder | None) -> None
 
 
 def _elsewhere(job: PretrainJob, ranks: Ranks) -> None:
-    """The part of a process other than the first: it tells nothing, which holds for failures of all too."""
+    """The part of every process but the first: it prints nothing, failures that all share included."""
     try:
         _pretrain(job, ranks, None)
     except NotANumberError as error:

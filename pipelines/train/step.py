@@ -36,14 +36,15 @@ from pipelines.runtime.registry.registry import Registry, Version
 from pipelines.runtime.registry.weights import TRAINED_UNTIL, Weights, folder_weights, shipped_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_panel
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import StepRun
 from pipelines.train.comparison import ModelComparison
-from pipelines.train.curves import recorded
+from pipelines.train.curves import record_curves
 from pipelines.train.training_series import observed_series
 
 
 class FineTuneJob(NamedTuple):
-    """What every process of a training is sent."""
+    """What is sent to every process of a training."""
 
     observed: ObservedSeries
     settings: FineTuneSettings
@@ -55,7 +56,7 @@ class FineTuneJob(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What the step leaves.
+    """Result of the step.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class TrainResult:
         Mean scores of candidate and incumbent on the same forecasts.
     validation : mapping
         Loss before the first step and at the best one, the best step (0: none was better), the steps done.
-    told : sequence of str
+    messages : sequence of str
         How training ended and what was decided, in sentences.
     """
 
@@ -75,7 +76,7 @@ class TrainResult:
     verdict: Verdict
     leaderboard: pl.DataFrame
     validation: Mapping[str, float]
-    told: Sequence[str]
+    messages: Sequence[str]
 
     def figures(self) -> dict[str, str | float]:
         """The outcome for machines."""
@@ -94,11 +95,11 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         If the device runs out of memory with a single window per batch.
     """
     settings, tracker = context.settings, context.tracker
-    read = read_panel(tracker, etl_run_id or tracker.newest("etl"), settings)
+    read = read_panel(tracker, input_run(context, "etl", etl_run_id), settings)
     registry = Registry(tracker)
     origins = backtest_origins(read.table, settings)[-settings.train.test_origins :]
     comparison = ModelComparison(origins, settings, registry=registry, tell=context.tell)
-    comparison.incumbent(registry.champion())  # what cannot be tested is refused before the training
+    comparison.incumbent(registry.champion())  # what cannot be tested is rejected before training
     start = _start(settings, comparison)
     observed = observed_series(
         read.table,
@@ -107,7 +108,7 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         horizon=settings.forecast.horizon,
     )
     if context.state is not None and not context.state.trains_on(read.digest):
-        context.tell("the panel is another one than before the interruption: the training begins anew")
+        context.tell("the panel has changed since the interruption: training starts over")
     with (
         context.step("train", upstream_run_id=read.run_id) as (run, folder),
         tempfile.TemporaryDirectory(prefix="overspill-checkpoint-") as temporary,
@@ -119,13 +120,13 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         version = _registered(context, registry, run, Path(temporary), _tags(card))
         verdict = registry.settle(version, comparison.judge)
         leaderboard = comparison.leaderboard(verdict.incumbent)
-        told = [_outcome(tuned), f"{version.label} is {verdict.sentence}"]
+        messages = [_outcome(tuned), f"{version.label} is {verdict.sentence}"]
         context.write(
             run, folder, {"training": curves, "scores": comparison.scores, "leaderboard": leaderboard}
         )
         run.set_tags({**_tags(card), **verdict.tags(), "overspill.model_version": version.number})
         run.log_metrics({"skill": verdict.skill, **_validation(tuned)})
-        run.describe("\n\n".join(told))
+        run.describe("\n\n".join(messages))
         if context.out is not None:
             save_checkpoint(context.out / "checkpoint", tuned.network, card)
     return TrainResult(
@@ -134,14 +135,14 @@ def run_train(context: Context, etl_run_id: str | None = None) -> TrainResult:
         verdict=verdict,
         leaderboard=leaderboard,
         validation=_validation(tuned),
-        told=told,
+        messages=messages,
     )
 
 
 def _registered(
     context: Context, registry: Registry, run: StepRun, checkpoint: Path, tags: Mapping[str, str]
 ) -> Version:
-    """The checkpoint as a new version, or as the one that an interrupted process has made of it."""
+    """The checkpoint as a new version, or as the one that an interrupted process registered."""
     state, digest = context.state, file_digest(checkpoint / WEIGHTS)
     left = None if state is None else state.done("version")
     if left is not None and (left["run"], left["digest"]) == (run.run_id, digest):
@@ -173,7 +174,7 @@ def _start(settings: Settings, comparison: ModelComparison) -> Weights | None:
 def _train(
     context: Context, run: StepRun, observed: ObservedSeries, start: Weights | None
 ) -> tuple[FineTuned, pl.DataFrame]:
-    """Train with the progress on the terminal and the scalars in the run; returns these too."""
+    """Train with progress on the terminal and scalars in the run; returns these too."""
     train, forecast = context.settings.train, context.settings.forecast
     recipe = train.scratch if train.from_scratch else train.fine_tuning
     chosen = FineTuneSettings(
@@ -196,7 +197,7 @@ def _train(
     )
     done = checkpoint_step(job.kept.path, Ranks())
     file = None if state is None else state.curves
-    with recorded(run, steps=chosen.steps, console=context.console, first=done, file=file) as recorder:
+    with record_curves(run, steps=chosen.steps, console=context.console, first=done, file=file) as recorder:
 
         def here(job: FineTuneJob, ranks: Ranks) -> FineTuned | None:
             kept = job.kept._replace(before=recorder.keep)
@@ -227,7 +228,7 @@ def _tuned(job: FineTuneJob, ranks: Ranks, progress: Progress | None) -> FineTun
 
 
 def _tuned_elsewhere(job: FineTuneJob, ranks: Ranks) -> FineTuned | None:
-    """The part of a process other than the first: the weights are the same, and stay there."""
+    """The part of every process but the first: its weights are the same, and it does not return them."""
     _tuned(job, ranks, None)
     return None
 

@@ -1,1 +1,1 @@
-"""What the answer hangs on: assumptions moved through their ranges, on common random numbers."""
+"""What the outcome depends on: assumptions moved through their ranges, on common random numbers."""

@@ -1,6 +1,6 @@
-"""The base case: a windows run, the forecast and etl runs it rests on, and what each of them was set to.
+"""The base case: a windows run, the forecast and etl runs it is based on, and the settings of each.
 
-A sensitivity or a scenario starts from what was answered, so its settings are those of the runs themselves.
+A sensitivity or a scenario starts from a recorded result, so its settings are those of the runs themselves.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, UPSTREAM_TAG, Tracker
 
 @dataclass(frozen=True, kw_only=True)
 class BaseCase:
-    """What a windows run answered from.
+    """A windows run with everything it was computed from.
 
     Attributes
     ----------
     windows_run_id : str
     etl, forecast, windows : Settings
-        What each of the three runs was set to.
+        Settings of each of the three runs.
     panel, paths_read : Input
         Tables of the etl and the forecast run, with their digests.
     paths : PathSet
@@ -65,15 +65,15 @@ class CaseSelection:
         return list(dict.fromkeys(needed))
 
 
-def read_case(tracker: Tracker, windows_run_id: str | None) -> BaseCase:
-    """Read a windows run and what it rests on; without an id the newest finished one.
+def read_case(tracker: Tracker, windows_run_id: str) -> BaseCase:
+    """Read a windows run and what it rests on.
 
     Raises
     ------
     InputError
         If a run is unknown, unfinished or of another step, or an artifact is missing or altered.
     """
-    windows_id = windows_run_id or tracker.newest("windows")
+    windows_id = tracker.finished(windows_run_id, "windows").info.run_id
     forecast_id = _upstream(tracker, windows_id, "windows")
     etl_id = _upstream(tracker, forecast_id, "forecast")
     settings = {
@@ -97,7 +97,7 @@ def read_case(tracker: Tracker, windows_run_id: str | None) -> BaseCase:
 
 
 def select_case(case: BaseCase, *, chip: str, scope: str | None, policy: str | None) -> CaseSelection:
-    """What is asked of a case: by default its first policy, in every scope that the policy names.
+    """The selection to evaluate: by default the first policy of the case, in every scope that it names.
 
     Raises
     ------
@@ -119,14 +119,14 @@ def select_case(case: BaseCase, *, chip: str, scope: str | None, policy: str | N
     verdict = eligibility(exported, chosen, chips=chips.values())
     if not verdict.eligible:
         raise InputError(
-            "the policy does not let the chip through",
+            "the chip is not eligible under the policy",
             found="; ".join(verdict.reasons),
             where=f"policy {chosen.name}, chip {chip}",
         )
     scopes = tuple(each for each in chosen.supply.scopes if scope in {None, each})
     if not scopes:
         raise InputError(
-            "the policy does not ask about this scope",
+            "the policy does not use this scope",
             expected="one of " + ", ".join(chosen.supply.scopes),
             found=repr(scope),
             where=f"policy {chosen.name}",

@@ -1,10 +1,10 @@
-"""The answer under moved assumptions, with as little made anew as the move asks for.
+"""Outcomes under changed assumptions, recomputing only what the change requires.
 
-The three stages of the base case (etl, forecast, windows) are run with the same seeds, so the random numbers
-are common to all moves. What a stage can take over from the base case is decided by comparing what the stage
-before it made: where the panel's digest is that of the base case, the forecaster's paths are reused and only
+The three stages of the base case (etl, forecast, windows) run with the same seeds, so all cases share their
+random numbers. What a stage can reuse from the base case is decided by comparing the results of the stage
+before it: where the panel's digest is that of the base case, the forecaster's paths are reused and only
 the measurement error is drawn again; where the paths are bit for bit those of the base case, so are the
-markets, and only the windows are worked out.
+markets, and only the windows are recomputed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.forecasters.base import PathSet, alike
+from forecasting.forecasters.base import PathSet, shared_groups
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS, content_digest, forecastable, latest, newest_period, to_history
 from forecasting.policy.policy import Policy
@@ -33,14 +33,14 @@ from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.weights import Weights
 from pipelines.what_if.assumptions import with_values
 from pipelines.what_if.base_case import BaseCase, CaseSelection, select_items
-from pipelines.windows.tables import build_estimator
+from pipelines.windows.estimator import build_estimator
 
-KEPT = 64  # panels in memory: a design comes back to its neighbours only
+KEPT = 64  # panels in memory: a design returns to neighbouring points only
 
 
 @dataclass(frozen=True, kw_only=True)
 class CachedForecaster:
-    """A forecaster's futures [I, P, H, V], handed out again to whatever draws the past around them."""
+    """A forecaster's futures [I, P, H, V], reused while the history around them is drawn again."""
 
     futures: Floats
     name: str = "remembered"
@@ -60,7 +60,7 @@ class CachedForecaster:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Answers by scope after a move, and the first stage at which something differs from the base case."""
+    """Outcomes by scope after a change, and the first stage at which something differs from the base case."""
 
     outcomes_by_scope: Mapping[str, Outcome]
     entered: Stage
@@ -77,16 +77,16 @@ class _Sampled:
 
 @dataclass(kw_only=True)
 class Evaluator:
-    """Answers one question on the base case and on whatever is moved in it.
+    """Evaluates one selection for the base case and for changed assumptions.
 
     Attributes
     ----------
     case : BaseCase
     selection : CaseSelection
     weights : Weights, optional
-        Those of the network that forecast, None where none did.
+        Those of the network used for the forecast, None where it was not used.
     outside_panel : set of str
-        Assumptions known to leave the panel alone: they are not held against it again.
+        Assumptions known not to affect the panel: they are not checked again.
     """
 
     case: BaseCase
@@ -106,11 +106,11 @@ class Evaluator:
 
     @property
     def base(self) -> Mapping[str, Outcome]:
-        """Answers of the base case by scope."""
+        """Outcomes of the base case by scope."""
         return self._base_outcomes
 
     def evaluate(self, values: Mapping[str, float]) -> Evaluation:
-        """Answers with some assumptions at other values."""
+        """Outcomes with some assumptions at other values."""
         sampled = self._moved_panel(values)
         paths = self._paths(sampled, with_values(self.case.forecast, values))
         same_panel = sampled.digest == self._base.digest
@@ -140,7 +140,7 @@ class Evaluator:
             return self._base
         if not self._by_values and digest != self.case.panel.digest:
             raise InputError(
-                "the panel is not what this version makes of the run's settings: run the steps again",
+                "this version computes another panel from the run's settings: run the steps again",
                 expected=f"content SHA-256 {self.case.panel.digest}",
                 found=digest,
                 where=f"run {self.case.panel.run_id}",
@@ -149,7 +149,7 @@ class Evaluator:
         return _Sampled(digest=digest, history=self._needed(history), futures=self._futures(history))
 
     def _panel(self, etl: Settings) -> pl.DataFrame:
-        """What these settings make of the sources; no assumption moves a vendor's own order lines."""
+        """Panel of these settings; no assumption affects a vendor's own order lines."""
         if isinstance(etl.data, PublicData):
             return public_panel(etl.data)[0]
         return self.case.panel.table
@@ -179,7 +179,7 @@ class Evaluator:
         forecaster = named_forecaster(settings.forecast.model, settings.statistical, self.weights)
         forecaster.fit(history.only(*FLOWS))
         drawn = forecaster.sample(settings.forecast.horizon, settings.forecast.paths, settings.seed)
-        same = alike(history.only(*FLOWS))
+        same = shared_groups(history.only(*FLOWS))
         return drawn[[same[history.item_ids.index(item)] for item in self.selection.items]]
 
     def _paths(self, sampled: _Sampled, settings: Settings) -> PathSet:
@@ -189,21 +189,21 @@ class Evaluator:
 
     def _check_base(self) -> None:
         for item in self.selection.items:
-            made, stored = market(self._base_paths, item), market(self.case.paths, item)
+            rebuilt, stored = market(self._base_paths, item), market(self.case.paths, item)
             if not (
-                _alike(made.orders, stored.orders)
-                and _alike(made.capacity, stored.capacity)
-                and _alike(made.observed_shipments, stored.observed_shipments)
+                _alike(rebuilt.orders, stored.orders)
+                and _alike(rebuilt.capacity, stored.capacity)
+                and _alike(rebuilt.observed_shipments, stored.observed_shipments)
             ):
                 raise InputError(
-                    "the paths are not what this version makes of the run's settings: run the steps again",
+                    "this version computes other paths from the run's settings: run the steps again",
                     where=f"run {self.case.paths_read.run_id}, {item}",
                 )
 
 
-def _alike(made: Floats, stored: Floats) -> bool:
+def _alike(rebuilt: Floats, stored: Floats) -> bool:
     """Whether paths are the same but for what another machine or number of threads changes by rounding."""
-    near: bool = made.shape == stored.shape and np.allclose(made, stored, rtol=1e-3, equal_nan=True)
+    near: bool = rebuilt.shape == stored.shape and np.allclose(rebuilt, stored, rtol=1e-3, equal_nan=True)
     return near
 
 
@@ -216,20 +216,20 @@ def outcomes_by_scope(
     policy: Policy | None = None,
     chips: Mapping[str, Chip] | None = None,
 ) -> dict[str, Outcome]:
-    """Answers by scope on some paths, under the question's policy or another reading of it."""
+    """Outcomes by scope for some paths, under the selected policy or another reading of it."""
     rule = policy or selection.policy
-    made = build_estimator(settings, select_items(paths, _items(selection, rule)), {}, case.published)
+    estimator = build_estimator(settings, select_items(paths, _items(selection, rule)), {}, case.published)
     windows = settings.windows
     reading = OutcomeSettings(
-        now_step=made.now_step, confidence=windows.confidence, quantile_levels=windows.quantile_levels
+        now_step=estimator.now_step, confidence=windows.confidence, quantile_levels=windows.quantile_levels
     )
     return {
         scope: estimate_outcome(
             selection.chip,
             rule,
-            made.markets_of(selection.chip, rule, scope),
-            terms=made.terms(selection.chip),
-            price=made.price(selection.chip),
+            estimator.markets_of(selection.chip, rule, scope),
+            terms=estimator.terms(selection.chip),
+            price=estimator.price(selection.chip),
             reading=reading,
             chips=chips,
         )

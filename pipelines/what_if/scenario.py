@@ -15,12 +15,14 @@ from forecasting.periods import period_ends
 from forecasting.saturation.first_passage import probability_by_step
 from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
 from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy
+from forecasting.windows.schema import q, scenarios_schema, table_of
+from pipelines.figures.format import percent
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import StepRun
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
 from pipelines.what_if.evaluate import outcomes_by_scope
-from pipelines.windows.tables import q
 
 STEP, BASE = "scenario", "base"
 Row = dict[str, object]
@@ -28,7 +30,7 @@ Row = dict[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioRequest:
-    """What is asked: scenarios (none: all that ship), the run, chips, scope and policy."""
+    """A request: scenarios (none: all packaged ones), the run, chips, scope and policy."""
 
     names: Sequence[str] = ()
     windows_run: str | None = None
@@ -39,7 +41,7 @@ class ScenarioRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ScenarioResult:
-    """What the step leaves: its run and a table with one row per chip, scope and scenario, the base first."""
+    """Result of the step: its run and a table with one row per chip, scope and scenario, the base first."""
 
     run_id: str
     case: BaseCase
@@ -52,7 +54,7 @@ class ScenarioResult:
 
 
 def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
-    """Answer the base case of a windows run and each scenario, and record the run.
+    """Evaluate the base case of a windows run and each scenario, and record the run.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
         If a scenario file, the run, a chip, the scope or the policy is not in order.
     """
     scenarios = _named(request.names or packaged_scenarios())
-    case = read_case(context.tracker, request.windows_run)
+    case = read_case(context.tracker, input_run(context, "windows", request.windows_run))
     selection = [
         select_case(case, chip=chip, scope=request.scope, policy=request.policy)
         for chip in dict.fromkeys(request.chips)
@@ -71,7 +73,7 @@ def run_scenarios(context: Context, request: ScenarioRequest) -> ScenarioResult:
         rows: list[Row] = []
         for each in inner.progress(selection, "scenarios"):
             rows += _outcome_rows(run, case, each, scenarios)
-        table = pl.DataFrame(rows, infer_schema_length=None)
+        table = table_of(rows, scenarios_schema(case.windows.windows.quantile_levels))
         inner.write(run, folder, {"scenarios": table})
         run.log_params({f"scenario.{name}": scenario.title for name, scenario in scenarios.items()})
         run.describe(page_text(table, case.windows_run_id))
@@ -85,7 +87,7 @@ def _named(names: Sequence[str]) -> dict[str, Scenario]:
         short = Path(name).stem if name.endswith((".yaml", ".yml")) else name
         if short in scenarios or short == BASE:
             raise InputError(
-                "each scenario needs a name of its own, and the base case has its own", found=repr(short)
+                "each scenario needs a name of its own, other than that of the base case", found=repr(short)
             )
         scenarios[short] = load_scenario(name)
     return scenarios
@@ -131,7 +133,7 @@ def _stamps(case: BaseCase) -> list[dt.date]:
 
 
 def _figures(one: Outcome, base: Outcome, stamps: Sequence[dt.date]) -> Row:
-    """Figures of an answer, and how it differs from the base case path by path."""
+    """Figures of an outcome, and how it differs from the base case path by path."""
     dates = [None if np.isnan(step) else stamps[int(step)] for step in one.saturated_steps]
     levels = [q(level) for level in one.quantile_levels]
     value = one.value_usd
@@ -156,9 +158,11 @@ def page_text(table: pl.DataFrame, windows_run_id: str) -> str:
         "| chip | scope | scenario | P(saturated by horizon) | units, median | paths sooner | paths later |",
         "|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['chip']} | {row['scope']} | {row['title']} | {row['p_saturated']:.1%} | "
-        f"{row['units_q50']:,.0f} | {row['p_sooner']:.0%} | {row['p_later']:.0%} |"
-        for row in table.iter_rows(named=True)
-    ]
+    for row in table.iter_rows(named=True):
+        saturated = percent(row["p_saturated"], digits=1, spaced=False)
+        sooner, later = (percent(row[name], spaced=False) for name in ("p_sooner", "p_later"))
+        lines.append(
+            f"| {row['chip']} | {row['scope']} | {row['title']} | {saturated} | {row['units_q50']:,.0f} | "
+            f"{sooner} | {later} |"
+        )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The sensitivity step: every assumption through its range, ranked; then, if asked, all of them together."""
+"""The sensitivity step: every assumption through its range, ranked; on request all of them together."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from forecasting.what_if.sensitivity import (
     rank_effects,
     select_assumptions,
 )
+from pipelines.figures.format import percent
 from pipelines.runtime.registry.registry import recorded_weights
 from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import NESTED_STEP, StepRun
 from pipelines.what_if.assumptions import assumptions_of
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
@@ -33,7 +35,7 @@ Moved = dict[tuple[str, str], Evaluation]
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityRequest:
-    """What is asked: the run, chip, scope and policy, the assumptions (none: all), and the design.
+    """A request: the run, chip, scope and policy, the assumptions (none: all), and the design.
 
     `design` is None for one at a time only.
     """
@@ -49,9 +51,9 @@ class SensitivityRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SensitivityResult:
-    """What the step leaves: its run and its tables.
+    """Result of the step: its run and its tables.
 
-    `sensitivity` has one row per assumption, scope and figure; `indices`, where a design was asked for, one
+    `sensitivity` has one row per assumption, scope and figure; `indices`, where a design was requested, one
     per assumption, scope and figure too; `design` one per point and scope.
     """
 
@@ -73,7 +75,7 @@ def run_sensitivity(context: Context, request: SensitivityRequest) -> Sensitivit
     samples = None if design is None else (request.samples or DEFAULT_SAMPLES[design])
     if design is not None and samples is not None:
         check_samples(design, samples)
-    case = read_case(context.tracker, request.windows_run)
+    case = read_case(context.tracker, input_run(context, "windows", request.windows_run))
     selection = select_case(case, chip=request.chip, scope=request.scope, policy=request.policy)
     assumptions = select_assumptions(assumptions_of(case.windows), request.names)
     weights = recorded_weights(context.tracker, case.paths_read.run_id, case.forecast)
@@ -207,7 +209,7 @@ def _metrics(table: pl.DataFrame) -> dict[str, float]:
 
 
 def _title(selection: CaseSelection) -> str:
-    return f"What moves the answer for the {selection.chip.chip_id} under {selection.policy.name}"
+    return f"Which assumptions matter for the {selection.chip.chip_id} under {selection.policy.name}"
 
 
 def page_text(table: pl.DataFrame, selection: CaseSelection, windows_run_id: str) -> str:
@@ -218,11 +220,19 @@ def page_text(table: pl.DataFrame, selection: CaseSelection, windows_run_id: str
     ):
         share = part["figure"][0] == "p_saturated"
         what = "P(saturated by the end of the horizon)" if share else "median exportable units"
-        shown = "{:.1%}" if share else "{:,.0f}"
-        lines += [f"**{part['scope'][0]} scope, {what}**: base {shown.format(part['base'][0])}", ""]
+        text = _share_text if share else _units_text
+        lines += [f"**{part['scope'][0]} scope, {what}**: base {text(part['base'][0])}", ""]
         lines += ["| assumption | low | high | at low | at high |", "|---|---|---|---|---|"]
         for row in part.filter(pl.col("reach") > 0).head(8).iter_rows(named=True):
-            ends = " | ".join(shown.format(row[end]) for end in ("at_low", "at_high"))
+            ends = " | ".join(text(row[end]) for end in ("at_low", "at_high"))
             lines.append(f"| {row['assumption']} | {row['low']:g} | {row['high']:g} | {ends} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _share_text(share: float) -> str:
+    return percent(share, digits=1, spaced=False)
+
+
+def _units_text(units: float) -> str:
+    return f"{units:,.0f}"

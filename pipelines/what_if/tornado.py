@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from pipelines.figures.theme import FONT, GRID, TEXT, WIDTH, Tone, written
+from pipelines.figures.format import percent
+from pipelines.figures.theme import FONT, GRID, TEXT, WIDTH, Tone, format_figure
 from pipelines.runtime.files.artifacts import write_atomic
 
 SHOWN = 12  # assumptions per panel
@@ -23,7 +24,7 @@ ENDS = (("at_low", "low end", Tone.SAND), ("at_high", "high end", Tone.INK))
 
 
 class Shown(NamedTuple):
-    """How a figure of the answer is drawn: its title with the unit, its kind, and what it is divided by."""
+    """How a figure of the outcome is drawn: its title with the unit, its kind, and its divisor."""
 
     title: str
     kind: str
@@ -31,7 +32,11 @@ class Shown(NamedTuple):
 
     def text(self, figure: float) -> str:
         """The figure as axes and titles write it."""
-        return f"{100 * figure:.1f} %" if self.kind == "share" else written(figure / self.unit, self.kind)
+        return (
+            percent(figure, digits=1)
+            if self.kind == "share"
+            else format_figure(figure / self.unit, self.kind)
+        )
 
 
 FIGURES = {

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import polars as pl
 
 from forecasting.saturation.market import US_PORTFOLIO
+from forecasting.windows.tables import Estimator
 from pipelines.figures.chart import Chart
 from pipelines.windows.fan_chart import fan_chart
 from pipelines.windows.first_passage_chart import first_passage_chart
 from pipelines.windows.headroom_chart import headroom_charts
-from pipelines.windows.tables import Estimator
 from pipelines.windows.window_chart import window_chart
 
 
@@ -25,14 +25,14 @@ def windows_charts(estimator: Estimator, tables: dict[str, pl.DataFrame]) -> Ite
     tables : dict of DataFrame
         `windows`, `window_steps`, `saturation` and `headroom` of the run.
     """
-    settings, frequency = estimator.settings, estimator.settings.data.panel_frequency
+    settings, frequency = estimator.settings, estimator.settings.frequency
     policy = settings.policies[0]
     answers = (
         first_passage_chart(tables["windows"], tables["saturation"], policy=policy.name, frequency=frequency),
         window_chart(
             tables["windows"],
             tables["window_steps"],
-            confidence=settings.windows.confidence,
+            confidence=settings.confidence,
             frequency=frequency,
         ),
     )

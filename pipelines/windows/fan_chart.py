@@ -12,7 +12,7 @@ from forecasting.periods import label
 from forecasting.saturation.market import PORTFOLIO, Market
 from pipelines.figures.chart import Band, Chart, Line, Mark, Panel
 from pipelines.figures.format import units_text
-from pipelines.figures.theme import Tone, written
+from pipelines.figures.theme import Tone, format_figure
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 NOTE = (
@@ -28,7 +28,7 @@ def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
     ----------
     market : Market
     rule_weeks : float
-        Normal lead time of the policy, weeks: what the backlog is held against.
+        Normal lead time of the policy, weeks, with which the backlog is compared.
     """
     ticks = tuple(label(end, market.frequency) for end in market.all_timestamps)
     unit = "H100e" if _pooled(market.item_id) else "units"
@@ -98,11 +98,12 @@ def _finding(market: Market, ticks: tuple[str, ...]) -> str:
     share = float((market.flow.backlog[:, -1] >= 1).mean())
     if not cleared:
         return (
-            f"{market.item_id}: a backlog remains to {ticks[-1]} on {written(share, 'share')} of the paths; "
+            f"{market.item_id}: a backlog remains to {ticks[-1]} on {format_figure(share, 'share')} of "
+            "the paths; "
             f"{units_text(backlog[origin])} are waiting in {ticks[origin]}"
         )
     when = f"{ticks[cleared[0]]} or earlier" if cleared[0] == origin else ticks[cleared[0]]
     return (
         f"{market.item_id}: half of the paths have no backlog by {when}, "
-        f"{written(share, 'share')} have one in {ticks[-1]}"
+        f"{format_figure(share, 'share')} have one in {ticks[-1]}"
     )

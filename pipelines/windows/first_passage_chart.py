@@ -8,8 +8,8 @@ import polars as pl
 
 from forecasting.periods import Frequency, label
 from pipelines.figures.chart import Chart, Dash, Line, Mark, Note, Panel
-from pipelines.figures.format import percent
-from pipelines.figures.theme import Tone, listed
+from pipelines.figures.format import share_of_paths
+from pipelines.figures.theme import Tone, join_names
 
 NOTE = (
     "steps: share of paths on which US demand has been met by then, each path counted once; at the right: "
@@ -24,7 +24,7 @@ LOOKS: tuple[tuple[str, Tone, Dash], ...] = (
 def first_passage_chart(
     windows: pl.DataFrame, saturation: pl.DataFrame, *, policy: str, frequency: Frequency
 ) -> Chart | None:
-    """One panel per chip that the policy lets through; None if there is none.
+    """One panel per chip that is eligible under the policy; None if there is none.
 
     Parameters
     ----------
@@ -73,7 +73,9 @@ def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -
                 name=f"censored, {scope} scope", x=[edge, edge], y=[reached[-1], 1.0], tone=tone, dash="dot"
             ),
             Note(
-                x=edge - 0.3, y=min((reached[-1] + 1) / 2, 0.93), text=f"never {percent(row[0]['p_never'])}"
+                x=edge - 0.3,
+                y=min((reached[-1] + 1) / 2, 0.93),
+                text=f"never {share_of_paths(row[0]['p_never'])}",
             ),
         ]
         told.append(f"{scope} {_date(row[0]['saturated_q50'], frequency, curve['timestamp'][0])}")
@@ -101,10 +103,10 @@ def _finding(rows: pl.DataFrame, frequency: Frequency, first: dt.date) -> str:
     if own.height:
         dates = own["saturated_q50"]
         last = None if dates.null_count() else dates.max()
-        chips = listed(own["chip"].to_list())
+        chips = join_names(own["chip"].to_list())
         told.append(f"US demand for {chips}, each alone, is met {_date(last, frequency, first)} with 50 %")  # type: ignore[arg-type]
     if wider.height:
-        least = percent(float(wider["p_never"].min()))  # type: ignore[arg-type]
+        least = share_of_paths(float(wider["p_never"].min()))  # type: ignore[arg-type]
         told.append(
             f"for all chips of a vendor it is not met within the horizon on {least} of the paths or more"
         )

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 
 from forecasting.periods import Frequency, label
+from forecasting.windows.schema import LOSSES, SUPPLY
 from pipelines.figures.chart import Bars, Chart, Line, Mark, Panel
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.format import share_of_paths, units_text
 from pipelines.figures.theme import Tone
-from pipelines.windows.headroom import LOSSES, SUPPLY
 
 STAGES = {
     "lost_not_in_effect": "rule not yet in effect",
@@ -109,7 +109,7 @@ def _binding(scope: str, steps: pl.DataFrame, frequency: Frequency) -> Panel:
     means = {name: float(steps[column].mean() or 0) for column, (name, _) in TERMS.items()}  # type: ignore[arg-type]
     most = max(means, key=lambda name: means[name])
     return Panel(
-        title=f"{scope} scope, mostly: {most} ({percent(means[most])})",
+        title=f"{scope} scope, mostly: {most} ({share_of_paths(means[most])})",
         x_title="period",
         y_title="share of paths",
         marks=tuple(marks),
@@ -122,5 +122,7 @@ def _finding(row: dict[str, float | str]) -> str:
     losses = {STAGES[name]: float(row[name]) for name in LOSSES}
     most = max(losses, key=lambda name: losses[name])
     units, supply = float(row["units_mean"]), float(row[SUPPLY])
-    text = f"{row['chip']}: {units_text(units)} of {units_text(supply)} units left over may go on average"
+    text = (
+        f"{row['chip']}: {units_text(units)} of {units_text(supply)} surplus units may be exported on average"
+    )
     return f"{text}; the largest loss: {most} ({units_text(losses[most])})" if losses[most] >= 1 else text

@@ -1,4 +1,4 @@
-"""What a run's page tells: question, answer, what changed since the run before, where it came from."""
+"""The page of a run: question, answer, changes since the previous run, and the runs it is based on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from forecasting.errors import OverspillError
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.format import share_of_paths, units_text
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input
@@ -27,7 +27,7 @@ def markdown(windows: pl.DataFrame) -> str:
 
 
 def headline(windows: pl.DataFrame) -> str:
-    """The answer in a sentence, for the first policy and each scope: the page folds what is longer."""
+    """The answer in one sentence, for the first policy and each scope: the page folds longer text."""
     policy = windows["policy"][0]
     rows = windows.filter(pl.col("policy") == policy, pl.col("units_q50").is_not_null())
     told = []
@@ -49,9 +49,9 @@ def windows_markdown_table(windows: pl.DataFrame) -> str:
             row["policy"],
             row["chip"],
             row["scope"],
-            percent(row["p_saturated_now"]),
+            share_of_paths(row["p_saturated_now"]),
             str(row["saturated_q50"] or "after the horizon"),
-            percent(row["p_never"]),
+            share_of_paths(row["p_never"]),
             str(row["window_opens"] or "none"),
             f"{row['units_q50']:,.0f}",
         ]
@@ -88,7 +88,7 @@ def windows_page_text(
     etl = tracker.finished(forecast_run_id, "forecast").data.tags.get(UPSTREAM_TAG)
     if etl is not None:
         upstream["etl"] = etl
-    head = f"{QUESTION} **{headline(windows)}**\n\nMade from {links(tracker, upstream)}"
+    head = f"{QUESTION} **{headline(windows)}**\n\nComputed from {links(tracker, upstream)}"
     parts = [f"{head}; figures in `figures/figures.html`.", windows_markdown_table(windows)]
     if previous is not None:
         parts.append(f"Since {run_link(tracker, previous, 'windows')}: {_since(context, windows, previous)}")
@@ -100,7 +100,7 @@ def _since(context: Context, windows: pl.DataFrame, previous: str) -> str:
         before = read_input(context.tracker, previous, step="windows", name="windows").table
         params = context.tracker.finished(previous, "windows").data.params
     except OverspillError as error:
-        return f"cannot be told ({error})"
+        return f"cannot be compared ({error})"
     lines = [*settings_changed(params, flatten(context.settings)), *windows_changed(before, windows)]
     if not lines:
         return "nothing changed."
@@ -118,7 +118,7 @@ def settings_changed(before: Mapping[str, str], after: Mapping[str, str]) -> lis
 
 
 def windows_changed(before: pl.DataFrame, after: pl.DataFrame) -> list[str]:
-    """Answers that moved, one line per policy, chip and scope.
+    """What changed in the answer, one line per policy, chip and scope.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _moves(old: dict[str, object], new: dict[str, object]) -> Iterator[str]:
     for name, said in (("p_saturated_now", "P(saturated now)"), ("p_never", "P(never)")):
         was, now = old.get(name), new.get(name)
         if isinstance(was, float) and isinstance(now, float) and abs(now - was) >= MIN_SHIFT:
-            yield f"{said} {percent(was)} → {percent(now)}"
+            yield f"{said} {share_of_paths(was)} → {share_of_paths(now)}"
     for name, said in (("saturated_q50", "median date"), ("window_opens", "opens")):
         if old.get(name) != new.get(name):
             yield f"{said} {_day(old.get(name))} → {_day(new.get(name))}"

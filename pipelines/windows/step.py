@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from forecasting.forecasters.base import PathSet
 from forecasting.forecasters.path_table import from_table
 from forecasting.policy.eligibility import check_policy_reaches
+from forecasting.windows.headroom import headroom_table
+from forecasting.windows.schema import (
+    cap_readings_schema,
+    lead_time_schema,
+    q,
+    saturation_schema,
+    table_of,
+    window_steps_schema,
+    windows_schema,
+)
+from forecasting.windows.tables import Estimator, Row
 from pipelines.figures.page import write_figures
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import Input, read_input
+from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
-from pipelines.windows.headroom import headroom_table
+from pipelines.windows.estimator import build_estimator
+from pipelines.windows.exports import with_exports_of_book
 from pipelines.windows.run_page import windows_page_text
-from pipelines.windows.tables import Row, build_estimator, q
-
-QUANTILE_DATES = ("opening", "closing")
-QUANTILE_FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowsResult:
-    """What the step leaves: its run and its tables.
+    """Result of the step: its run and its tables.
 
     `windows` has one row per policy, chip and scope; `saturation` one per policy, item and step;
     `window_steps` one per policy, chip, scope and step; `lead_time` one per item and step; `cap_readings` one
@@ -44,12 +53,15 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     Raises
     ------
     InputError
-        If the run or its paths are not in order, or a policy is met by no chip.
+        If the run or its paths are not in order, a policy is met by no chip, or fewer units are stated as
+        exported than the order book shows.
     """
     settings, tracker = context.settings, context.tracker
     for policy in settings.policies:
         check_policy_reaches(policy, settings.data.catalogue.values())
-    read = read_input(tracker, forecast_run_id or tracker.newest("forecast"), step="forecast", name="paths")
+    read = read_input(tracker, input_run(context, "forecast", forecast_run_id), step="forecast", name="paths")
+    settings = with_exports_of_book(settings, tracker, read.run_id, items=read.table["item_id"].unique())
+    context = replace(context, settings=settings)
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
     any_market = next(iter(estimator.markets.values()))
     context.tell(
@@ -61,14 +73,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         read.log(run)
         expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
-        tables = {
-            "windows": pl.DataFrame([row for row, _ in rows], schema=windows_schema(estimator.levels)),
-            "window_steps": _table(row for _, steps in rows for row in steps),
-            "saturation": _table(estimator.saturation_rows()),
-            "lead_time": _table(estimator.lead_time_rows()),
-            "cap_readings": _table(estimator.cap_rows()),
-            "headroom": headroom_table(estimator),
-        }
+        tables = windows_tables(estimator, rows)
         context.write(run, folder, tables)
         _log_curves(run, tables)
         _log_window_metrics(run, tables["windows"])
@@ -76,6 +81,29 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
         write_figures(folder, windows_charts(estimator, tables), heading=heading)
     return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables)
+
+
+def windows_tables(
+    estimator: Estimator, rows: Sequence[tuple[Row, Sequence[Row]]]
+) -> dict[str, pl.DataFrame]:
+    """Every table of the step by name.
+
+    Parameters
+    ----------
+    estimator : Estimator
+    rows : sequence
+        What `Estimator.window_rows` gives.
+    """
+    return {
+        "windows": table_of((row for row, _ in rows), windows_schema(estimator.levels)),
+        "window_steps": table_of(
+            (row for _, steps in rows for row in steps), window_steps_schema(estimator.levels)
+        ),
+        "saturation": table_of(estimator.saturation_rows(), saturation_schema()),
+        "lead_time": table_of(estimator.lead_time_rows(), lead_time_schema(estimator.levels)),
+        "cap_readings": table_of(estimator.cap_rows(), cap_readings_schema(estimator.levels)),
+        "headroom": headroom_table(estimator),
+    }
 
 
 def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet, dict[str, str], dt.date]:
@@ -89,38 +117,8 @@ def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet
     return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
 
 
-def windows_schema(levels: Iterable[float]) -> dict[str, pl.DataType]:
-    """Columns of `windows.parquet`; dates are null where censored, figures where there is no estimate."""
-    text, date, number = pl.String(), pl.Date(), pl.Float64()
-    names = [q(level) for level in levels]
-    return {
-        "policy": text,
-        "chip": text,
-        "scope": text,
-        "scope_item": text,
-        "eligible": pl.Boolean(),
-        "reason": text,
-        "no_estimate": text,
-        "now": date,
-        "p_saturated_now": number,
-        **{f"saturated_{name}": date for name in names},
-        "p_never": number,
-        "p_any_window": number,
-        "window_opens": date,
-        "window_closes": date,
-        **{f"{what}_{name}": date for what in QUANTILE_DATES for name in names},
-        **{f"{what}_{name}": number for what in QUANTILE_FIGURES for name in names},
-        "binding": text,
-        "binding_share": number,
-    }
-
-
-def _table(rows: Iterable[Row]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), infer_schema_length=None)
-
-
 def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
-    """Log curves of saturation, openness and lead time with the period as step; the item stands first."""
+    """Log curves of saturation, P(open) and lead time with the period as step, named by item first."""
     for metric, name, keys, column in (
         ("p_saturated", "saturation", ["item_id", "policy"], "p_saturated"),
         ("p_open", "window_steps", ["chip", "scope", "policy"], "p_open"),
@@ -135,7 +133,7 @@ def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
 
 
 def _log_window_metrics(run: StepRun, windows: pl.DataFrame) -> None:
-    """Log the answer per chip, scope and policy as single figures, so that runs can be put side by side."""
+    """Log the answer per chip, scope and policy as single figures, so that runs can be compared."""
     rows = windows.filter(pl.col("eligible"), pl.col("p_any_window").is_not_null())
     run.log_metrics(
         {

@@ -7,7 +7,7 @@ import polars as pl
 from forecasting.periods import Frequency, label
 from pipelines.figures.chart import Cells, Chart, Panel
 from pipelines.figures.format import units_text
-from pipelines.figures.theme import listed
+from pipelines.figures.theme import join_names
 
 
 def window_chart(
@@ -56,7 +56,7 @@ def _finding(windows: pl.DataFrame, frequency: Frequency) -> str:
     closes = lead["window_closes"]
     until = "past the horizon" if closes is None else f"until {label(closes, frequency)}"
     return (
-        f"Under {policy} windows open for {listed(open_chips)} ({lead['scope']} scope); the widest, "
+        f"Under {policy} windows open for {join_names(open_chips)} ({lead['scope']} scope); the widest, "
         f"{lead['chip']}, from {label(lead['window_opens'], frequency)} {until}: "
         f"{units_text(lead['units_q50'])} units at the median"
     )
@@ -69,4 +69,4 @@ def _shut(windows: pl.DataFrame, steps: pl.DataFrame) -> str:
     note = (
         "dark: open on many paths; product scope: only this chip's US orders count; portfolio: its vendor's"
     )
-    return f"{note}; no chip passes {listed(absent)}" if absent else note
+    return f"{note}; no chip passes {join_names(absent)}" if absent else note

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from event_peers import bootstrap_paths, by_question, classical_paths, series_of
+from event_peers import bank_paths, bootstrap_paths, by_question, classical_paths, series_of
 from events import Peer, Run, answer, half, peers_of
 from processes import HORIZON, Problem
 
@@ -30,7 +30,8 @@ def test_series_go_back_to_the_questions_that_they_came_from(problem):
 
 
 def test_every_peer_gives_whole_paths_of_both_variates(problem):
-    for paths in (*classical_paths(problem, name="AutoETS", seed=1), *bootstrap_paths(problem)):
+    classical = classical_paths(problem, name="AutoETS", seed=1)
+    for paths in (*classical, *bootstrap_paths(problem), *bank_paths(problem, seed=1)):
         assert paths.shape == (1000, HORIZON, 2)
         assert np.isfinite(paths).all()
 

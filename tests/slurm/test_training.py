@@ -99,7 +99,7 @@ def test_a_job_that_is_signalled_goes_back_into_the_queue_and_ends_like_an_unbro
     slurm.wait(job, "COMPLETED", seconds=240)
     output = slurm.output(job)
     assert f"stopped by SIG{number}; job {job} is back in the queue" in output
-    assert f"going on with {state} at step {done} of {STEPS}" in output
+    assert f"continuing {state} at step {done} of {STEPS}" in output
     same_as_unbroken(folder, state, unbroken)
 
 

@@ -10,7 +10,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Engine, EtlRun, Json, Out, Override
 
@@ -25,7 +24,7 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Score every forecaster on the past, as it was known then."""
-    settings = resolved_settings(config, with_options(override, {"backtest.engine": engine}))
+    settings = resolved_settings(config, override, {"backtest.engine": engine})
     with step_context(settings, out) as context:
         from pipelines.backtest.step import run_backtest
 

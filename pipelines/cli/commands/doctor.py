@@ -10,7 +10,6 @@ from pipelines.cli.terminal.console import (
     report_errors,
     resolved_settings,
     stdout,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Json, Override
 
@@ -23,17 +22,16 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Whether this machine can run `overspill run`, with which device and store; what to do if not."""
-    settings = resolved_settings(config, with_options(override, {"forecast.device": device}))
+    settings = resolved_settings(config, override, {"forecast.device": device})
     with report_errors():
         from rich.console import Console
 
         from pipelines.doctor import findings as doctors
         from pipelines.doctor.examination import own_launch, run_checks
-        from pipelines.doctor.report import ProbeProgress, print_findings
+        from pipelines.doctor.report import print_findings, probe_progress
 
-        waiting = ProbeProgress(Console(stderr=True))
-        with waiting.shown():
-            found = run_checks(settings, ended=waiting.ended)
+        with probe_progress(Console(stderr=True)) as ended:
+            found = run_checks(settings, ended=ended)
         summary = doctors.summary(found)
         if own_launch().rank == 0:
             if as_json:

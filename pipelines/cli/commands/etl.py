@@ -11,7 +11,6 @@ from pipelines.cli.terminal.console import (
     print_result,
     resolved_settings,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Json, Out, Override
 
@@ -21,11 +20,9 @@ def etl(
     override: Override = None,
     out: Out = None,
     *,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only run the checks of the reference tables.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the reference tables.")] = False,
     engine: Annotated[
-        str | None, typer.Option("--engine", help="Who reads an order book: local, ray or gpu.")
+        str | None, typer.Option("--engine", help="Engine that reads an order book: local, ray or gpu.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +30,7 @@ def etl(
     if check:
         check_reference_tables(as_json=as_json)
         return
-    settings = resolved_settings(config, with_options(override, {"data.engine": engine}))
+    settings = resolved_settings(config, override, {"data.engine": engine})
     with step_context(settings, out) as context:
         from pipelines.etl.step import run_etl
 
@@ -42,7 +39,7 @@ def etl(
             "run": result.run_id,
             "rows": result.panel.height,
             "items": result.panel["item_id"].n_unique(),
-            **result.told,
+            **result.summary,
         }
         print_result(figures, as_json=as_json)
 

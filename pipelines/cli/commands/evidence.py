@@ -1,4 +1,4 @@
-"""`overspill evidence`: write the evidence of a windows run; `overspill evidence verify DIR`: check it."""
+"""`overspill evidence`: write the evidence of a windows run; `verify` checks it, `keygen` makes a key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.terminal.console import (
-    print_json,
     print_result,
     report_errors,
     resolved_settings,
@@ -28,7 +27,11 @@ def register(app: typer.Typer) -> None:
 def evidence(
     call: typer.Context,
     windows_run: Annotated[
-        str | None, typer.Option("--windows-run", help="Run whose figures are shown; default: the newest.")
+        str | None,
+        typer.Option(
+            "--windows-run",
+            help="Run whose figures are shown: id, or its first characters (newest with these settings).",
+        ),
     ] = None,
     policy: Annotated[
         str | None, typer.Option("--policy", help="Policy of that run; default: its first.")
@@ -37,10 +40,18 @@ def evidence(
         "evidence"
     ),
     config: Annotated[
-        str | None, typer.Option("--config", help="Experiment that names the store: a name, or a path.")
+        str | None,
+        typer.Option(
+            "--config",
+            help="Experiment of the run, which names the store: a name, or a path.",
+        ),
     ] = None,
     override: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting, such as tracking.uri=URI.")
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option("--sign", help="Private key (Ed25519, PEM) that signs it; see evidence keygen."),
     ] = None,
     *,
     as_json: Json = False,
@@ -49,17 +60,24 @@ def evidence(
     if call.invoked_subcommand is not None:
         return
     settings = resolved_settings(config, override)
+    with report_errors():
+        from pipelines.evidence.signature import read_private_key
+
+        key = None if sign is None else read_private_key(sign)
     with step_context(settings, None) as context:
         from pipelines.evidence.manifest import DOCUMENT
         from pipelines.evidence.step import write_evidence
+        from pipelines.runtime.step.selection import input_run
 
-        made = write_evidence(context.tracker, out, windows_run_id=windows_run, policy=policy)
+        run_id = input_run(context, "windows", windows_run)
+        made = write_evidence(context.tracker, out, windows_run_id=run_id, policy=policy, key=key)
         print_result(
             {
                 "run": made.run_id,
-                "policy": made.content["policy"]["name"],
+                "policy": made.content.policy.name,
                 "document": str(made.out / DOCUMENT),
                 "seal": made.seal,
+                "signed_by": made.content.signed_by,
             },
             as_json=as_json,
         )
@@ -68,15 +86,32 @@ def evidence(
 @evidence_app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `overspill evidence` wrote.")],
+    key: Annotated[
+        Path | None,
+        typer.Option("--key", help="Public key (Ed25519, PEM) that must have signed the folder."),
+    ] = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Recompute every hash of an evidence folder and derive its figures again; exit 1 if anything differs."""
+    """Check every hash, table, statement and the signature of an evidence folder; exit 1 if one differs."""
     with report_errors():
+        from pipelines.evidence.signature import read_public_key
         from pipelines.evidence.verify import verify as check
 
-        checked = check(folder)
-        if as_json:
-            print_json(checked)
-        else:
-            print_result(checked, as_json=False)
+        trusted = None if key is None else read_public_key(key)
+        print_result(check(folder, key=trusted), as_json=as_json)
+
+
+@evidence_app.command()
+def keygen(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Where the private key goes (mode 0600).")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make a key pair to sign evidence with: PATH is for the signer alone, PATH.pub for everybody."""
+    with report_errors():
+        from pipelines.evidence.signature import PUBLIC_SUFFIX, generate_key
+
+        made = generate_key(path)
+        figures = {"key": str(path), "public_key": f"{path}{PUBLIC_SUFFIX}", "fingerprint": made}
+        print_result(figures, as_json=as_json)

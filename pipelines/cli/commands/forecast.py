@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipelines.cli.terminal.console import print_result, resolved_settings, step_context, with_options
+from pipelines.cli.terminal.console import print_result, resolved_settings, step_context
 from pipelines.cli.terminal.options import Config, Device, EtlRun, Json, Model, Out, Override
 
 
@@ -20,7 +20,7 @@ def forecast(
 ) -> None:
     """Joint sample paths of orders and capacity from an etl run's panel."""
     options = {"forecast.model": model, "forecast.device": device}
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
     with step_context(settings, out) as context:
         from pipelines.forecast.step import run_forecast
 

@@ -3,30 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from pipelines.cli.terminal.console import print_result, report_errors
 from pipelines.cli.terminal.options import Device, Json
+from pipelines.forecast.names import DEFAULT_MODEL, named_model
+
+if TYPE_CHECKING:
+    from forecasting.forecasters.bounds import Floor
 
 
 def predict(
-    panel: Annotated[Path, typer.Argument(help="Long table unique_id, ds, y[, variate]; CSV or Parquet.")],
+    panel: Annotated[
+        Path,
+        typer.Argument(
+            help="Long table unique_id, ds, y[, variate]: Parquet or CSV, also packed (.gz, .zst, ...). Ids "
+            "of CSV are text to the letter; ids of Parquet keep their type."
+        ),
+    ],
     horizon: Annotated[int, typer.Option("--horizon", help="Steps ahead.")],
-    freq: Annotated[str, typer.Option("--freq", help="h, D, W, M, Q or Y.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for quantiles.parquet and paths.parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Folder for quantiles.parquet and paths.parquet; files of yours are never replaced."
+        ),
+    ],
+    freq: Annotated[
+        str | None,
+        typer.Option(
+            "--freq",
+            help="min, h, D, B, W, M, Q, Y, a multiple (15min) or a pandas alias (MS, QE, W-SUN). Without "
+            "it: the coarsest that fits. The future continues the table's own dates.",
+        ),
+    ] = None,
     *,
     quantiles: Annotated[
         str, typer.Option("--quantiles", help="Levels between 0 and 1, comma-separated.")
     ] = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
     paths: Annotated[int, typer.Option("--paths", help="Joint sample paths to write; 0 for none.")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sampling.")] = 0,
+    floor: Annotated[
+        str,
+        typer.Option(
+            "--floor",
+            help="auto: zero for series that were never negative; 0: zero for all; none: no floor.",
+        ),
+    ] = "auto",
     model: Annotated[
         str, typer.Option("--model", help="Forecaster: statistical, network or blend.")
-    ] = "network",
+    ] = DEFAULT_MODEL,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
+    ] = None,
+    id_col: Annotated[str, typer.Option("--id-col", help="Column that names the series.")] = "unique_id",
+    time_col: Annotated[str, typer.Option("--time-col", help="Column of the dates.")] = "ds",
+    target_col: Annotated[str, typer.Option("--target-col", help="Column of the values.")] = "y",
+    encoding: Annotated[
+        str | None,
+        typer.Option("--encoding", help="Of a CSV file, such as cp1252 or utf-16; UTF-8 without it."),
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option("--separator", help="Between the fields of a CSV file; a comma without it.")
     ] = None,
     device: Device = None,
     as_json: Json = False,
@@ -36,9 +75,10 @@ def predict(
         from rich.console import Console
 
         from forecasting.errors import InputError
+        from forecasting.panel.long_table import Columns
         from forecasting.periods import Frequency
         from pipelines.forecast.long_table import ForecastOptions
-        from pipelines.forecast.predict import PredictRequest, named_model
+        from pipelines.forecast.predict import PredictRequest
         from pipelines.forecast.predict import predict as carry_out
 
         try:
@@ -47,17 +87,31 @@ def predict(
             raise InputError(
                 "quantile levels are numbers", found=repr(quantiles), where="--quantiles"
             ) from error
+        options = ForecastOptions(
+            horizon=horizon, quantile_levels=levels, paths=paths, seed=seed, floor=cast("Floor", floor)
+        )
         request = PredictRequest(
             source=panel,
             out=out,
-            frequency=Frequency.parse(freq),
-            options=ForecastOptions(horizon=horizon, quantile_levels=levels, paths=paths, seed=seed),
+            options=options,
+            frequency=None if freq is None else Frequency.parse(freq),
+            columns=Columns(id=id_col, time=time_col, target=target_col),
+            encoding=encoding,
+            separator=_one_byte(separator),
             model=named_model(model),
             checkpoint=checkpoint,
             device=device or "auto",
         )
         figures: dict[str, Any] = {**carry_out(request, Console(stderr=True)), "out": str(out)}
         print_result(figures, as_json=as_json)
+
+
+def _one_byte(separator: str | None) -> str | None:
+    from forecasting.errors import InputError
+
+    if separator is None or (len(separator) == 1 and separator.isascii()):
+        return separator
+    raise InputError("a separator is one ASCII character", found=repr(separator), where="--separator")
 
 
 def register(app: typer.Typer) -> None:

@@ -13,7 +13,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Json, Override
 
@@ -26,12 +25,12 @@ def pretrain(
     state: Annotated[
         Path,
         typer.Option(
-            "--state", help="Folder of the training: it goes on from there, and leaves its weights."
+            "--state", help="Folder of the training: where it resumes and where its weights are saved."
         ),
     ],
     config: Config = None,
     override: Override = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in all.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in total.")] = None,
     init: Annotated[
         Path | None,
         typer.Option("--init", help="Folder of the weights to begin from; random ones without it."),
@@ -47,10 +46,10 @@ def pretrain(
     *,
     as_json: Json = False,
 ) -> None:
-    """Train a network on synthetic worlds, for as long as it is let; started again, it goes on."""
+    """Train a network on synthetic worlds until it is stopped; run it again to resume."""
     begin = None if init is None else str(init)
     options = {"forecast.device": device, "pretrain.training.steps": steps, "pretrain.init": begin}
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
 
     def opened(folder: Path | None, settings: Settings) -> JobState | None:
         from pipelines.train.pretrain import state_of, state_of_cuts

@@ -15,7 +15,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, Engine, Json, Model, Out, Override, State
 
@@ -30,13 +29,13 @@ def run(
     engine: Engine = None,
     *,
     train: Annotated[
-        bool, typer.Option("--train", help="Fine-tune the network too; it forecasts if it is better.")
+        bool, typer.Option("--train", help="Also fine-tune the network; it is used if it is better.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
     options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
     with step_context(settings, out, state, command=f"run, train {train}") as context:
         from pipelines.cli.terminal.console import begin_job
         from pipelines.run import run_all
@@ -48,7 +47,7 @@ def run(
             print_json(
                 {
                     "runs": result.run_ids,
-                    **({"etl": result.etl.told} if result.etl.told else {}),
+                    **({"etl": result.etl.summary} if result.etl.summary else {}),
                     **({"train": result.train.figures} if result.train else {}),
                     "now": result.windows.now,
                     "windows": tables["windows"].to_dicts(),
@@ -61,8 +60,8 @@ def run(
             )
             return
         console = stdout()
-        print_result(result.etl.told, as_json=False)
-        for sentence in result.train.told if result.train else ():
+        print_result(result.etl.summary, as_json=False)
+        for sentence in result.train.messages if result.train else ():
             console.print(sentence, highlight=False, soft_wrap=True)
         if result.backtest is not None:
             print_backtest(console, result.backtest)

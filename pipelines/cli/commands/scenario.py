@@ -1,4 +1,4 @@
-"""`overspill scenario`: named what-ifs beside the base case."""
+"""`overspill scenario`: named what-ifs compared with the base case."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from pipelines.cli.terminal.options import (
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Scenarios by name or path; without one, all that ship.", metavar="[FILE|NAME]..."),
+    typer.Argument(help="Scenarios by name or path; default: all packaged ones.", metavar="[FILE|NAME]..."),
 ]
-Chips = Annotated[
-    list[str] | None, typer.Option("--chip", help="Chip asked about (H200); may be given again.")
-]
+Chips = Annotated[list[str] | None, typer.Option("--chip", help="Chip to evaluate (H200); repeatable.")]
 
 
 def scenario(

@@ -31,7 +31,7 @@ def slurm(
     *,
     every: Annotated[str, typer.Option("--every", help="Time from slot to slot: 30m, 6h, 1d, 1w.")],
     at: Annotated[
-        str | None, typer.Option("--at", help="Time of day of the first slot, HH:MM; without it, now.")
+        str | None, typer.Option("--at", help="Time of day of the first slot, HH:MM; default: now.")
     ] = None,
     name: Name = "overspill",
     nodes: Annotated[int | None, typer.Option("--nodes", min=1, help="Nodes per job.")] = None,
@@ -50,10 +50,15 @@ def slurm(
     out: Annotated[Path | None, typer.Option("--out", help="Folder that receives the files.")] = None,
     state: Annotated[
         Path,
-        typer.Option("--state", help="Folder, shared by the nodes, of script, logs and unfinished work."),
+        typer.Option(
+            "--state", help="Folder on a shared file system for the script, logs and unfinished work."
+        ),
     ] = Path("overspill-state"),
     via: Annotated[
-        str, typer.Option("--via", help="What repeats the job: sbatch, scrontab, or auto for what is there.")
+        str,
+        typer.Option(
+            "--via", help="What repeats the job: sbatch, scrontab, or auto (whichever is available)."
+        ),
     ] = "auto",
     extra: Annotated[
         list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Options of `overspill run`.")
@@ -159,7 +164,7 @@ def _tell(planned: Plan, job: str | None, *, dry_run: bool, as_json: bool) -> No
 
 
 def _check_options(extra: list[str]) -> None:
-    """Refuse now what `overspill run` would refuse at night, and a password that would lie in the script.
+    """Reject now what `overspill run` would reject at night, and a password that would be in the script.
 
     Raises
     ------
@@ -174,7 +179,7 @@ def _check_options(extra: list[str]) -> None:
         value = word.partition("=")[2] or word
         if masked(value) != value:
             raise InputError(
-                "a password must not stand in a job's script or on a command line",
+                "a password must not be in a job's script or on a command line",
                 expected="MLFLOW_TRACKING_URI, or MLFLOW_TRACKING_USERNAME and _PASSWORD, in the environment",
                 found=masked(value),
                 where="--set",
@@ -185,9 +190,9 @@ def _check_options(extra: list[str]) -> None:
     try:
         given = typer.main.get_command(program).make_context("run", list(extra)).params
     except typer.Exit:
-        raise InputError("--help is no option of a scheduled run", where="after --") from None
+        raise InputError("--help is not an option of a scheduled run", where="after --") from None
     except refusal as error:
         raise InputError(
-            f"`overspill run` would refuse this: {error.format_message()}", where="after --"
+            f"`overspill run` would reject this: {error.format_message()}", where="after --"
         ) from error
     resolved_settings(given.get("config"), given.get("override"))

@@ -1,4 +1,4 @@
-"""`overspill sensitivity`: which assumption moves the answer."""
+"""`overspill sensitivity`: which assumptions matter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.cli.terminal.options import (
 Design = Annotated[
     str,
     typer.Option(
-        "--design", help="oat (one at a time), or morris or sobol, which also move all of them together."
+        "--design", help="oat (one at a time), or morris or sobol, which also vary all of them together."
     ),
 ]
 Samples = Annotated[
@@ -29,9 +29,9 @@ Samples = Annotated[
 ]
 Assumptions = Annotated[
     list[str] | None,
-    typer.Option("--assumption", help="Move only this one, by name; may be given again."),
+    typer.Option("--assumption", help="Vary only this one, by name; repeatable."),
 ]
-Chip = Annotated[str, typer.Option("--chip", help="Chip whose exports are asked about.")]
+Chip = Annotated[str, typer.Option("--chip", help="Chip whose exports are evaluated.")]
 
 
 def sensitivity(
@@ -48,7 +48,7 @@ def sensitivity(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Which assumption moves the answer: each one through its range, ranked by effect."""
+    """Which assumptions matter: each one is varied through its range, ranked by effect."""
     settings = resolved_settings(config, override)
     with step_context(settings, out) as context:
         from pipelines.cli.terminal.what_if_tables import print_effects, print_indices

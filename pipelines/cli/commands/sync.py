@@ -24,7 +24,7 @@ def sync(config: Config = None, override: Override = None, *, as_json: Json = Fa
                     "folder": str(report.folder),
                     "store": report.store,
                     "left": report.left,
-                    "told": report.told,
+                    "told": report.messages,
                     "runs": [vars(run) for run in report.runs],
                 }
                 for report in reports
@@ -33,12 +33,12 @@ def sync(config: Config = None, override: Override = None, *, as_json: Json = Fa
         for report in [] if as_json else reports:
             for run in report.runs:
                 typer.echo(f"{run.local}  {run.run_id}  {run.step:<11} {run.status}")
-            for sentence in report.told:
+            for sentence in report.messages:
                 typer.echo(sentence)
             if report.left is not None:
-                typer.echo(f"{report.folder} for {report.store} waits: {report.left}")
+                typer.echo(f"{report.folder} for {report.store} is still waiting: {report.left}")
         if not reports and not as_json:
-            typer.echo(f"nothing waits in {settings.tracking.spool}")
+            typer.echo(f"nothing is waiting in {settings.tracking.spool}")
         if waiting:
             what = "outbox could" if waiting == 1 else "outboxes could"
             fail(f"{waiting} {what} not be sent from {settings.tracking.spool}", 1)

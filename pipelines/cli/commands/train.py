@@ -12,7 +12,6 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     stdout,
     step_context,
-    with_options,
 )
 from pipelines.cli.terminal.options import Config, Device, EtlRun, Json, Out, Override, State
 
@@ -22,12 +21,12 @@ def train(
     override: Override = None,
     out: Out = None,
     etl_run: EtlRun = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps at most.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Maximum number of optimiser steps.")] = None,
     device: Device = None,
     state: State = None,
     *,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train a new network rather than fine-tune.")
+        bool, typer.Option("--from-scratch", help="Train a new network instead of fine-tuning.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -38,7 +37,7 @@ def train(
         "train.fine_tuning.steps": steps,
         "train.scratch.steps": steps,
     }
-    settings = resolved_settings(config, with_options(override, options))
+    settings = resolved_settings(config, override, options)
     with step_context(settings, out, state, command=f"train {etl_run}") as context:
         from pipelines.cli.terminal.console import begin_job
         from pipelines.cli.terminal.tables import print_table
@@ -54,7 +53,7 @@ def train(
             print_json({**figures, "validation": result.validation, "leaderboard": rows})
             return
         print_table(stdout(), result.leaderboard, title="test (days that the training had not seen)")
-        for sentence in result.told:
+        for sentence in result.messages:
             stdout().print(sentence, highlight=False, soft_wrap=True)
         print_ui(stdout(), context)
 

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def ui(
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Port on loopback; without it, a free one.")
+        int | None, typer.Option("--port", min=1, max=65535, help="Port on loopback; default: a free one.")
     ] = None,
     config: Config = None,
     override: Override = None,
@@ -47,21 +47,24 @@ def ui(
         try:
             with server(tracker, free_port(port)) as (address, process):
                 typer.echo(address_of_newest(tracker, address))
-                context.console.print("Ctrl-C ends it.")
+                context.console.print("Press Ctrl-C to stop.")
                 code = process.wait()
         except KeyboardInterrupt:
             return
-        raise StepError(f"the MLflow server ended by itself with exit status {code}")
+        raise StepError(f"the MLflow server stopped unexpectedly with exit status {code}")
 
 
 def runs(
     step: Annotated[str | None, typer.Option("--step", help="Only runs of this step.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most this many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Maximum number of runs.")] = 20,
     config: Config = None,
     override: Override = None,
     *,
     nested: Annotated[
-        bool, typer.Option("--nested", help="Also those of single assumptions under a sensitivity run.")
+        bool,
+        typer.Option(
+            "--nested", help="Also show nested runs, those of single assumptions in a sensitivity run."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -16,19 +15,20 @@ def windows(
     override: Override = None,
     out: Out = None,
     forecast_run: Annotated[
-        str | None, typer.Option("--forecast-run", help="Run whose paths are used.")
+        str | None,
+        typer.Option(
+            "--forecast-run",
+            help="Run whose paths are used: id, or its first characters (newest with these settings).",
+        ),
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option("--policy", help="Policy to apply (name or path); may be given again.")
+        list[str] | None, typer.Option("--policy", help="Policy to apply (name or path); repeatable.")
     ] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Saturation dates and export windows from a forecast run's paths."""
-    overrides = list(override or [])
-    if policy:
-        overrides.append(f"policies={json.dumps(policy)}")
-    settings = resolved_settings(config, overrides)
+    settings = resolved_settings(config, override, {"policies": policy or None})
     with step_context(settings, out) as context:
         from pipelines.windows.step import run_windows
 

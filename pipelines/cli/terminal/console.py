@@ -28,7 +28,7 @@ TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows where they arose."""
+    """Turn errors into one sentence and the exit status; OVERSPILL_TRACEBACK=1 shows the traceback."""
     from forecasting.errors import OverspillError
     from models.errors import ModelError
 
@@ -48,22 +48,27 @@ def report_errors() -> Iterator[None]:
 
 def fail(sentence: str, code: int) -> None:
     """Print the sentence and end with this exit status."""
-    print(f"error: {sentence}", file=sys.stderr)  # noqa: T201
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in sentence)
+    print(f"error: {line}", file=sys.stderr)  # noqa: T201
     raise SystemExit(code)
 
 
-def with_options(override: list[str] | None, options: Mapping[str, object]) -> list[str]:
-    """Overrides with the options that were given among them, each under the key that it sets."""
-    given = [f"{key}={json.dumps(value)}" for key, value in options.items() if value is not None]
-    return [*(override or []), *given]
+def resolved_settings(
+    config: str | None, overrides: list[str] | None, options: Mapping[str, object] | None = None
+) -> Settings:
+    """Merged and validated settings; whatever is wrong ends the command with exit status 2.
 
-
-def resolved_settings(config: str | None, overrides: list[str] | None) -> Settings:
-    """Merged and validated settings; whatever is wrong ends the command with exit status 2."""
+    Parameters
+    ----------
+    config : str, optional
+    overrides : list of str, optional
+    options : mapping, optional
+        Values of the command's own options, each under the key that it sets; None where it was not given.
+    """
     with report_errors():
         from pipelines.runtime.config.loader import resolve
 
-        return resolve(config, overrides or [])
+        return resolve(config, overrides or [], options or {})
     raise AssertionError  # the context above never swallows an error
 
 
@@ -77,7 +82,7 @@ def step_context(
 ) -> Iterator[Context]:
     """The context of a step on the configured store; errors inside end the command in one sentence.
 
-    Of several processes of a job only the first gets here: the others serve it, and end with its exit status.
+    Of several processes of a job only the first runs this: the others serve it and end with its exit status.
 
     Parameters
     ----------
@@ -85,7 +90,7 @@ def step_context(
     out : Path, optional
         Folder that receives a copy of the step's files.
     state : Path, optional
-        Folder that remembers what is done.
+        Folder that records progress.
     open_state : callable, optional
         Opens the state in that folder; by default that of a job of this command and these settings.
     command : str
@@ -97,7 +102,7 @@ def step_context(
         from pipelines.runtime.jobs.job import job_state, join_ranks
         from pipelines.runtime.step.context import Context
         from pipelines.runtime.store.address import resolve_uri
-        from pipelines.runtime.tracking import Spooling, Tracker
+        from pipelines.runtime.tracking import Spooling, Tracker, close_abandoned
 
         tracking, console = settings.tracking, Console(stderr=True)
 
@@ -109,13 +114,15 @@ def step_context(
             kept = open_state(state, settings) if open_state else job_state(state, settings, command)
             spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
             with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+                for sentence in close_abandoned(tracker):
+                    tell(sentence)
                 yield Context(
                     settings=settings, tracker=tracker, console=console, out=out, ranks=ranks, state=kept
                 )
 
 
 def _check(settings: Settings, out: Path | None) -> None:
-    """Refuse what could only fail later."""
+    """Reject early what would only fail later."""
     from pipelines.runtime.files.artifacts import check_writable
 
     if settings.forecast.device == "gpu":
@@ -135,7 +142,7 @@ def stdout() -> Console:
 
 
 def print_backtest(console: Console, result: BacktestResult) -> None:
-    """Print the leaderboard, the known case, and which weights the network answered with."""
+    """Print the leaderboard, the known case, and which weights the network used."""
     from pipelines.cli.terminal.tables import print_table
 
     print_table(console, result.leaderboard, title="backtest (skill against the best single model)")
@@ -149,7 +156,7 @@ def print_windows(console: Console, context: Context, tables: dict[str, Any]) ->
     from forecasting.periods import Frequency
     from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 
-    frequency = Frequency(context.settings.data.frequency)
+    frequency = Frequency.parse(context.settings.data.frequency)
     end = tables["saturation"]["timestamp"].max()
     print_windows_table(console, tables["windows"], frequency=frequency, end=end)
     print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)

@@ -1,4 +1,4 @@
-"""Options that several commands take, declared once."""
+"""Options that several commands share, declared once."""
 
 from __future__ import annotations
 
@@ -12,33 +12,47 @@ Config = Annotated[
     typer.Option("--config", help="Experiment on top of the defaults: a packaged name, or a path."),
 ]
 Override = Annotated[
-    list[str] | None, typer.Option("--set", help="Override one setting, key=value; may be given again.")
+    list[str] | None, typer.Option("--set", help="Override one setting, key=value; repeatable.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
 Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical, network or blend.")]
-Device = Annotated[str | None, typer.Option("--device", help="Where the network computes: auto, cpu or gpu.")]
+Device = Annotated[str | None, typer.Option("--device", help="Device of the network: auto, cpu or gpu.")]
 State = Annotated[
     Path | None,
-    typer.Option("--state", help="Folder that remembers what is done: an interrupted job goes on from it."),
+    typer.Option("--state", help="Folder that records progress: an interrupted job continues from it."),
 ]
 Engine = Annotated[
     str | None,
-    typer.Option("--engine", help="Who runs the backtest: local (this job's processes), or ray (a cluster)."),
+    typer.Option(
+        "--engine", help="Where the backtest runs: local (this job's processes) or ray (a cluster)."
+    ),
 ]
-EtlRun = Annotated[str | None, typer.Option("--etl-run", help="Run whose panel is used.")]
+EtlRun = Annotated[
+    str | None,
+    typer.Option(
+        "--etl-run",
+        help="Run whose panel is used: id, or its first characters (newest with these settings).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 
-# Of commands that start from a finished windows run.
+# For commands that start from a finished windows run.
 WindowsRun = Annotated[
-    str | None, typer.Option("--windows-run", help="Run whose answer is the base case (newest).")
+    str | None,
+    typer.Option(
+        "--windows-run",
+        help="Run whose answer is the base case: id, or its first characters (newest with these settings).",
+    ),
 ]
-Scope = Annotated[str | None, typer.Option("--scope", help="product or portfolio; without it, both.")]
+Scope = Annotated[str | None, typer.Option("--scope", help="product or portfolio; default: both.")]
 AskedPolicy = Annotated[
-    str | None, typer.Option("--policy", help="Policy by name or path; without it, the run's first.")
+    str | None, typer.Option("--policy", help="Policy by name or path; default: the run's first.")
 ]
 StoreConfig = Annotated[
-    str | None, typer.Option("--config", help="Where runs are recorded; the rest is taken from the run.")
+    str | None,
+    typer.Option("--config", help="Experiment of the run; names the store too."),
 ]
 StoreOverride = Annotated[
-    list[str] | None, typer.Option("--set", help="As --config: tracking.uri and tracking.experiment count.")
+    list[str] | None,
+    typer.Option("--set", help="Override one setting, as for the run; repeatable."),
 ]

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting.periods import Frequency, label
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.format import share_of_paths, units_text
 
 Row = dict[str, Any]
 
@@ -22,7 +22,7 @@ def print_windows_table(
 ) -> None:
     """Print one row per chip, scope and policy.
 
-    Chips that a policy refuses stand once, for both scopes; where it refuses all for one reason, in one row.
+    A chip that is not eligible is listed once for both scopes; if none is, for one reason, they share a row.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
         row["chip"],
         row["scope"],
         "yes",
-        percent(row["p_saturated_now"]),
+        share_of_paths(row["p_saturated_now"]),
         _dates([row[f"saturated_{q}"] for q in ("q10", "q50", "q90")], frequency, end),
-        percent(row["p_never"]),
+        share_of_paths(row["p_never"]),
         _window(row, frequency, end),
         " / ".join(units_text(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
-        f"{row['binding'].replace('_', ' ')} ({percent(row['binding_share'])})",
+        f"{row['binding'].replace('_', ' ')} ({share_of_paths(row['binding_share'])})",
     ]
 
 
@@ -92,7 +92,7 @@ def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -
 
 def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
     if row["window_opens"] is None:
-        return f"none (any: {percent(row['p_any_window'])})"
+        return f"none (any: {share_of_paths(row['p_any_window'])})"
     closes = row["window_closes"]
     until = f"past {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
     return f"{label(row['window_opens'], frequency)} {until}"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting.periods import Frequency, label
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.format import share_of_paths, units_text
 
 LEVELS = ("q10", "q50", "q90")
 INDEX_DIGITS = 3
@@ -25,8 +25,8 @@ HEADS = {
 def print_effects(console: Console, table: pl.DataFrame, *, title: str) -> None:
     """Print one table per scope: what each assumption does to each figure, the widest reach on top.
 
-    Rows stand in the order of P(saturated), those equal there in the order of units. A figure shows at the
-    low and at the high end; blank means that it is that of the base case at both.
+    Rows are sorted by the effect on P(saturated), ties by that on units. A figure is shown at the low and at
+    the high end; blank means that both equal the base case.
     """
     for part in table.partition_by("scope", maintain_order=True):
         by_figure = {
@@ -93,10 +93,10 @@ def print_scenarios(console: Console, table: pl.DataFrame, *, frequency: Frequen
             is_base = each["scenario"] == row["scenario"]
             shown.add_row(
                 each["title"],
-                percent(each["p_saturated"]),
+                share_of_paths(each["p_saturated"]),
                 _dates([each[f"saturated_{level}"] for level in LEVELS], frequency, end),
                 "" if is_base else f"{_share(each['p_sooner'])} / {_share(each['p_later'])}",
-                percent(each["p_any_window"]),
+                share_of_paths(each["p_any_window"]),
                 " / ".join(units_text(each[f"units_{level}"]) for level in LEVELS),
                 "" if is_base else f"{_share(each['p_more_units'])} / {_share(each['p_fewer_units'])}",
             )
@@ -104,7 +104,7 @@ def print_scenarios(console: Console, table: pl.DataFrame, *, frequency: Frequen
 
 
 def _share(share: float) -> str:
-    return "none" if share == 0 else percent(share)
+    return "none" if share == 0 else share_of_paths(share)
 
 
 def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -> str:

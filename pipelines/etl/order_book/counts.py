@@ -6,15 +6,10 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from forecasting.errors import InputError
-from forecasting.order_book.normalise import ROW, RULE
-from forecasting.order_book.schema import RULES
-from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
+from forecasting.order_book.rules import RULES
+from pipelines.etl.order_book.incremental.file_summary import FileSummary
 from pipelines.etl.order_book.incremental.settlement import Settlement
 
 
@@ -36,7 +31,7 @@ class RowCounts:
         """Rows that count."""
         return self.rows - self.superseded - self.refused
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As `summary.json` has it."""
         rows = {
             "in": self.rows,
@@ -70,46 +65,8 @@ def total(parts: Sequence[RowCounts]) -> RowCounts:
     )
 
 
-def check_share(
-    parts: Sequence[RowCounts],
-    digests: Sequence[FileSummary],
-    folders: Sequence[Path],
-    settlement: Settlement,
-    *,
-    at_most: float,
-) -> None:
-    """Refuse an order book with too many bad rows, or none that is good.
-
-    Raises
-    ------
-    InputError
-        Telling the rule that was broken most often, and a row that breaks it.
-    """
-    book = total(parts)
-    if book.rows == 0:
-        raise InputError("the order book has no rows", where=digests[0].source.path)
-    if book.refused <= at_most * book.rows and book.accepted:
-        return
-    rule, count = max(book.quarantined.items(), key=lambda entry: entry[1])
-    place = max(range(len(parts)), key=lambda place: parts[place].quarantined.get(rule, 0))
-    rows = settlement.losers.filter(
-        pl.col("source_file") == place, pl.col("outcome").cast(pl.String) == rule
-    )[ROW]
-    if rule in digests[place].broken:
-        rows = broken_rows(folders[place]).filter(pl.col(RULE) == rule)[ROW]
-    raise InputError(
-        "too many rows are quarantined",
-        expected=f"at most {at_most:.2%} (data.quarantine_max_share; with 1 they are all written out)",
-        found=(
-            f"{book.refused / book.rows:.2%} ({book.refused:,} of {book.rows:,} rows); most often {rule}, "
-            f"{count:,} times: {RULES[rule]}"
-        ),
-        where=f"{digests[place].source.path}, row {rows.sort()[0]}",
-    )
-
-
 def known_until(digests: Sequence[FileSummary], as_of: dt.date | None) -> dt.date:
     """Day on which the order book was drawn up: as stated, else the newest on which something happened."""
     if as_of is not None:
         return as_of
-    return max(digest.newest for digest in digests if digest.newest is not None)
+    return max((digest.newest for digest in digests if digest.newest is not None), default=dt.date.min)

@@ -1,57 +1,23 @@
-"""What the step writes beside the panel for people: quarantine, priority inversions, and the summary."""
+"""What the step writes beside the panel for people: priority inversions, and the summary."""
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from forecasting.order_book.normalise import ROW, RULE, SAYS
-from forecasting.order_book.schema import COLUMNS, RULES, VERSION_RULES
+from forecasting.order_book.rules import RULES
+from forecasting.order_book.schema import COLUMNS
 from pipelines.etl.order_book.counts import RowCounts, total
-from pipelines.etl.order_book.incremental.engines import side_by_side
-from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
-from pipelines.etl.order_book.incremental.kept_rows import read_rows
-from pipelines.etl.order_book.overtaking import DerivedTables
+from pipelines.etl.order_book.incremental.file_summary import FileSummary
+from pipelines.etl.order_book.quarantine import without_formulas
 from pipelines.runtime.files.artifacts import LARGE_ROWS, write_atomic
 
 Summary = dict[str, Any]
-
-
-def write_quarantine(target: Path, digests: Sequence[FileSummary], derived: DerivedTables) -> None:
-    """Write the rows that break a rule, a file for each source file that has any; of CSV files as CSV too.
-
-    The rows stand as in their file, after `source_file`, `source_row`, `broken_rule` and `rule_says`.
-    """
-    target.mkdir()
-
-    def write(place: int) -> None:
-        digest = digests[place]
-        lost = derived.lost(place).with_columns(pl.col("outcome").cast(pl.String))
-        refused = lost.filter(pl.col("outcome").is_in(list(VERSION_RULES))).rename({"outcome": RULE})
-        if digest.broken or refused.height:
-            make = functools.partial(_quarantined, digest, derived.folders[place], refused)
-            path = derived.path(place, "quarantine", make, salt=digest.source.path.encode())
-            stem = f"{place + 1:05d}-{Path(digest.source.path).stem}"
-            shutil.copyfile(path, target / f"{stem}.parquet")
-            if digest.source.is_csv:
-                pl.read_parquet(path).write_csv(target / f"{stem}.csv")
-
-    list(side_by_side(write, range(len(digests))))
-
-
-def _quarantined(digest: FileSummary, folder: Path, refused: pl.DataFrame) -> pl.DataFrame:
-    rules = pl.concat([broken_rows(folder), refused])
-    says = pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias(SAYS)
-    rows = read_rows(folder, rules[ROW]).join(rules, on=ROW, maintain_order="left")
-    path = pl.lit(digest.source.path).alias("source_file")
-    return rows.select(path, ROW, RULE, says, pl.exclude(ROW, RULE))
 
 
 def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[FileSummary]) -> None:
@@ -61,7 +27,7 @@ def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[FileSummary
     cases = cases.with_columns(paths.gather(pl.col(name)).alias(name) for name in files)
     write_atomic(folder / "priority_inversions.parquet", cases.write_parquet)
     if cases.height <= LARGE_ROWS:
-        write_atomic(folder / "priority_inversions.csv", cases.write_csv)
+        write_atomic(folder / "priority_inversions.csv", without_formulas(cases).write_csv)
 
 
 def summary(
@@ -74,7 +40,7 @@ def summary(
 ) -> Summary:
     """Content of `summary.json`: every count adds up, per file and in all."""
     return {
-        **total(parts).told(),
+        **total(parts).as_dict(),
         "known_until": known_until.isoformat(),
         "priority_inversions": cases.height,
         "columns": _columns(digests),
@@ -101,7 +67,7 @@ def _file(digest: FileSummary, part: RowCounts) -> Summary:
         "bytes": source.size,
         "modified": modified.isoformat(),
         "sha256" if source.version is None or source.is_csv else "etag": digest.content.removeprefix("etag "),
-        **part.told(),
+        **part.as_dict(),
         "newest": None if digest.newest is None else digest.newest.isoformat(),
         "notes": list(digest.notes),
     }
@@ -125,10 +91,10 @@ def metrics(content: Summary) -> dict[str, float]:
     }
 
 
-def told(content: Summary) -> dict[str, object]:
+def printed_summary(content: Summary) -> dict[str, object]:
     """What the command prints."""
     broken = {rule: count for rule, count in content["quarantined"].items() if count}
-    notes = {each["path"]: note for each in content["files"] for note in each["notes"]}
+    notes = {each["path"]: "; ".join(each["notes"]) for each in content["files"] if each["notes"]}
     return {
         "files": len(content["files"]),
         "known until": content["known_until"],

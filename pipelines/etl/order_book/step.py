@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from forecasting.order_book.series import series, shipped_tpp_by_country
 from forecasting.panel.schema import check_panel
 from forecasting.reference.chips import Chip
 from pipelines.etl.order_book import report
-from pipelines.etl.order_book.counts import RowCounts, check_share, count_rows, known_until
+from pipelines.etl.order_book.counts import RowCounts, count_rows, known_until
 from pipelines.etl.order_book.files.object_store import is_address
 from pipelines.etl.order_book.files.recipe import Recipe, check_alike, recipe
 from pipelines.etl.order_book.files.sources import Listing, list_sources
@@ -26,6 +27,8 @@ from pipelines.etl.order_book.incremental.file_summary import FileSummary
 from pipelines.etl.order_book.incremental.manifest import Manifest, open_manifest
 from pipelines.etl.order_book.incremental.settlement import Settlement, settle
 from pipelines.etl.order_book.overtaking import DerivedTables, overtakings
+from pipelines.etl.order_book.quarantine import Quarantine, check_share
+from pipelines.etl.order_book.quarantine_folder import QUARANTINE, quarantine_left, remove_left
 from pipelines.runtime.config.order_book import OrderBookData
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
@@ -74,15 +77,19 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
         open_manifest(data.cache, _name(data), made.fingerprint, context.console) as manifest,
     ):
         book = settled(read(listing, made, manifest, data, context), made, manifest, data)
+        _tell_notes(book, context)
         chips = data.chip_of_sku
-        tables = _tables(book, data, chips)
-        panel = _panel(tables["series"], data, chips)
         derived = DerivedTables(book.folders, book.settlement.losers)
+        quarantine = Quarantine(digests=book.digests, derived=derived, intake=made.intake)
+        with quarantine_left(quarantine, context, run, folder):
+            check_share(book.parts, quarantine, at_most=data.quarantine_max_share)
+            tables = _tables(book, data, chips)
+            panel = _panel(tables["series"], data, chips)
         cases = overtakings(derived)
         run.log_dataset(name="order_book", digest=_digest(book), source=str(data.path), context="raw")
         run.set_tags({KNOWN_UNTIL_TAG: str(book.known_until)})
         context.write(run, folder, {"panel": panel, **tables})
-        report.write_quarantine(folder / "quarantine", book.digests, derived)
+        quarantine.write(folder / QUARANTINE)
         report.write_cases(folder, cases, book.digests)
         summary = report.summary(
             book.digests, book.parts, cases, known_until=book.known_until, ignored=listing.ignored
@@ -94,7 +101,8 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
         run.describe(report.page_text(summary))
         manifest.keep(book.digests)
         derived.sweep()
-    return EtlResult(run_id=run.run_id, panel=panel, told=report.told(summary))
+    remove_left(context)
+    return EtlResult(run_id=run.run_id, panel=panel, summary=report.printed_summary(summary))
 
 
 def read(
@@ -112,23 +120,24 @@ def read(
 
 
 def settled(digests: Sequence[FileSummary], made: Recipe, manifest: Manifest, data: OrderBookData) -> Book:
-    """The order book that the files make up, unless too many of its rows are bad.
-
-    Raises
-    ------
-    InputError
-        If too many rows are quarantined, or none is good.
-    """
+    """The order book that the files make up."""
     settlement = settle(digests, made, manifest)
-    parts, folders = count_rows(digests, settlement), [manifest.folder_of(digest) for digest in digests]
-    check_share(parts, digests, folders, settlement, at_most=data.quarantine_max_share)
     return Book(
         digests=digests,
-        folders=folders,
+        folders=[manifest.folder_of(digest) for digest in digests],
         settlement=settlement,
-        parts=parts,
+        parts=count_rows(digests, settlement),
         known_until=known_until(digests, data.as_of),
     )
+
+
+def _tell_notes(book: Book, context: Context) -> None:
+    """Print what one should know of how the files were read, each sentence once."""
+    files = Counter(note for digest in book.digests for note in digest.notes)
+    for note, count in files.items():
+        first = next(digest.source.path for digest in book.digests if note in digest.notes)
+        others = f" and {count - 1:,} other files" if count > 1 else ""
+        context.tell(f"{first}{others}: {note}")
 
 
 def _tables(book: Book, data: OrderBookData, chips: Mapping[str, Chip]) -> dict[str, pl.DataFrame]:

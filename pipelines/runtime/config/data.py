@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from forecasting.errors import InputError
 from forecasting.periods import Frequency
-from forecasting.public.assumptions import Assumption, PublicAssumptions
+from forecasting.public.assumptions import Assumption, PublicAssumptions, certain
 from forecasting.public.bookings import CloudSeries
 from forecasting.reference.chips import Chip, catalogue
 
@@ -20,20 +21,41 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _from_number(given: object) -> object:
+    """A bare number is an assumption without a range."""
+    if isinstance(given, Mapping | Assumption):
+        return given
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise InputError(
+            "an assumption is a number, or has the keys value, low, high, unit and reason", found=repr(given)
+        )
+    return certain(float(given), unit="as the setting says", reason="stated as a number, without a range")
+
+
+def _not_negative(units: Assumption) -> Assumption:
+    if units.low < 0:
+        raise InputError("units are not negative", expected="0 or more", found=f"{units.low:g}")
+    return units
+
+
+StatedAssumption = Annotated[Assumption, BeforeValidator(_from_number)]
+AmountAssumption = Annotated[StatedAssumption, AfterValidator(_not_negative)]
+
+
 class ExportFacts(Frozen):
     """What stands between one chip and its export besides the US market, in units."""
 
-    unsold_stock: Assumption | None = None
-    exported_so_far: Assumption | None = None
-    licence_limit: Assumption | None = None
+    unsold_stock: AmountAssumption | None = None
+    exported_so_far: AmountAssumption | None = None
+    licence_limit: AmountAssumption | None = None
 
 
 class RevenueAssumptions(Frozen):
     """Price of an accelerator over its life."""
 
-    launch_price_usd_per_h100e: Mapping[str, Assumption]
-    half_life_quarters: Assumption
-    successor_discount: Assumption
+    launch_price_usd_per_h100e: Mapping[str, StatedAssumption]
+    half_life_quarters: StatedAssumption
+    successor_discount: StatedAssumption
 
 
 class MarketData(Frozen):
@@ -47,7 +69,7 @@ class MarketData(Frozen):
     @property
     def panel_frequency(self) -> Frequency:
         """Frequency of the panel."""
-        return Frequency(self.frequency)
+        return Frequency.parse(self.frequency)
 
     @property
     def catalogue(self) -> Mapping[str, Chip]:
@@ -70,7 +92,14 @@ class PublicData(MarketData):
     calm_from: dt.date
     calm_to: dt.date
     assumptions: PublicAssumptions
-    error_correlation: Assumption
+    error_correlation: StatedAssumption
+
+    @field_validator("assumptions", mode="before")
+    @classmethod
+    def _from_numbers(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
+        return {name: _from_number(value) for name, value in given.items()}
 
     @property
     def correlation_of_errors(self) -> float:

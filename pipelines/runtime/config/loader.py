@@ -1,61 +1,48 @@
-"""Configuration: the only reader of YAML. Files are merged, overridden, validated and frozen before work.
+"""Configuration: files are merged, overridden, validated and frozen before any work.
 
-The default file comes first, one experiment file on top, then `--set key=value`. `data` and the policies are
-names of packaged files, or paths, and `data.mapping` is a path whose keys go on top of the data's; what comes
-out holds their content.
+The default file comes first, one experiment file on top, then `--set key=value`, then options. `data` and
+the policies are names of packaged files, or paths, and `data.mapping` is a path whose keys go on top of the
+data's; what comes out holds their content.
 """
 
 from __future__ import annotations
 
-import difflib
-import functools
 import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from forecasting.errors import InputError
 from forecasting.policy.policy import Policy
 from forecasting.what_if.scenario import Scenario
+from pipelines.runtime.config.declared import is_scalar, takes_text
 from pipelines.runtime.config.settings import Settings, Source
+from pipelines.runtime.config.validation import validated
+from pipelines.runtime.config.yaml_text import Tree, parse, read, to_yaml
 
-T = TypeVar("T")
-Tree = dict[str, Any]
 MAPPING = "data.mapping"
 TEXT_STARTS = ("*", "%", "@", "`")  # globs and date formats: no value of YAML starts like this
-SECRETS = frozenset({"storage_options"})  # keys whose values no message may show
-HIDDEN = "something that is not shown, for it may be secret"
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe loader that refuses a key given twice (plain YAML silently keeps the last)."""
+def resolve(
+    config: str | None = None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, object] = types.MappingProxyType({}),
+) -> Settings:
+    """Merge the default file, an experiment file and what is set on top of both, and validate.
 
-
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> Tree:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(
-                "a key may be given once", found=f"{key!r} twice", where=f"{node.start_mark.name}"
-            )
-    return {
-        key: loader.construct_object(value, deep=True)
-        for key, (_, value) in zip(keys, node.value, strict=True)
-    }
-
-
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
-
-
-def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Settings:
-    """Merge the default file, an experiment file (name or path) and `key=value` overrides, and validate.
+    Parameters
+    ----------
+    config : str, optional
+        Name or path of the experiment file.
+    overrides : sequence of str
+        `key=value`, the value as YAML.
+    options : mapping of str to object
+        Values by dotted key, on top of the overrides; None where an option was not given.
 
     Raises
     ------
@@ -64,14 +51,15 @@ def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Setting
         type or out of range; the sentence names the key and where it was set.
     """
     origins: dict[str, str] = {}
-    tree = _read(files("configs") / "default.yaml")
+    tree = read(files("configs") / "default.yaml")
     _mark(tree, "configs/default.yaml", origins)
     if config is not None:
         path = _find(config, "experiment")
-        layer = _read(path)
+        layer = read(path)
         _merge(tree, layer)
         _mark(layer, str(path), origins)
     given = [_parse_override(text) for text in overrides]
+    given += [(dotted, value) for dotted, value in options.items() if value is not None]
     # Names of files come first, so that the other keys act on what the files hold.
     _place_all(tree, [(dotted, value) for dotted, value in given if dotted in {"data", "policies"}])
     _expand(tree, origins)
@@ -85,41 +73,50 @@ def resolve(config: str | None = None, overrides: Sequence[str] = ()) -> Setting
         parts = dotted.split(".")
         for n in range(1, len(parts)):
             origins.setdefault(".".join(parts[:n]), f"--set {dotted}")
-    return _validate(Settings, tree, origins)
+    return validated(Settings, tree, origins)
 
 
 def load_policy(name: str) -> Policy:
     """Read one policy by name or path."""
     path = _find(name, "policy")
-    return _validate(Policy, _read(path), {"": str(path)})
+    return validated(Policy, read(path), {"": str(path)})
 
 
 def load_scenario(name: str) -> Scenario:
     """Read one scenario by name or path."""
     path = _find(name, "scenario")
-    return _validate(Scenario, _read(path), {"": str(path)})
+    return validated(Scenario, read(path), {"": str(path)})
+
+
+def packaged_policies() -> list[str]:
+    """Names of the policies that ship, the template left out."""
+    return [name for name in _packaged("policy") if name != "template"]
 
 
 def packaged_scenarios() -> list[str]:
     """Names of the scenarios that ship."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / "scenario").iterdir())
+    return _packaged("scenario")
+
+
+def _packaged(folder: str) -> list[str]:
+    return sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / folder).iterdir())
 
 
 def load_settings(path: Path) -> Settings:
     """Read resolved settings as a step left them."""
-    return _validate(Settings, _read(path), {"": path.name})
+    return validated(Settings, read(path), {"": path.name})
 
 
 def load_sources() -> dict[str, Source]:
     """Read the sources of the packaged reference tables."""
     path = files("forecasting.reference") / "sources.yaml"
-    return _validate(dict[str, Source], _read(path), {"": "sources.yaml"})
+    return validated(dict[str, Source], read(path), {"": "sources.yaml"})
 
 
 def dump(settings: Settings) -> str:
     """YAML of the resolved settings, as `overspill config` prints it."""
     plain = TypeAdapter(Settings).dump_python(settings, mode="json")
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return to_yaml(plain)
 
 
 def flatten(settings: Settings) -> dict[str, str]:
@@ -147,7 +144,7 @@ def _find(name: str, folder: str) -> Traversable:
         return packaged
     if Path(name).is_file():
         return Path(name)
-    names = sorted(entry.name.removesuffix(".yaml") for entry in (files("configs") / folder).iterdir())
+    names = _packaged(folder)
     raise InputError(
         f"no such {folder} file",
         expected=f"a path, or one of {', '.join(n for n in names if not n.startswith('_'))}",
@@ -155,27 +152,11 @@ def _find(name: str, folder: str) -> Traversable:
     )
 
 
-def _read(path: Traversable) -> Tree:
-    try:
-        text = path.read_text(encoding="utf-8")
-        loader = _UniqueKeyLoader(text)
-        loader.name = str(path)
-        tree = loader.get_single_data()
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        detail = " ".join(str(error).split())
-        raise InputError("the file is not valid YAML", found=detail, where=str(path)) from error
-    except OSError as error:
-        raise InputError("the file cannot be read", found=str(error.strerror), where=str(path)) from error
-    if not isinstance(tree, dict):
-        raise InputError("the file must hold keys and values", found=type(tree).__name__, where=str(path))
-    return tree
-
-
 def _expand(tree: Tree, origins: dict[str, str]) -> None:
     """Replace names of the data file and the policies by what the files hold; validate the policies."""
     if isinstance(tree.get("data"), str):
         path = _find(tree["data"], "data")
-        tree["data"] = _read(path)
+        tree["data"] = read(path)
         origins["data"] = str(path)
         _mark(tree["data"], str(path), origins, "data.")
     if isinstance(tree.get("policies"), list):
@@ -192,21 +173,28 @@ def _lay_mapping(tree: Tree, origins: dict[str, str]) -> None:
     path = Path(str(data.pop("mapping")))
     if not path.is_file():
         raise InputError("the mapping file does not exist", where=str(path))
-    layer = _read(path)
+    layer = read(path)
     _merge(data, layer)
     _mark(layer, str(path), origins, "data.")
 
 
 def _parse_override(text: str) -> tuple[str, object]:
+    """Key and value of an override; text stays text where YAML would take it for a comment or a number."""
     dotted, equals, value = text.partition("=")
+    dotted = dotted.strip()
     if not equals or not dotted:
         raise InputError("an override is key=value", found=repr(text), where="--set")
-    if value.startswith(TEXT_STARTS):
-        return dotted.strip(), value
+    is_quoted = value.lstrip().startswith(("'", '"', "[", "{"))
+    if value.startswith(TEXT_STARTS) or ("#" in value and not is_quoted):
+        return dotted, value
     try:
-        return dotted.strip(), yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        parsed = parse(value, f"--set {dotted}")
+    except InputError as error:
+        if error.rule != "the file is not valid YAML":
+            raise
         raise InputError("the value is not valid YAML", found=repr(value), where=f"--set {dotted}") from error
+    as_text = is_scalar(parsed) and not is_quoted and takes_text(Settings, dotted.split("."), parsed)
+    return dotted, value.strip() if as_text else parsed
 
 
 def _place_all(tree: Tree, given: Iterable[tuple[str, object]]) -> None:
@@ -223,16 +211,19 @@ def _place(tree: Tree, dotted: str, value: object) -> None:
     if not isinstance(node, dict):
         raise InputError("the key's parent holds no keys", found=repr(dotted), where="--set")
     current = node.get(leaf)
-    if isinstance(current, dict) and "value" in current and not isinstance(value, dict):
+    if isinstance(current, dict) and "value" in current and value is not None and not isinstance(value, dict):
         current["value"] = value
     else:
         node[leaf] = value
 
 
 def _merge(base: Tree, layer: Tree) -> None:
+    """Lay one tree over another; a plain number given for an assumption moves its `value`."""
     for key, value in layer.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             _merge(base[key], value)
+        elif isinstance(base.get(key), dict) and "value" in base[key] and is_scalar(value):
+            base[key]["value"] = value
         else:
             base[key] = value
 
@@ -243,67 +234,3 @@ def _mark(tree: Tree, where: str, origins: dict[str, str], prefix: str = "") -> 
         origins[dotted] = where
         if isinstance(value, dict):
             _mark(value, where, origins, f"{dotted}.")
-
-
-def _validate(target: type[T], tree: Any, origins: Mapping[str, str]) -> T:  # noqa: ANN401 - YAML is untyped
-    try:
-        return TypeAdapter(target).validate_python(tree)
-    except ValidationError as error:
-        raise _sentence(error, target, origins) from error
-
-
-def _sentence(error: ValidationError, target: Any, origins: Mapping[str, str]) -> InputError:  # noqa: ANN401
-    found_errors = error.errors()
-    unknown = [e for e in found_errors if e["type"] in {"extra_forbidden", "unexpected_keyword_argument"}]
-    first = (unknown or found_errors)[0]
-    path = _without_kind([str(part) for part in first["loc"]])
-    dotted = ".".join(path)
-    prefixes = [".".join(path[:n]) for n in range(len(path), -1, -1)]
-    where = next((origins[prefix] for prefix in prefixes if prefix in origins), "")
-    if not where.startswith("--set"):
-        where = f"{where}, key {dotted}" if dotted else where
-    if unknown:
-        near = difflib.get_close_matches(path[-1], _known_keys(target, path[:-1]), n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return InputError("unknown key", found=repr(path[-1]) + hint, where=where)
-    if first["type"].startswith("missing"):
-        return InputError("a required key is missing", expected=path[-1], where=where)
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, InputError):
-        return InputError(cause.rule, expected=cause.expected, found=cause.found, where=where)
-    found = first.get("input")
-    shown = (
-        HIDDEN
-        if SECRETS & set(path)
-        else repr(found)
-        if isinstance(found, str | int | float | bool | type(None))
-        else type(found).__name__
-    )
-    message = first["msg"].removeprefix("Value error, ")
-    return InputError(message[0].lower() + message[1:], found=shown, where=where)
-
-
-def _without_kind(path: list[str]) -> list[str]:
-    """Path of a key without the kind of data, which pydantic puts in after `data`."""
-    return [path[0], *path[2:]] if path[:1] == ["data"] and len(path) > 1 else path
-
-
-def _known_keys(target: Any, path: Sequence[str]) -> list[str]:  # noqa: ANN401 - walks type annotations
-    """Names of the keys that may stand beside the last one of a path, from the annotations."""
-    hints = _fields(target)
-    for part in path:
-        target = hints.get(part, target)
-        hints = _fields(target)
-    return list(hints)
-
-
-@functools.cache
-def _fields(target: Any) -> dict[str, Any]:  # noqa: ANN401
-    origin, arguments = typing.get_origin(target), typing.get_args(target)
-    if origin in {types.UnionType, typing.Union, tuple}:
-        return {key: hint for argument in arguments for key, hint in _fields(argument).items()}
-    if isinstance(target, type) and (issubclass(target, BaseModel) or is_dataclass(target)):
-        return {key: hint for key, hint in typing.get_type_hints(target).items() if not key.startswith("__")}
-    if origin is not None and arguments:  # a mapping: every key leads to the value's type
-        return _fields(arguments[-1])
-    return {}

@@ -13,11 +13,11 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from forecasting.errors import InputError
 from forecasting.order_book.calendar import WEEKDAYS, Calendar
-from forecasting.order_book.schema import COLUMNS
+from forecasting.order_book.parsing import NumberForm
+from forecasting.order_book.schema import COLUMNS, DAYS
 from forecasting.periods import DAYS_PER_WEEK, Frequency, period_end
-from forecasting.public.assumptions import Assumption
 from forecasting.reference.chips import Chip, chip, extend_catalogue
-from pipelines.runtime.config.data import Frozen, MarketData
+from pipelines.runtime.config.data import Frozen, MarketData, StatedAssumption
 
 Engine = Literal["local", "ray", "gpu"]
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -72,6 +72,10 @@ class OrderBookData(MarketData):
     storage_options: Mapping[str, SecretStr]
     separator: str = Field(min_length=1, max_length=1)
     date_format: str | None
+    date_formats: Mapping[str, str | tuple[str, ...]]
+    decimal_separator: Literal[".", ","] | None
+    thousands_separator: Literal[",", ".", " ", "'", ""] | None
+    null_tokens: tuple[str, ...]
     time_zone: str
     naive_time_zone: str | None
     as_of: dt.date | None
@@ -82,8 +86,8 @@ class OrderBookData(MarketData):
     skus: Mapping[str, str]
     normal_lead_weeks: float = Field(ge=0)
     quarantine_max_share: float = Field(ge=0, le=1)
-    capacity_decay: Assumption
-    tight_tolerance: Assumption
+    capacity_decay: StatedAssumption
+    tight_tolerance: StatedAssumption
     engine: Engine
     cache: Path
 
@@ -115,6 +119,35 @@ class OrderBookData(MarketData):
                 ) from error
         return zone
 
+    @field_validator("null_tokens", mode="before")
+    @classmethod
+    def _bare_null(cls, tokens: object) -> object:
+        """In a list of YAML, NULL and ~ without quotes are nothing: here they are the word."""
+        return (
+            ["NULL" if token is None else token for token in tokens] if isinstance(tokens, list) else tokens
+        )
+
+    @field_validator("date_formats")
+    @classmethod
+    def _of_dates(cls, formats: Mapping[str, object]) -> Mapping[str, object]:
+        if unknown := sorted(set(formats) - {*DAYS, "updated_at"}):
+            raise InputError(
+                "a date format belongs to a column of dates",
+                expected="keys out of " + ", ".join((*DAYS, "updated_at")),
+                found=", ".join(unknown),
+            )
+        return formats
+
+    @model_validator(mode="after")
+    def _separators_differ(self) -> Self:
+        if self.decimal_separator is not None and self.decimal_separator == self.thousands_separator:
+            raise InputError(
+                "decimals and thousands have different separators",
+                found=f"{self.decimal_separator!r} for both",
+                where="data.decimal_separator, data.thousands_separator",
+            )
+        return self
+
     @field_validator("columns")
     @classmethod
     def _known_columns(cls, columns: Mapping[str, str | None]) -> Mapping[str, str | None]:
@@ -139,6 +172,15 @@ class OrderBookData(MarketData):
         for chip_id in skus.values():
             chip(chip_id, among=among)
         return skus
+
+    @property
+    def number_form(self) -> NumberForm | None:
+        """Separators in numbers that are text; None: to be recognised."""
+        decimal, thousands = self.decimal_separator, self.thousands_separator
+        if decimal is None and thousands is None:
+            return None
+        decimal = decimal or ("," if thousands == "." else ".")
+        return NumberForm(decimal, {".": ",", ",": "."}[decimal] if thousands is None else thousands)
 
     @cached_property
     def catalogue(self) -> Mapping[str, Chip]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from forecasting.errors import InputError, StepError
 from forecasting.panel.schema import content_digest
 
 DIGEST_KEY = "overspill_content_sha256"
+WRITER_KEY = "overspill_command"  # of a table that a command writes beside a user's own files
 LARGE_ROWS = 200_000  # CSV twins of larger tables are compressed
 
 
@@ -50,6 +51,38 @@ def write_table(folder: Path, name: str, table: pl.DataFrame) -> str:
     write_atomic(folder / f"{name}.{twin}", lambda beside: _write_csv(table, beside, gzip=large))
     (folder / f"{name}.{other}").unlink(missing_ok=True)
     return digest
+
+
+def write_marked(path: Path, table: pl.DataFrame, *, command: str) -> None:
+    """Write a Parquet file that says which command wrote it and what it held, see `check_own`."""
+    marks = {DIGEST_KEY: content_digest(table), WRITER_KEY: command}
+    write_atomic(path, lambda beside: table.write_parquet(beside, metadata=marks))
+
+
+def check_own(path: Path, *, command: str) -> None:
+    """Refuse to replace or remove a file that the command did not write, or that was changed since.
+
+    Raises
+    ------
+    InputError
+        With its name.
+    """
+    if not (path.exists() or path.is_symlink()):
+        return
+    marks: Mapping[str, str] = {}
+    if path.is_file() and not path.is_symlink():
+        with suppress(pl.exceptions.PolarsError, OSError):
+            marks = pl.read_parquet_metadata(path)
+    if marks.get(WRITER_KEY) == command:
+        with suppress(pl.exceptions.PolarsError, OSError):
+            if content_digest(pl.read_parquet(path)) == marks.get(DIGEST_KEY):
+                return
+    raise InputError(
+        f"a file that `overspill {command}` did not write, or that was changed since, would be lost",
+        expected="another --out, or the file moved away",
+        found=path.name,
+        where=str(path.parent),
+    )
 
 
 def _write_csv(table: pl.DataFrame, path: Path, *, gzip: bool) -> None:

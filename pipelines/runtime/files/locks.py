@@ -1,4 +1,9 @@
-"""One process at a time, by a lock on a file that goes with the process that holds it."""
+"""One process at a time, by a lock on a file that goes with the process that holds it.
+
+`filelock` was tried: it makes the folder that it is asked to lock a file in, so that an outbox which was just
+sent and removed would come back; it asks again and again while it waits; and where a file system has no locks
+it leaves a file behind that outlives a killed process, unless it is told not to.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +20,17 @@ def lock_file(path: Path) -> TextIO:
     OSError
         If it cannot be written, or its file system has no locks.
     """
-    return _locked(path, "w", fcntl.LOCK_EX)
+    return _locked(path, "a", fcntl.LOCK_EX)
 
 
-def try_lock_file(path: Path) -> TextIO:
-    """Lock a file that is there, without waiting; closing it lets go.
+def try_lock_file(path: Path, *, create: bool = False) -> TextIO:
+    """Lock a file without waiting; closing it lets go.
+
+    Parameters
+    ----------
+    path : Path
+    create : bool
+        Make the file if need be; its folder is never made.
 
     Raises
     ------
@@ -28,7 +39,7 @@ def try_lock_file(path: Path) -> TextIO:
     OSError
         If it is not there or cannot be written, or its file system has no locks.
     """
-    return _locked(path, "r+", fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return _locked(path, "a" if create else "r+", fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _locked(path: Path, mode: str, operation: int) -> TextIO:

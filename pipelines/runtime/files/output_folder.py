@@ -2,7 +2,8 @@
 
 The new set is first laid down whole beside the old one. From the renaming of its folder on it counts: if the
 moving of its files into place is cut short, the next step that uses the folder completes it. Which files a
-step has published is noted; those that its next set no longer has are removed, and no file of anybody else.
+step has published is noted with their SHA-256; those that its next set no longer has are removed. A file that
+no step has written, or that was changed since, is neither replaced nor removed.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeAlias
 
-from forecasting.errors import StepError
-from pipelines.runtime.files.artifacts import write_atomic
+from forecasting.errors import InputError, StepError
+from pipelines.runtime.files.artifacts import file_digest, write_atomic
 from pipelines.runtime.files.locks import lock_file
 
 PART, WHOLE = ".overspill-part-", ".overspill-whole-"
-PUBLISHED = ".overspill-published.json"  # step -> relative paths of the files that it published
+PUBLISHED = ".overspill-published.json"  # step -> relative path -> digests of the file that it published
 LOCK = ".overspill-publish.lock"
-FILES, LIST = "files", "list.json"  # of a set that waits: its files, and the paths of all of them
+FILES, LIST = "files", "list.json"  # of a set that waits: its files, and path and digest of all of them
 ABANDONED_SECONDS = 3600
+Digests: TypeAlias = dict[str, list[str]]  # of the versions of a file by its path
 
 
 def publish(files: Path, out: Path, *, name: str) -> None:
@@ -34,6 +37,8 @@ def publish(files: Path, out: Path, *, name: str) -> None:
 
     Raises
     ------
+    InputError
+        If a file lies in the way that no step has written, or that was changed since; nothing is moved.
     StepError
         If they cannot be written; what was there stays as it was.
     """
@@ -43,7 +48,12 @@ def publish(files: Path, out: Path, *, name: str) -> None:
             _sweep(out, alone=alone)
             _complete(out)
             shutil.copytree(files, part / FILES)
-            listed = sorted(str(path.relative_to(files)) for path in files.rglob("*") if not path.is_dir())
+            listed = {
+                str(path.relative_to(files)): [file_digest(path)]
+                for path in sorted(files.rglob("*"))
+                if not path.is_dir()
+            }
+            _check_own(out, listed, _published(out))
             (part / LIST).write_text(json.dumps(listed), encoding="utf-8")
             part.rename(out / f"{WHOLE}{name}")
             _complete(out)
@@ -56,8 +66,8 @@ def complete(out: Path) -> None:
 
     Raises
     ------
-    StepError
-        If it cannot be moved; it goes on waiting.
+    InputError, StepError
+        If it cannot be moved, as in `publish`; it goes on waiting.
     """
     if any(out.glob(f"{WHOLE}*")):
         with _convert_write_errors(out), _one_at_a_time(out):
@@ -101,11 +111,15 @@ def _complete(out: Path) -> None:
         step = whole.name.removeprefix(WHOLE)
         if (whole / LIST).exists():  # else it has been moved, and was being removed
             published = _published(out)
-            listed: list[str] = json.loads((whole / LIST).read_text("utf-8"))
-            before = published.pop(step, [])
-            _note(out, published | {step: sorted({*before, *listed})})  # a kill leaves no file unnoted
+            listed: Digests = json.loads((whole / LIST).read_text("utf-8"))
+            waiting = {path: listed[path] for path in listed if (whole / FILES / path).exists()}
+            _check_own(out, waiting, published)
+            before = published.pop(step, {})
+            known = {path: [*before.get(path, []), *listed.get(path, [])] for path in {**before, **listed}}
+            _note(out, published | {step: known})  # a kill leaves no file unnoted
             others = {path for paths in published.values() for path in paths}
-            _remove(out, set(before) - set(listed) - others)
+            gone = set(before) - set(listed) - others
+            _remove(out, {path for path in gone if _is_one_of(out / path, before[path])})
             _move(whole / FILES, out)
             _note(out, published | {step: listed})
             (whole / LIST).unlink()
@@ -130,14 +144,35 @@ def _remove(out: Path, paths: Iterable[str]) -> None:
                 (out / folder).rmdir()
 
 
-def _published(out: Path) -> dict[str, list[str]]:
+def _is_one_of(path: Path, digests: Iterable[str]) -> bool:
+    """Whether a path is a file of such content, and no link to one."""
+    return path.is_file() and not path.is_symlink() and file_digest(path) in digests
+
+
+def _check_own(out: Path, listed: Digests, published: Mapping[str, Digests]) -> None:
+    """Refuse to replace files that no step has put there as they are."""
+    for path, digests in listed.items():
+        target = out / path
+        if not (target.is_file() or target.is_symlink()):
+            continue
+        own = [digest for paths in published.values() for digest in paths.get(path, [])]
+        if not _is_one_of(target, [*digests, *own]):
+            raise InputError(
+                "a file that overspill did not write, or that was changed since, would be lost",
+                expected="another --out, or the file moved away",
+                found=path,
+                where=str(out),
+            )
+
+
+def _published(out: Path) -> dict[str, Digests]:
     try:
-        noted: dict[str, list[str]] = json.loads((out / PUBLISHED).read_text("utf-8"))
+        noted: dict[str, object] = json.loads((out / PUBLISHED).read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # none, or somebody has edited it: then no file counts as ours
         return {}
-    return noted
+    return {step: paths for step, paths in noted.items() if isinstance(paths, dict)}
 
 
-def _note(out: Path, published: Mapping[str, list[str]]) -> None:
+def _note(out: Path, published: Mapping[str, Digests]) -> None:
     text = json.dumps(published, indent=1, sort_keys=True) + "\n"
     write_atomic(out / PUBLISHED, lambda path: path.write_text(text, encoding="utf-8"))

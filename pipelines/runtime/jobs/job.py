@@ -28,14 +28,15 @@ def join_ranks(settings: Settings) -> Iterator[Ranks]:
     first, ranks = True, None
     with STOP.listening():
         try:
-            ranks = build_ranks(settings)
-            first = ranks.rank == 0
-            notes = ranks.notes()
-            if not first:
-                _serve(ranks)
-            for note in notes:
-                _tell(f"note: {note}")
-            yield ranks
+            with STOP.unmistaken():
+                ranks = build_ranks(settings)
+                first = ranks.rank == 0
+                notes = ranks.notes()
+                if not first:
+                    _serve(ranks)
+                for note in notes:
+                    _tell(f"note: {note}")
+                yield ranks
             ranks.close(0)
         except StopRequestedError as error:
             told = after_stop(error, first=first)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -12,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from forecasting.errors import InputError, StepError
+from pipelines.runtime.files.locks import try_lock_file
 
 FILE, LOCK = "job.json", ".job.lock"
 TRAINING, CURVES = "train.ckpt", "curves.parquet"
-FREE = ("cluster.", "tracking.")  # settings that may change while a job is interrupted
+CHANGEABLE = ("cluster.", "tracking.")  # settings that may change while a job is interrupted
 RESTART_HINT = "delete the folder to begin anew"
 DATA = "data of the training"
 STALE_SECONDS = 12 * 3600  # a panel that is older is built anew: a job that goes on answers from today's data
@@ -47,7 +46,7 @@ class JobState:
 
     def __init__(self, folder: Path, *, about: Mapping[str, str]) -> None:
         self.folder = folder
-        what = {key: value for key, value in about.items() if not key.startswith(FREE)}
+        what = {key: value for key, value in about.items() if not key.startswith(CHANGEABLE)}
         self.close = self._lock()
         self._kept: dict[str, Any] = self._read() or {"about": what, "open": {}, "done": {}}
         self._check_same(what)
@@ -68,24 +67,23 @@ class JobState:
 
     def _lock(self) -> Callable[[], object]:
         """Lock the folder; what is returned lets go of it, at the latest with the process."""
+        file = self.folder / LOCK
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            file.touch(0o600)
         except OSError as error:
             raise self._unwritable(error) from error
-        unlock = weakref.finalize(self, os.close, lock)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = try_lock_file(file)
         except BlockingIOError as error:
-            unlock()
             raise InputError(
                 "another job is using the folder of the state",
                 expected="one job at a time, or another folder",
                 where=str(self.folder),
             ) from error
         except OSError:  # a file system without locks
-            pass
-        return unlock
+            return lambda: None
+        return weakref.finalize(self, lock.close)
 
     def _unwritable(self, error: OSError) -> StepError:
         reason = error.strerror or str(error)
@@ -111,9 +109,7 @@ class JobState:
             partial.write_text(json.dumps(self._kept, indent=2, default=str) + "\n", encoding="utf-8")
             partial.replace(self.folder / FILE)
         except OSError as error:
-            raise StepError(
-                f"{self.folder}: the state of the job cannot be written: {error.strerror}"
-            ) from error
+            raise self._unwritable(error) from error
 
     @property
     def begun(self) -> bool:

@@ -47,7 +47,7 @@ def sync_quietly(settings: Settings, console: Console) -> None:
         console.print(f"what waits could not be sent: {error}", highlight=False, soft_wrap=True)
         return
     for report in reports:
-        sentences = [*report.told, *([f"{report.folder} waits: {report.left}"] if report.waits else [])]
+        sentences = [*report.messages, *([f"{report.folder} waits: {report.left}"] if report.waits else [])]
         if report.runs:
             sentences.append(f"{len(report.runs)} runs of {report.folder.name} were sent")
         for sentence in sentences:

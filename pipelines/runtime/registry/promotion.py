@@ -53,7 +53,7 @@ class Verdict:
     incumbent_score: float
 
     @classmethod
-    def recorded(cls, tags: Mapping[str, str]) -> Self:
+    def from_tags(cls, tags: Mapping[str, str]) -> Self:
         """The verdict that a version's tags tell of."""
         return cls(
             incumbent=tags["overspill.incumbent"],

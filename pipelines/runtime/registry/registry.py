@@ -138,7 +138,7 @@ class Registry:
         while True:
             champion = self.champion()
             if champion is not None and champion.number == candidate.number:
-                return Verdict.recorded(
+                return Verdict.from_tags(
                     champion.tags
                 )  # an interrupted process of the same job had settled it
             verdict = judge(champion)

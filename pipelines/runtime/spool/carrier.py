@@ -6,7 +6,6 @@ only, and what it needs to read is read from there.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -25,19 +24,12 @@ from pipelines.runtime.spool.pending import PendingRuns
 from pipelines.runtime.spool.replay import replay
 from pipelines.runtime.spool.sender import Sender
 from pipelines.runtime.spool.unreachable import UnreachableError, is_unreachable
-from pipelines.runtime.store.address import check_answers, without_password, without_secrets
+from pipelines.runtime.store.address import check_answers, reason_away, without_password, without_secrets
+from pipelines.runtime.store.retries import LAST_HEALTH_SECONDS, try_once_briefly
 
 T = TypeVar("T")
-LAST_TRY_SECONDS = 2.0
-HURRIED_SECONDS = 5
 NO_DOWNLOAD = "Failed to download artifacts"
 INTERNAL = "INTERNAL_ERROR"  # of MLflow's client where an error has no code
-
-
-def shorten_retries() -> None:
-    """Try things once and briefly from here on: the process has been told to stop, and its time is short."""
-    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
-    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = str(HURRIED_SECONDS)
 
 
 def print_to_stderr(sentence: str) -> None:
@@ -82,7 +74,8 @@ class Carrier:
         self.sender = Sender(client, experiment)
         self.away = False
         self.local_experiment = new_local_id()
-        self._client, self._uri, self._experiment, self._spooling = client, uri, experiment, spooling
+        self._client, self._uri, self._spooling = client, uri, spooling
+        self._address = {"store": without_password(uri), "experiment": experiment}
         self._lock = threading.RLock()  # the sampler of the machine's load writes too
         self._outbox: Outbox | None = None
         self._unkept = False  # the outbox cannot be written
@@ -104,7 +97,7 @@ class Carrier:
             if self.away:
                 return {}
             if STOP.received is not None:
-                shorten_retries()
+                try_once_briefly()
             try:
                 answer = self.sender.send(put_down, files)
             except (MlflowException, requests.RequestException) as error:
@@ -113,7 +106,7 @@ class Carrier:
                 if not self._is_unreachable(error):
                     outbox.refuse(put_down, without_secrets(str(error), self._uri)[:500])
                     raise
-                self._leave(f"the MLflow server at {without_password(self._uri)} does not answer any more")
+                self._leave(f"the MLflow server at {self._address['store']} does not answer any more")
                 return {}
             self._note_sent(outbox, put_down, answer)
             return answer
@@ -126,8 +119,8 @@ class Carrier:
             except (MlflowException, requests.RequestException) as error:
                 if self._unkept or not self._is_unreachable(error):
                     raise
-                self._leave(f"the MLflow server at {without_password(self._uri)} does not answer any more")
-        return local(self._waiting())
+                self._leave(f"the MLflow server at {self._address['store']} does not answer any more")
+        return local(self.waiting())
 
     def tell(self, sentence: str) -> None:
         """Tell the user."""
@@ -136,7 +129,7 @@ class Carrier:
     def not_at_hand(self, what: str) -> UnreachableError:
         """The error where something is neither in an outbox nor was read before."""
         return UnreachableError(
-            f"the MLflow server at {without_password(self._uri)} is away, and {what} is not among what waits "
+            f"the MLflow server at {self._address['store']} is away, and {what} is not among what waits "
             f"in {self._spooling.folder}"
         )
 
@@ -174,7 +167,8 @@ class Carrier:
             return None, entry
         try:
             if self._outbox is None:
-                self._outbox = Outbox.begin(self._spooling.folder, self._head())
+                head = {**self._address, "experiment_id": self.local_experiment}
+                self._outbox = Outbox.begin(self._spooling.folder, head)
                 self._outbox.durable = self.away
             return self._outbox, self._outbox.append(entry, files)
         except OSError as error:
@@ -211,33 +205,20 @@ class Carrier:
             self._outbox.durable = True
 
     def _is_unreachable(self, error: Exception) -> bool:
-        if is_unreachable(error):
-            return True
         # Downloads lose the cause of their errors: in threads, and where MLflow blames the path for all.
         lost = isinstance(error, MlflowException) and (
             error.error_code == INTERNAL or NO_DOWNLOAD in str(error)
         )
-        if lost:
-            try:
-                check_answers(self._uri)
-            except StepError:
-                return True
-        return False
+        return is_unreachable(error) or (lost and reason_away(self._uri) is not None)
 
-    def _waiting(self) -> PendingRuns:
+    def waiting(self) -> PendingRuns:
         """Runs in the outboxes of this store and experiment, this process' own among them."""
-        return PendingRuns(journals_of(self._spooling.folder, self._address()))
-
-    def _address(self) -> dict[str, str]:
-        return {"store": without_password(self._uri), "experiment": self._experiment}
-
-    def _head(self) -> Entry:
-        return {**self._address(), "experiment_id": self.local_experiment}
+        return PendingRuns(journals_of(self._spooling.folder, self._address))
 
     def _last_try(self, outbox: Outbox) -> None:
         try:
-            check_answers(self._uri, seconds=LAST_TRY_SECONDS)
-            for sentence in replay(outbox, self._client).told:
+            check_answers(self._uri, seconds=LAST_HEALTH_SECONDS)
+            for sentence in replay(outbox, self._client).messages:
                 self.tell(sentence)
         except (StepError, MlflowException, requests.RequestException, OSError):
             return  # it waits

@@ -16,9 +16,9 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.utils.search_utils import SearchUtils
 
 from pipelines.runtime.spool.carrier import Carrier
-from pipelines.runtime.spool.outbox import LOCAL_ID, new_local_id, now_ms
+from pipelines.runtime.spool.outbox import LOCAL_ID, Entry, new_local_id, now_ms
 from pipelines.runtime.spool.pending import PendingRuns
-from pipelines.runtime.store.tags import CHAMPION
+from pipelines.runtime.store.tags import CHAMPION, SPOOLED_TAG
 
 
 class SpooledClient:
@@ -76,20 +76,18 @@ class SpooledClient:
     ) -> Run:
         """As MLflow's."""
         local = new_local_id()
-        entry = {"do": "create_run", "local": local, "start_time": start_time or now_ms()}
-        answer = self._carrier.write({**entry, "tags": dict(tags or {}), "name": run_name})
+        answer = self._write(
+            "create_run", local=local, start_time=start_time or now_ms(), tags=dict(tags or {}), name=run_name
+        )
         return self.get_run(answer.get("run_id", local))
 
     def reopen_run(self, run: Run, without: str) -> None:
         """Set a run that has ended to RUNNING, without one of its tags."""
-        known = {
-            "start_time": run.info.start_time,
-            "artifact_uri": run.info.artifact_uri,
-            "tags": run.data.tags,
-            "params": run.data.params,
-        }
-        entry = {"do": "reopen_run", "run_id": run.info.run_id, "without": [without]}
-        self._carrier.write({**entry, **known})
+        info, data = run.info, run.data
+        known = {"start_time": info.start_time, "artifact_uri": info.artifact_uri}
+        self._write(
+            "reopen_run", run_id=info.run_id, without=[without], tags=data.tags, params=data.params, **known
+        )
 
     def log_batch(
         self,
@@ -99,14 +97,12 @@ class SpooledClient:
         tags: Sequence[RunTag] = (),
     ) -> None:
         """As MLflow's."""
-        self._carrier.write(
-            {
-                "do": "log_batch",
-                "run_id": run_id,
-                "metrics": [[each.key, each.value, each.timestamp, each.step] for each in metrics],
-                "params": {param.key: param.value for param in params},
-                "tags": {tag.key: tag.value for tag in tags},
-            }
+        self._write(
+            "log_batch",
+            run_id=run_id,
+            metrics=[[each.key, each.value, each.timestamp, each.step] for each in metrics],
+            params={param.key: param.value for param in params},
+            tags={tag.key: tag.value for tag in tags},
         )
 
     def set_tag(self, run_id: str, key: str, value: str) -> None:
@@ -119,11 +115,11 @@ class SpooledClient:
             {"dataset": each.dataset.to_dictionary(), "tags": {tag.key: tag.value for tag in each.tags}}
             for each in datasets
         ]
-        self._carrier.write({"do": "log_inputs", "run_id": run_id, "datasets": listed})
+        self._write("log_inputs", run_id=run_id, datasets=listed)
 
     def log_artifacts(self, run_id: str, local_dir: str, artifact_path: str | None = None) -> None:
         """As MLflow's."""
-        self._carrier.write({"do": "log_artifacts", "run_id": run_id, "into": artifact_path}, Path(local_dir))
+        self._write("log_artifacts", Path(local_dir), run_id=run_id, into=artifact_path)
 
     def log_artifact(self, run_id: str, local_path: str, artifact_path: str | None = None) -> None:
         """As MLflow's, for a file."""
@@ -133,40 +129,40 @@ class SpooledClient:
 
     def update_run(self, run_id: str, *, name: str) -> None:
         """As MLflow's, for the name."""
-        self._carrier.write({"do": "rename_run", "run_id": run_id, "name": name})
+        self._write("rename_run", run_id=run_id, name=name)
 
     def set_terminated(self, run_id: str, status: str, end_time: int | None = None) -> None:
         """As MLflow's."""
-        entry = {"do": "end_run", "run_id": run_id, "status": status, "end_time": end_time or now_ms()}
-        self._carrier.write(entry)
+        self._write("end_run", run_id=run_id, status=status, end_time=end_time or now_ms())
+
+    def waits(self, run: Run) -> bool:
+        """Whether something about a run waits in an outbox, under the server's id of it or its own."""
+        ids = {run.info.run_id, run.data.tags.get(SPOOLED_TAG, run.info.run_id)}
+        return any(self._carrier.waiting().run(each) is not None for each in ids)
 
     def create_registered_model(self, name: str, *, description: str) -> None:
         """As MLflow's; nothing is done where it is there."""
-        self._carrier.write({"do": "create_model", "name": name, "description": description})
+        self._write("create_model", name=name, description=description)
 
-    def create_model_version(
-        self,
-        name: str,
-        source: str,
-        run_id: str,
-        *,
-        tags: Mapping[str, str],
-    ) -> Any:  # noqa: ANN401
+    def create_model_version(self, name: str, source: str, run_id: str, *, tags: Mapping[str, str]) -> Any:  # noqa: ANN401
         """As MLflow's; `source` is a folder of the run's artifacts."""
         local, folder = new_local_id(), source.rpartition("/")[2]
-        entry = {"do": "create_version", "local": local, "name": name, "run_id": run_id}
-        answer = self._carrier.write({**entry, "folder": folder, "tags": dict(tags)})
+        answer = self._write(
+            "create_version", local=local, name=name, run_id=run_id, folder=folder, tags=dict(tags)
+        )
         return self.get_model_version(name, answer.get("version", local))
 
     def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
         """As MLflow's."""
-        entry = {"do": "tag_version", "name": name, "version": version, "key": key, "value": value}
-        self._carrier.write(entry)
+        self._write("tag_version", name=name, version=version, key=key, value=value)
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """As MLflow's; the champion as last read is put down with it."""
-        entry = {"do": "set_alias", "name": name, "alias": alias, "version": version}
-        self._carrier.write({**entry, "judged_against": self._champions.get(name)})
+        against = self._champions.get(name)
+        self._write("set_alias", name=name, alias=alias, version=version, judged_against=against)
+
+    def _write(self, do: str, files: Path | None = None, **entry: Any) -> Entry:  # noqa: ANN401
+        return self._carrier.write({"do": do, **entry}, files)
 
     def get_run(self, run_id: str) -> Run:
         """As MLflow's."""

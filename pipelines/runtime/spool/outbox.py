@@ -14,10 +14,11 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from pipelines.runtime.files.locks import lock_file, try_lock_file
@@ -198,8 +199,8 @@ def outboxes(spool: Path) -> list[Path]:
     return sorted(path.parent for path in spool.glob(f"[0-9]*/{JOURNAL}"))
 
 
-def journals_of(spool: Path, address: Entry) -> Iterator[Journal]:
-    """Journals of the outboxes whose head holds all of `address`, oldest first."""
+def journals_of(spool: Path, address: Mapping[str, Any] = MappingProxyType({})) -> Iterator[Journal]:
+    """Journals of the outboxes whose head holds all of `address` (by default: of all), oldest first."""
     for folder in outboxes(spool):
         with suppress(FileNotFoundError):  # sent and removed in the meantime
             journal = read_journal(folder)

@@ -6,18 +6,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from mlflow.entities import (
-    LifecycleStage,
-    Metric,
-    Param,
-    Run,
-    RunData,
-    RunInfo,
-    RunInputs,
-    RunTag,
-)
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunData, RunInfo, RunInputs, RunTag
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
@@ -60,6 +51,23 @@ class KnownRun:
         )
         return Run(info, data, RunInputs(dataset_inputs=[]))
 
+    def take(self, entry: Entry, journal: Journal) -> None:
+        """Take in an entry of this run."""
+        match entry["do"]:
+            case "log_batch":
+                self.params |= entry["params"]
+                self.tags |= entry["tags"]
+                for key, value, timestamp, step in entry["metrics"]:
+                    known = self.metrics.get(key)
+                    if known is None or (known.step, known.timestamp) <= (step, timestamp):
+                        self.metrics[key] = Metric(key, value, timestamp, step)
+            case "rename_run":
+                self.tags[MLFLOW_RUN_NAME] = entry["name"]
+            case "log_artifacts":
+                self.files.append((journal.files(entry), entry["into"] or ""))
+            case "end_run":
+                self.status, self.end_time = entry["status"], entry["end_time"]
+
     def artifacts(self) -> Iterator[tuple[str, Path]]:
         """Name and file of each artifact; of those with the same name the last one counts."""
         for folder, into in self.files:
@@ -78,14 +86,6 @@ class KnownRun:
         return to / name if found or not name else None
 
 
-class PendingEntry(NamedTuple):
-    """An entry with its journal and what the server answered, if it was sent."""
-
-    journal: Journal
-    entry: Entry
-    answer: Entry
-
-
 class PendingRuns:
     """The content of outboxes.
 
@@ -102,9 +102,7 @@ class PendingRuns:
         for journal in journals:
             for entry in journal.entries:
                 if entry["n"] not in journal.refused:
-                    take = getattr(self, f"_{entry['do']}", None)
-                    if take is not None:
-                        take(PendingEntry(journal, entry, journal.answers.get(entry["n"], {})))
+                    self._take(entry, journal, journal.answers.get(entry["n"], {}))
 
     def run(self, run_id: str) -> KnownRun | None:
         """A run by its local id or the server's."""
@@ -119,75 +117,50 @@ class PendingRuns:
         number = self.aliases.get((name, alias))
         return None if number is None else self.versions.get((name, number))
 
-    def _create_run(self, noted: PendingEntry) -> None:
-        local: str = noted.entry["local"]
-        run_id: str = noted.answer.get("run_id") or local
-        self.runs[local] = self.runs[run_id] = KnownRun(
-            local=local,
-            run_id=run_id,
-            experiment_id=(noted.answer.get("experiment_id") or noted.journal.head.get("experiment_id", "")),
-            start_time=noted.entry["start_time"],
-            artifact_uri=(noted.answer.get("artifact_uri") or f"runs:/{run_id}"),
-            tags={**noted.entry["tags"], MLFLOW_RUN_NAME: noted.entry["name"]},
-        )
+    def _take(self, entry: Entry, journal: Journal, answer: Entry) -> None:
+        """Take in one entry, with what the server answered if it was sent."""
+        match entry["do"]:
+            case "create_run":
+                local, run_id = entry["local"], answer.get("run_id") or entry["local"]
+                self.runs[local] = self.runs[run_id] = KnownRun(
+                    local=local,
+                    run_id=run_id,
+                    experiment_id=answer.get("experiment_id") or journal.head.get("experiment_id", ""),
+                    start_time=entry["start_time"],
+                    artifact_uri=answer.get("artifact_uri") or f"runs:/{run_id}",
+                    tags={**entry["tags"], MLFLOW_RUN_NAME: entry["name"]},
+                )
+            case "reopen_run":
+                self._reopen(entry, journal)
+            case "create_version":
+                name, number = entry["name"], answer.get("version") or entry["local"]
+                self.versions[name, number] = model_version(
+                    name, number, run_id=entry["run_id"], tags=entry["tags"]
+                )
+            case "tag_version" if version := self.versions.get((entry["name"], entry["version"])):
+                version.tags[entry["key"]] = entry["value"]
+            case "set_alias":
+                self.aliases[entry["name"], answer.get("alias") or entry["alias"]] = entry["version"]
+            case _ if run := self.runs.get(entry.get("run_id", "")):
+                run.take(entry, journal)
 
-    def _reopen_run(self, noted: PendingEntry) -> None:
-        run = self.runs.get(noted.entry["run_id"])
-        if run is None:
-            run = KnownRun(
-                local=noted.entry["run_id"],
-                run_id=noted.entry["run_id"],
-                experiment_id=noted.journal.head.get("experiment_id", ""),
-                start_time=noted.entry["start_time"],
-                artifact_uri=noted.entry["artifact_uri"],
-                tags=dict(noted.entry["tags"]),
-                params=dict(noted.entry["params"]),
-            )
-            self.runs[noted.entry["run_id"]] = run
+    def _reopen(self, entry: Entry, journal: Journal) -> None:
+        run_id = entry["run_id"]
+        run = self.runs.setdefault(
+            run_id,
+            KnownRun(
+                local=run_id,
+                run_id=run_id,
+                experiment_id=journal.head.get("experiment_id", ""),
+                start_time=entry["start_time"],
+                artifact_uri=entry["artifact_uri"],
+                tags=dict(entry["tags"]),
+                params=dict(entry["params"]),
+            ),
+        )
         run.status, run.end_time = "RUNNING", None
-        for name in noted.entry["without"]:
+        for name in entry["without"]:
             run.tags.pop(name, None)
-
-    def _log_batch(self, noted: PendingEntry) -> None:
-        run = self.runs.get(noted.entry["run_id"])
-        if run is not None:
-            run.params |= dict(noted.entry["params"])
-            run.tags |= dict(noted.entry["tags"])
-            for key, value, timestamp, step in noted.entry["metrics"]:
-                known = run.metrics.get(key)
-                if known is None or (known.step, known.timestamp) <= (step, timestamp):
-                    run.metrics[key] = Metric(key, value, timestamp, step)
-
-    def _rename_run(self, noted: PendingEntry) -> None:
-        run = self.runs.get(noted.entry["run_id"])
-        if run is not None:
-            run.tags[MLFLOW_RUN_NAME] = noted.entry["name"]
-
-    def _log_artifacts(self, noted: PendingEntry) -> None:
-        run = self.runs.get(noted.entry["run_id"])
-        if run is not None:
-            run.files.append((noted.journal.files(noted.entry), noted.entry["into"] or ""))
-
-    def _end_run(self, noted: PendingEntry) -> None:
-        run = self.runs.get(noted.entry["run_id"])
-        if run is not None:
-            run.status, run.end_time = noted.entry["status"], noted.entry["end_time"]
-
-    def _create_version(self, noted: PendingEntry) -> None:
-        number = noted.answer.get("version") or noted.entry["local"]
-        self.versions[noted.entry["name"], number] = model_version(
-            noted.entry["name"], number, run_id=noted.entry["run_id"], tags=noted.entry["tags"]
-        )
-
-    def _tag_version(self, noted: PendingEntry) -> None:
-        version = self.versions.get((noted.entry["name"], noted.entry["version"]))
-        if version is not None:
-            version.tags[noted.entry["key"]] = noted.entry["value"]
-
-    def _set_alias(self, noted: PendingEntry) -> None:
-        self.aliases[noted.entry["name"], (noted.answer.get("alias") or noted.entry["alias"])] = noted.entry[
-            "version"
-        ]
 
 
 def model_version(name: str, number: str, *, run_id: str, tags: Mapping[str, str]) -> Any:  # noqa: ANN401

@@ -34,7 +34,7 @@ class Replayed:
     """What a replay did: the runs it sent something of, and sentences for the user."""
 
     runs: list[SentRun] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 def replay(
@@ -70,13 +70,13 @@ def replay(
                 raise
             reason = str(error).split("\n", maxsplit=1)[0][:200]
             outbox.refuse(entry, reason)
-            sender.told.append(f"the server refuses {entry['do']} of run {_run_of(entry)}: {reason}")
+            sender.messages.append(f"the server refuses {entry['do']} of run {_run_of(entry)}: {reason}")
     for entry in waiting:
         if entry["do"] == "create_run":
             sender.only_once(entry["local"])
     ended = _end_left_open(journal, client, sender, set(reopened))
     touched = {sender.known_as(_run_of(entry)) for entry in waiting if _run_of(entry)} | ended
-    return Replayed(runs=_sent_runs(outbox.journal(), client, touched), told=sender.told)
+    return Replayed(runs=_sent_runs(outbox.journal(), client, touched), messages=sender.messages)
 
 
 def _is_refused(entry: Entry, error: Exception) -> bool:

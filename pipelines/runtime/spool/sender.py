@@ -13,9 +13,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from pipelines.runtime.spool.outbox import LOCAL_ID, Entry, Journal
+from pipelines.runtime.store.retries import POSSIBLY_REPEATED_SECONDS
 from pipelines.runtime.store.tags import CHALLENGER, CHAMPION, EXPERIMENT_TAGS, SPOOLED_TAG
 
-RETRIED_SECONDS = 1.0  # a call that took longer may have been made twice
 DECISION, WHY_NOT = "overspill.decision", "overspill.not_promoted"
 
 
@@ -37,7 +37,7 @@ class Sender:
         self._experiment_id: str | None = None
         self._ids: dict[str, str] = {}  # local id -> the server's
         self._demoted: dict[str, str] = {}  # run id -> why its version did not become champion
-        self.told: list[str] = []
+        self.messages: list[str] = []
 
     def recall(self, journal: Journal) -> None:
         """Take up where an earlier sending stopped."""
@@ -53,10 +53,28 @@ class Sender:
         MlflowException
             The server is away, or refuses.
         """
-        call: Callable[[Entry, Path | None], Entry] = getattr(self, f"_{entry['do']}")
-        answer = call(self.translated(entry), files)
+        answer = self._call(self.translated(entry), files)
         self._learn(entry, answer)
         return answer
+
+    def _call(self, entry: Entry, files: Path | None) -> Entry:
+        match entry["do"]:
+            case "rename_run":
+                self._client.update_run(entry["run_id"], name=entry["name"])
+            case "log_artifacts":
+                self._client.log_artifacts(entry["run_id"], str(files), entry["into"])
+            case "end_run":
+                self._client.set_terminated(entry["run_id"], entry["status"], entry["end_time"])
+            case "tag_version":
+                at = (entry["name"], entry["version"])
+                self._client.set_model_version_tag(*at, entry["key"], entry["value"])
+            case "reopen_run":
+                for name in entry["without"]:
+                    reopen_run(self._client, entry["run_id"], without=name)
+            case do:
+                call: Callable[[Entry], Entry | None] = getattr(self, f"_{do}")
+                return call(entry) or {}
+        return {}
 
     def translated(self, entry: Entry) -> Entry:
         """The entry with the server's ids in place of local ones, wherever they stand."""
@@ -116,7 +134,7 @@ class Sender:
         found = self._client.search_model_versions(f"tags.`{SPOOLED_TAG}` = '{local}'")
         return [str(version.version) for version in found]
 
-    def _create_run(self, entry: Entry, _: Path | None) -> Entry:
+    def _create_run(self, entry: Entry) -> Entry:
         known = self._runs_of(entry["local"]) if self._late else []
         started = time.monotonic()
         if not known:
@@ -127,7 +145,7 @@ class Sender:
                 run_name=entry["name"],
             )
             known = [str(run.info.run_id)]
-            if time.monotonic() - started > RETRIED_SECONDS:
+            if time.monotonic() - started > POSSIBLY_REPEATED_SECONDS:
                 known = self._runs_of(entry["local"]) or known
         self._delete(known[1:])
         info = self._client.get_run(known[0]).info
@@ -150,12 +168,7 @@ class Sender:
         for run_id in run_ids:
             self._client.delete_run(run_id)
 
-    def _reopen_run(self, entry: Entry, _: Path | None) -> Entry:
-        for name in entry["without"]:
-            reopen_run(self._client, entry["run_id"], without=name)
-        return {}
-
-    def _log_batch(self, entry: Entry, _: Path | None) -> Entry:
+    def _log_batch(self, entry: Entry) -> None:
         tags = dict(entry["tags"])
         if DECISION in tags and (why := self._demoted.get(entry["run_id"])):
             tags |= {DECISION: CHALLENGER, WHY_NOT: why}
@@ -165,37 +178,22 @@ class Sender:
             params=[Param(key, value) for key, value in entry["params"].items()],
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
-        return {}
 
-    def _log_inputs(self, entry: Entry, _: Path | None) -> Entry:
+    def _log_inputs(self, entry: Entry) -> None:
         datasets = [
             DatasetInput(Dataset(**each["dataset"]), tags=[InputTag(*tag) for tag in each["tags"].items()])
             for each in entry["datasets"]
         ]
         log_inputs(self._client, entry["run_id"], datasets)
-        return {}
 
-    def _rename_run(self, entry: Entry, _: Path | None) -> Entry:
-        self._client.update_run(entry["run_id"], name=entry["name"])
-        return {}
-
-    def _log_artifacts(self, entry: Entry, files: Path | None) -> Entry:
-        self._client.log_artifacts(entry["run_id"], str(files), entry["into"])
-        return {}
-
-    def _end_run(self, entry: Entry, _: Path | None) -> Entry:
-        self._client.set_terminated(entry["run_id"], entry["status"], entry["end_time"])
-        return {}
-
-    def _create_model(self, entry: Entry, _: Path | None) -> Entry:
+    def _create_model(self, entry: Entry) -> None:
         try:
             self._client.create_registered_model(entry["name"], description=entry["description"])
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        return {}
 
-    def _create_version(self, entry: Entry, _: Path | None) -> Entry:
+    def _create_version(self, entry: Entry) -> Entry:
         name, run_id = entry["name"], entry["run_id"]
         source = f"{self._client.get_run(run_id).info.artifact_uri}/{entry['folder']}"
         if self._late:
@@ -206,11 +204,7 @@ class Sender:
         made = self._client.create_model_version(name, source, run_id, tags=tags)
         return {"version": str(made.version)}
 
-    def _tag_version(self, entry: Entry, _: Path | None) -> Entry:
-        self._client.set_model_version_tag(entry["name"], entry["version"], entry["key"], entry["value"])
-        return {}
-
-    def _set_alias(self, entry: Entry, _: Path | None) -> Entry:
+    def _set_alias(self, entry: Entry) -> Entry:
         name, alias, version = entry["name"], entry["alias"], str(entry["version"])
         if not self._late or alias != CHAMPION:
             self._client.set_registered_model_alias(name, alias, version)
@@ -225,7 +219,7 @@ class Sender:
         self._client.set_registered_model_alias(name, CHALLENGER, version)
         for key, value in ((DECISION, CHALLENGER), (WHY_NOT, why)):
             self._client.set_model_version_tag(name, version, key, value)
-        self.told.append(f"{name} version {version} is the challenger: {why}")
+        self.messages.append(f"{name} version {version} is the challenger: {why}")
         run_id = str(self._client.get_model_version(name, version).run_id)
         return {"alias": CHALLENGER, "run_id": run_id, "why": why}
 

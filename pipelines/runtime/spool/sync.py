@@ -10,11 +10,11 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from forecasting.errors import StepError
-from pipelines.runtime.spool.outbox import Journal, Outbox, outboxes, read_journal, sweep
+from pipelines.runtime.spool.outbox import Journal, Outbox, journals_of, sweep
 from pipelines.runtime.spool.replay import Progress, Replayed, SentRun, replay
-from pipelines.runtime.store.address import check_answers, is_server, without_password, without_secrets
+from pipelines.runtime.store.address import is_server, reason_away, without_password, without_secrets
 from pipelines.runtime.store.credentials import read_secret_files
+from pipelines.runtime.store.retries import set_client_environment
 
 IN_USE, OTHER_STORE = "in use by a process", "of another store"
 
@@ -30,7 +30,7 @@ class OutboxReport:
         The store that it is for.
     runs : list of SentRun
         Those of which something was sent.
-    told : list of str
+    messages : list of str
         Sentences for the user.
     left : str, optional
         Why it is still there; None where all was sent.
@@ -39,7 +39,7 @@ class OutboxReport:
     folder: Path
     store: str
     runs: list[SentRun] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     left: str | None = None
 
     @property
@@ -61,18 +61,16 @@ def send_all(uri: str, spool: Path, *, progress: Progress = iter) -> Iterator[Ou
         Wraps the entries of an outbox while they are sent.
     """
     read_secret_files()
+    set_client_environment()
     sweep(spool)
     away: str | None = None
-    for folder in outboxes(spool):
-        try:
-            journal = read_journal(folder)
-        except FileNotFoundError:  # another process has just sent it
-            continue
+    for journal in journals_of(spool):
+        folder = journal.folder
         store = str(journal.head.get("store", ""))
         if not is_server(uri) or store != without_password(uri):
             yield OutboxReport(folder=folder, store=store, left=OTHER_STORE)
             continue
-        away = away or _reason_unreachable(uri)
+        away = away or reason_away(uri)
         if away is not None:
             yield OutboxReport(folder=folder, store=store, left=away)
             continue
@@ -91,25 +89,10 @@ def _sent(uri: str, journal: Journal, progress: Progress, *, reopened: set[str])
         outbox.close()
     else:
         outbox.remove()
-    return OutboxReport(folder=folder, store=store, runs=done.runs, told=done.told, left=left)
-
-
-def _reason_unreachable(uri: str) -> str | None:
-    try:
-        check_answers(uri)
-    except StepError as error:
-        return str(error)
-    return None
+    return OutboxReport(folder=folder, store=store, runs=done.runs, messages=done.messages, left=left)
 
 
 def _reopened(spool: Path, *, but: Path) -> set[str]:
     """Runs that other processes go on with."""
-    found = set()
-    for folder in outboxes(spool):
-        if folder != but:
-            try:
-                entries = read_journal(folder).entries
-            except FileNotFoundError:
-                continue
-            found |= {entry["run_id"] for entry in entries if entry["do"] == "reopen_run"}
-    return found
+    others = (journal for journal in journals_of(spool) if journal.folder != but)
+    return {entry["run_id"] for journal in others for entry in journal.entries if entry["do"] == "reopen_run"}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import requests
 
 from forecasting.errors import StepError
-from pipelines.runtime.store.address import GATEWAY
+from pipelines.runtime.store.retries import GATEWAY
 
 RETRIED = re.compile(r"too many (\d+) error responses")
 

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.progress import track
 
 from models.distributed.ranks import Ranks
+from models.distributed.signals import STOP
 from models.errors import ClusterError
+from pipelines.runtime.config.deviations import deviations, lines, what_if
 from pipelines.runtime.config.loader import dump, flatten
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.files.artifacts import check_writable, write_table
@@ -82,7 +84,11 @@ class Context:
             folder = Path(temporary)
             self.log_settings(run)
             with log_system_metrics(self.tracker, run.run_id):
-                yield run, folder
+                try:
+                    yield run, folder
+                except BaseException:
+                    STOP.answered()
+                    raise
             head = f"# overspill {name}, run {run.run_id}\n"
             (folder / f"settings-{name}.yaml").write_text(head + dump(self.settings), encoding="utf-8")
             run.log_folder(folder)
@@ -92,10 +98,18 @@ class Context:
     @contextmanager
     def opened(self, name: str, *, upstream_run_id: str | None = None) -> Iterator[StepRun]:
         """Open the run of a step, or again the one that an interrupted process of this job left."""
+        if self.parent_run_id is None:
+            for line in lines(deviations(self.settings), other="default"):
+                self.tell(f"not the default: {line}")
         state = self.state
         resume = None if state is None else state.open_run(name, upstream_run_id)
         with self.tracker.step(
-            name, parent_run_id=self.parent_run_id, upstream_run_id=upstream_run_id, resume=resume
+            name,
+            parent_run_id=self.parent_run_id,
+            upstream_run_id=upstream_run_id,
+            resume=resume,
+            what_if=what_if(self.settings),
+            state=None if state is None else state.folder,
         ) as run:
             if state is not None:
                 state.opened(name, run.run_id, upstream_run_id)

@@ -14,4 +14,4 @@ class EtlResult:
 
     run_id: str
     panel: pl.DataFrame
-    told: Mapping[str, object] = field(default_factory=dict)
+    summary: Mapping[str, object] = field(default_factory=dict)

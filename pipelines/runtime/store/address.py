@@ -16,13 +16,12 @@ from urllib.parse import unquote
 from forecasting.errors import InputError, StepError
 from pipelines.runtime.files.locks import lock_file
 from pipelines.runtime.store.credentials import known_secrets, read_secret_files
+from pipelines.runtime.store.retries import GATEWAY, HEALTH_SECONDS
 
 DEFAULT_STORE = Path("mlruns")
 SQLITE = "sqlite:///"
-ANSWER_SECONDS = 10
 MASK = "***"
 QUERY_PASSWORD = re.compile(r"(?i)(?<=password=)[^&]+")  # also sslpassword=, of PostgreSQL
-GATEWAY = frozenset({502, 503, 504})  # who stands before the server answers, or the server lacks its database
 LAYOUT, PROMOTION = ".overspill.lock", ".overspill.promotion.lock"
 
 
@@ -138,7 +137,16 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def check_answers(uri: str, *, seconds: float = ANSWER_SECONDS) -> None:
+def reason_away(uri: str) -> str | None:
+    """Why an HTTP store does not answer; None where it does, and for any other store."""
+    try:
+        check_answers(uri)
+    except StepError as error:
+        return str(error)
+    return None
+
+
+def check_answers(uri: str, *, seconds: float = HEALTH_SECONDS) -> None:
     """Ask an HTTP store for its health once, so that a server that is down is named within seconds.
 
     Raises

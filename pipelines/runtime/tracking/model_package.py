@@ -55,6 +55,7 @@ SIGNATURE = {
         ("quantile_levels", "double", [0.1, 0.5, 0.9], (-1,)),
         ("paths", "long", 0, None),
         ("seed", "long", 0, None),
+        ("floor", "string", "auto", None),
     ),
 }
 

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.telemetry import set_telemetry_client
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
@@ -21,13 +22,15 @@ from pipelines.runtime.spool.outbox import LOCAL_ID
 from pipelines.runtime.spool.sender import Sender
 from pipelines.runtime.store.address import (
     LAYOUT,
-    check_answers,
     is_server,
     one_at_a_time,
+    reason_away,
     without_password,
     without_secrets,
 )
+from pipelines.runtime.store.artifact_root import follow_store
 from pipelines.runtime.store.credentials import read_secret_files
+from pipelines.runtime.store.retries import set_client_environment
 
 T = TypeVar("T")
 
@@ -57,8 +60,11 @@ class Store:
     def __init__(self, uri: str, *, experiment: str = "", spooling: Spooling | None = None) -> None:
         self.uri, self.experiment = uri, experiment
         read_secret_files()
+        set_client_environment()
+        set_telemetry_client()  # type: ignore[no-untyped-call]  # MLflow reads that setting when it is imported, which was before
         away = self._reason_unreachable(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
+            follow_store(uri)
             client = MlflowClient(tracking_uri=uri)
         self.client = client
         if spooling is not None and is_server(uri):
@@ -66,13 +72,10 @@ class Store:
             self.client = SpooledClient(client, carrier)
 
     def _reason_unreachable(self, spooling: Spooling | None) -> str | None:
-        try:
-            check_answers(self.uri)
-        except StepError as error:
-            if spooling is None or not spooling.from_start:
-                raise
-            return str(error).partition(": start it")[0]
-        return None
+        reason = reason_away(self.uri)
+        if reason is not None and (spooling is None or not spooling.from_start):
+            raise StepError(reason)
+        return None if reason is None else reason.partition(": start it")[0]
 
     @property
     def spools(self) -> bool:

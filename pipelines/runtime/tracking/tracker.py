@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -15,11 +18,25 @@ from forecasting.errors import InputError, StepError
 from pipelines.runtime.spool.carrier import Spooling
 from pipelines.runtime.spool.client import SpooledClient
 from pipelines.runtime.spool.sender import reopen_run
-from pipelines.runtime.store.address import LAYOUT, database, one_at_a_time, without_secrets
-from pipelines.runtime.store.tags import ERROR_TAG, EXPERIMENT_TAGS, NESTED_STEP, STEP_TAG, UPSTREAM_TAG
+from pipelines.runtime.store.address import LAYOUT, one_at_a_time, without_secrets
+from pipelines.runtime.store.artifact_root import ROOT_TAG, artifact_root
+from pipelines.runtime.store.tags import (
+    DIGEST_TAG,
+    ERROR_TAG,
+    EXPERIMENT_TAGS,
+    NESTED_STEP,
+    STEP_TAG,
+    UPSTREAM_TAG,
+    WHAT_IF_TAG,
+)
 from pipelines.runtime.tracking.monitor import LoadMonitor
+from pipelines.runtime.tracking.process import PROCESS_TAG, STATE_TAG, this_process
+from pipelines.runtime.tracking.run_names import listed, what_if_of, what_if_text
 from pipelines.runtime.tracking.step_run import StepRun
 from pipelines.runtime.tracking.store import Store
+
+PREFIX = re.compile(r"[0-9a-f]{1,31}")  # of a run's id, which has 32 such characters
+CANDIDATES = 5  # runs that a message lists
 
 
 class Tracker(Store):
@@ -49,14 +66,10 @@ class Tracker(Store):
                     where=self.shown,
                 )
             return str(found.experiment_id)
-        file = database(self.uri)
-        location = None if file is None else (file.parent / "artifacts").as_uri()
+        root = artifact_root(self.uri)
+        tags = EXPERIMENT_TAGS if root is None else EXPERIMENT_TAGS | {ROOT_TAG: root}
         try:
-            return str(
-                self.client.create_experiment(
-                    self.experiment, artifact_location=location, tags=EXPERIMENT_TAGS
-                )
-            )
+            return str(self.client.create_experiment(self.experiment, artifact_location=root, tags=tags))
         except MlflowException:  # another process was quicker
             again = self.client.get_experiment_by_name(self.experiment)
             if again is None:
@@ -71,6 +84,8 @@ class Tracker(Store):
         parent_run_id: str | None = None,
         upstream_run_id: str | None = None,
         resume: str | None = None,
+        what_if: Mapping[str, str] | None = None,
+        state: Path | None = None,
     ) -> Iterator[StepRun]:
         """Open one step's run.
 
@@ -85,6 +100,11 @@ class Tracker(Store):
         resume : str, optional
             The run of an earlier process that was interrupted: it is opened again. Where the store has no
             such run, or it has finished, a new one is made.
+        what_if : mapping, optional
+            Settings of data and assumptions that deviate from the defaults. With those of the run that it
+            reads from they become a tag and a part of its name.
+        state : Path, optional
+            Folder from which the job goes on after an interruption: while it is there, the run stays open.
 
         Raises
         ------
@@ -95,7 +115,13 @@ class Tracker(Store):
             run_id = None if resume is None else self._resumed(resume, name)
             if run_id is None:
                 tags = self._tags(name, parent=parent_run_id, upstream=upstream_run_id)
-                run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=name).info.run_id
+                if state is not None:
+                    tags[STATE_TAG] = str(state.resolve())
+                deviating = self._inherited(upstream_run_id) | dict(what_if or {})
+                if deviating:
+                    tags[WHAT_IF_TAG] = json.dumps(deviating, sort_keys=True)
+                run_name = f"{name} (what-if: {what_if_text(deviating)})" if deviating else name
+                run_id = self.client.create_run(self.experiment_id, tags=tags, run_name=run_name).info.run_id
             opened = StepRun(client=self.client, run_id=run_id, name=name)
             try:
                 yield opened
@@ -106,12 +132,20 @@ class Tracker(Store):
             self._end(opened, "FINISHED", None)
 
     def _tags(self, name: str, *, parent: str | None, upstream: str | None) -> dict[str, str]:
-        tags = {STEP_TAG: name, "overspill.version": version("overspill")}
+        tags = {STEP_TAG: name, "overspill.version": version("overspill"), PROCESS_TAG: this_process()}
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = self.known_as(parent)
         if upstream is not None:
             tags[UPSTREAM_TAG] = self.known_as(upstream)
         return tags
+
+    def _inherited(self, upstream: str | None) -> dict[str, str]:
+        """Deviations of the run that is read from."""
+        run = None
+        if upstream is not None:
+            with suppress(StepError):  # the server is away, and the run is of another process
+                run = self.found(lambda: self.client.get_run(self.known_as(upstream)))
+        return {} if run is None else what_if_of(run)
 
     def _resumed(self, run_id: str, step: str) -> str | None:
         """Open an interrupted run again; None where there is none, or it has finished after all."""
@@ -125,6 +159,7 @@ class Tracker(Store):
             self.client.reopen_run(run, without=ERROR_TAG)
         else:
             reopen_run(self.client, run.info.run_id, without=ERROR_TAG)
+        self.client.set_tag(run.info.run_id, PROCESS_TAG, this_process())
         return str(run.info.run_id)
 
     def _end(self, run: StepRun, status: str, reason: str | None) -> None:
@@ -140,15 +175,29 @@ class Tracker(Store):
     def finished(self, run_id: str, step: str) -> Run:
         """The run of a finished step, also by the id that it had while the server was away.
 
+        Parameters
+        ----------
+        run_id : str
+            The id, or as many of its first characters as tell it apart.
+        step : str
+
         Raises
         ------
         InputError
-            If there is no such run, it is the run of another step, or it did not finish.
+            If there is no such run, several begin like this, it is the run of another step, or it did not
+            finish.
         """
-        run = self.found(lambda: self.client.get_run(self.known_as(run_id)))
+        if PREFIX.fullmatch(run_id):
+            run = self._by_prefix(run_id, step)
+        else:
+            run = self.found(lambda: self.client.get_run(self.known_as(run_id)))
         if run is None:
+            newest = self.runs(step=step, finished=True, limit=CANDIDATES)
             raise InputError(
-                "no such run", expected=f"a run id of the step {step}", found=repr(run_id), where=self.shown
+                "no such run",
+                expected=f"a run id of the step {step}{listed(newest)}",
+                found=repr(run_id),
+                where=self.shown,
             )
         self._check_step(run, step)
         if run.info.status != "FINISHED":
@@ -156,6 +205,27 @@ class Tracker(Store):
                 "the run did not finish", expected="FINISHED", found=run.info.status, where=f"run {run_id}"
             )
         return run
+
+    def _by_prefix(self, prefix: str, step: str) -> Run | None:
+        """The only run, or the only one of a step, whose id begins with these characters."""
+        with self.translated():
+            found = list(
+                self.client.search_runs(
+                    [self.experiment_id],
+                    filter_string=f"attributes.run_id LIKE '{prefix}%'",
+                    order_by=["attributes.start_time DESC"],
+                    max_results=1000,
+                )
+            )
+        of_step = [run for run in found if run.data.tags.get(STEP_TAG) == step]
+        if len(of_step) > 1:
+            raise InputError(
+                "several runs begin with these characters",
+                expected=f"one run of the step {step}{listed(of_step[:CANDIDATES])}",
+                found=repr(prefix),
+                where=self.shown,
+            )
+        return of_step[0] if of_step else found[0] if found else None
 
     def _check_step(self, run: Run, step: str) -> None:
         found = run.data.tags.get(STEP_TAG, "no step of overspill")
@@ -215,13 +285,12 @@ class Tracker(Store):
             )
         return newest
 
-    def newest_from(self, step: str, upstream_run_id: str) -> str | None:
-        """Id of the newest finished run of a step that read from a given run; None if there is none."""
-        upstream = self.known_as(upstream_run_id)
+    def newest_of_content(self, step: str, name: str, digest: str) -> str | None:
+        """Id of the newest finished run of a step that read the table with this SHA-256; None without one."""
         with self.translated():
             runs = self.client.search_runs(
                 [self.experiment_id],
-                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{UPSTREAM_TAG}` = '{upstream}' "
+                filter_string=f"tags.`{STEP_TAG}` = '{step}' and tags.`{DIGEST_TAG}{name}` = '{digest}' "
                 "and attributes.status = 'FINISHED'",
                 order_by=["attributes.start_time DESC"],
                 max_results=1,

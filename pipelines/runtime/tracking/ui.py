@@ -21,6 +21,7 @@ from typing import IO
 
 from forecasting.errors import InputError, StepError
 from pipelines.runtime.tracking import STEP_TAG, UI_MODE, UPSTREAM_TAG, Tracker
+from pipelines.runtime.tracking.run_names import what_if_of, what_if_text
 
 HOST = "127.0.0.1"
 START_SECONDS = 120  # a loaded machine takes long to import MLflow
@@ -30,7 +31,7 @@ NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight processe
 
 @dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """One run of a step, as it is listed."""
+    """One run of a step, as it is listed; `what_if` says what it changes in data or assumptions."""
 
     run: str
     step: str
@@ -38,6 +39,7 @@ class RunRow:
     started: dt.datetime
     seconds: float | None
     upstream: str | None
+    what_if: str | None
 
 
 def list_runs(tracker: Tracker, *, step: str | None, limit: int, nested: bool = False) -> list[RunRow]:
@@ -56,6 +58,7 @@ def list_runs(tracker: Tracker, *, step: str | None, limit: int, nested: bool = 
                 started=dt.datetime.fromtimestamp(start / 1000, dt.UTC),
                 seconds=None if end is None else (end - start) / 1000,
                 upstream=run.data.tags.get(UPSTREAM_TAG),
+                what_if=what_if_text(what_if_of(run)) or None,
             )
         )
     return rows

@@ -102,11 +102,33 @@ def test_orders_are_never_negative_on_a_path():
     assert (np.diff(paths, axis=1) >= 0).all()
 
 
-def test_a_series_that_was_never_negative_does_not_turn_negative_and_others_may():
-    counts, balances = scaled([[0.0, 3.0, 1.0]]), scaled([[-1.0, 3.0, 1.0]])
-    far_below = np.full((1, 1, 1), -100.0)
-    assert counts.restore(far_below)[0, 0, 0] == 0.0
-    assert balances.restore(far_below)[0, 0, 0] < 0
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ([1.0, np.nan, 1.5], "log"),
+        ([1.0, 1.4, 1.0], "anywhere"),
+        ([1e6, 1e6 + 1], "anywhere"),
+        ([0.0, 3.0, 1.0], "from zero"),
+        ([0.0, 0.0], "from zero"),
+        ([-1.0, 3.0], "anywhere"),
+        ([-9.0, -1.0], "anywhere"),
+    ],
+)
+def test_logs_are_for_positive_series_that_range_over_half_their_least_value(row, kind):
+    item = scaled([row])
+    assert item.kinds == (kind,)
+    assert item.logs == (kind == "log",)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 400), min_size=3, max_size=9), st.sampled_from([1000, 2**20, 10**9, -(10**6)]))
+def test_a_series_far_from_zero_is_scaled_by_its_moves_alone(moves, level):
+    row = np.array(moves) / 8
+    one, other = scaled([row + level]), scaled([row + 3 * level])
+    assert one.kinds == other.kinds == ("anywhere",)
+    if np.ptp(row):
+        np.testing.assert_array_equal(one.series[0], other.series[0])
+        np.testing.assert_array_equal(one.unit, other.unit)
 
 
 def test_periods_before_the_first_capacity_are_left_out():
@@ -134,8 +156,8 @@ def test_what_cannot_be_forecast_is_refused_by_name(rows, sentence):
 
 
 def test_volatility_is_the_median_over_items_and_leaves_constants_out():
-    items = [scaled([np.exp([0.0, step, 0.0])]) for step in (0.1, 0.3, 0.9)] + [scaled([[5.0, 5.0, 5.0]])]
-    np.testing.assert_allclose(pooled_volatility(items), [0.3])
+    items = [scaled([np.exp([0.0, step, 0.0])]) for step in (0.5, 0.9, 1.3)] + [scaled([[5.0, 5.0, 5.0]])]
+    np.testing.assert_allclose(pooled_volatility(items), [0.9])
     np.testing.assert_allclose(pooled_volatility(items[-1:]), [DEFAULT_VOLATILITY])
 
 

@@ -192,12 +192,12 @@ def end_of_period(day, calendar):
     while True:
         tomorrow = day + dt.timedelta(days=1)
         month_ends = tomorrow.day == 1
-        if calendar.frequency is Frequency.WEEK and day.isoweekday() == calendar.week_end:
+        if calendar.frequency == Frequency.WEEK and day.isoweekday() == calendar.week_end:
             return day
-        if calendar.frequency is Frequency.MONTH and month_ends:
+        if calendar.frequency == Frequency.MONTH and month_ends:
             return day
         quarter_ends = (day.month - calendar.fiscal_year_end_month) % 3 == 0
-        if calendar.frequency is Frequency.QUARTER and month_ends and quarter_ends:
+        if calendar.frequency == Frequency.QUARTER and month_ends and quarter_ends:
             return day
         day = tomorrow
 

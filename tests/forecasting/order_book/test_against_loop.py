@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.order_book.schema import COLUMNS, OPTIONAL, RULES
+from forecasting.order_book.rules import RULES
+from forecasting.order_book.schema import COLUMNS, OPTIONAL
 from forecasting.order_book.series import Series
 
 TEXT = (Path(__file__).parents[3] / "docs" / "order-book.md").read_text(encoding="utf-8")

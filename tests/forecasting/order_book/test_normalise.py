@@ -11,7 +11,8 @@ from polars.testing import assert_frame_equal
 
 from forecasting.errors import InputError
 from forecasting.order_book.normalise import normalise
-from forecasting.order_book.schema import COLUMNS, OPTIONAL, ROW_RULES, OrderLines
+from forecasting.order_book.rules import ROW_RULES
+from forecasting.order_book.schema import COLUMNS, OPTIONAL, OrderLines
 
 FEW = settings(deadline=None, max_examples=25)
 SEEDS, COUNTS = st.integers(0, 2**32), st.integers(0, 80)

@@ -100,7 +100,7 @@ def test_thresholds_are_exclusive_and_a_launch_in_the_same_quarter_is_not_sure()
     on_sale = a_policy(eligibility=Eligibility(available_in_us_on=dt.date(2024, 6, 15)))
     verdict = eligibility(h200, on_sale)
     assert verdict.reasons == (
-        "launched in the quarter ending 2024-06-30, so not surely on sale on 2024-06-15",
+        "launched in the quarter ending 2024-06-30, so not certainly on sale on 2024-06-15",
     )
     assert not verdict.eligible
     last_day = a_policy(eligibility=Eligibility(available_in_us_on=h200.launch_quarter_end))

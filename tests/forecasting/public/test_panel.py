@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from forecasting.panel.schema import COLUMNS, KEY, PanelSchema, as_of, check_panel, content_digest, latest
 from forecasting.periods import Frequency, calendar_quarter
 from forecasting.public.context_series import context_rows
-from forecasting.public.panel import build_panel, changed, portfolio_ratios
+from forecasting.public.panel import build_panel, drop_unchanged, portfolio_ratios
 from forecasting.public.sources import PublicSources, calendar_quarter_end, quarter_end
 from forecasting.reference.chips import catalogue
 
@@ -354,5 +354,5 @@ def test_a_row_is_kept_where_its_figure_is_new_or_was_revised():
             "source_id": ["somebody"] * 4,
         }
     )
-    kept = changed(rows).collect().sort("published_at")
+    kept = drop_unchanged(rows).collect().sort("published_at")
     assert kept["published_at"].to_list() == [vintages[0], vintages[2], vintages[3]]

@@ -84,5 +84,5 @@ def test_without_a_price_there_is_no_value():
 
 
 def test_refused_chip_is_an_error():
-    with pytest.raises(InputError, match="policy test, chip H200: the policy does not let the chip through"):
+    with pytest.raises(InputError, match="policy test, chip H200: the chip is not eligible under the policy"):
         answered(rule=policy(tpp_below=10000))

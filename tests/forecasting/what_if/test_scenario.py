@@ -139,7 +139,7 @@ def test_delayed_chip_is_launched_later_in_the_catalogue_and_no_other_is():
 def test_delay_of_an_unknown_chip_or_of_a_launch_in_the_past_is_refused():
     with pytest.raises(InputError, match="no such chip: expected a chip of the catalogue, found 'R300'"):
         under(example(), successor=Delay(chip="R300", periods=2))
-    with pytest.raises(InputError, match="only a launch that lies in the future can be delayed"):
+    with pytest.raises(InputError, match="only a future launch can be delayed"):
         under(example(), successor=Delay(chip="B200", periods=2))
 
 

@@ -52,3 +52,22 @@ def test_every_parameter_is_in_exactly_one_group(small_settings):
     held = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(held) == sorted(map(id, network.parameters()))
     assert all(p.ndim > 1 for group in groups if group["weight_decay"] for p in group["params"])
+
+
+def test_block_matrices_move_as_under_the_muon_of_torch_but_for_its_bfloat16(small_settings):
+    network = Network(small_settings)
+    names = [name for name, p in network.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
+    start = {name: network.get_parameter(name).detach().clone() for name in names}
+    theirs = {name: torch.nn.Parameter(start[name].clone()) for name in names}
+    plain = torch.optim.Muon(theirs.values(), lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    ours = MuonAdamW(network, learning_rate=1e-2, weight_decay=0.1)
+    for step in range(4):
+        generator = torch.Generator().manual_seed(step)
+        for name in names:
+            gradient = torch.randn(start[name].shape, generator=generator)
+            network.get_parameter(name).grad, theirs[name].grad = gradient, gradient.clone()
+        ours.step()
+        plain.step()
+    for name in names:
+        moved, expected = network.get_parameter(name) - start[name], theirs[name] - start[name]
+        assert (moved - expected).norm() < 0.02 * expected.norm(), name

@@ -164,7 +164,7 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused_before_anything_is_recor
     cli, tmp_path, monkeypatch, command
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refused(cli(command, "--device", "gpu"), "device gpu was asked for but torch .* sees no GPU")
+    refused(cli(command, "--device", "gpu"), "device gpu was requested but torch .* sees no GPU")
     assert not (tmp_path / "mlruns").exists()
 
 

@@ -15,7 +15,7 @@ from pipelines.doctor.findings import ok, warn
 
 RANK = """
 import json, sys
-from pipelines.config import resolve
+from pipelines.runtime.config.loader import resolve
 from pipelines.doctor.examination import job_probe
 from pipelines.doctor.probes import run_probes
 

@@ -7,7 +7,7 @@ import types
 import pytest
 
 from pipelines.doctor import machine
-from pipelines.doctor.findings import as_json, fail, ok, shown, summary, warn
+from pipelines.doctor.findings import as_json, fail, ok, redact, summary, warn
 
 
 def by_check(findings):
@@ -64,6 +64,6 @@ def test_only_a_failure_keeps_the_main_job_from_running():
 def test_no_finding_shows_a_password(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "fromthe3nv")
     told = fail("tracking store", "http://anna:s3cret@host refuses\nfromthe3nv", "not s3cret")
-    assert shown(told, "http://anna:s3cret@host") == fail(
+    assert redact(told, "http://anna:s3cret@host") == fail(
         "tracking store", "http://anna:***@host refuses ***", "not ***"
     )

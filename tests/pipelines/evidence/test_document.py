@@ -44,9 +44,8 @@ def test_the_page_has_print_rules(text):
     assert "table-header-group" in text
 
 
-def test_all_findings_assumptions_runs_and_digests_stand_on_the_page(made, text):
+def test_all_findings_assumptions_runs_and_digests_stand_on_the_page(content, text):
     words = " ".join(" ".join(Page(text).words).split())
-    content = made.content
     for each in content["conditions"]:
         assert each["words"] in words
         for found in each["findings"]:
@@ -62,20 +61,20 @@ def test_all_findings_assumptions_runs_and_digests_stand_on_the_page(made, text)
     assert all(line in words for line in (*content["notice"], *content["limits"]))
 
 
-def test_the_number_of_verdicts_on_the_page_is_that_of_the_findings(made, text):
+def test_the_number_of_verdicts_on_the_page_is_that_of_the_findings(content, text):
     verdicts = [attrs for tag, attrs in Page(text).tags if "verdict" in (attrs.get("class") or "").split()]
-    findings = sum(len(each["findings"]) for each in made.content["conditions"])
-    shown = sum(bool(row["steps"]) for row in made.content["headline"])
+    findings = sum(len(each["findings"]) for each in content["conditions"])
+    shown = sum(bool(row["steps"]) for row in content["headline"])
     assert len(verdicts) == findings + shown + 1  # and one for the priority inversions
 
 
-def test_text_of_a_policy_is_escaped(made):
-    content = {**made.content, "policy": {**made.content["policy"], "title": "<script>alert(1)</script>"}}
-    assert "<script>" not in render(content)
+def test_text_of_a_policy_is_escaped(content):
+    changed = {**content, "policy": {**content["policy"], "title": "<script>alert(1)</script>"}}
+    assert "<script>" not in render(changed)
 
 
-def test_the_same_content_gives_the_same_bytes(made, text):
-    assert render(made.content) == text
+def test_the_same_content_gives_the_same_bytes(content, text):
+    assert render(content) == text
 
 
 def test_no_share_of_paths_is_shown_as_certain():

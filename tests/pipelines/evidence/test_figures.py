@@ -19,8 +19,9 @@ from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility, SupplyRule
 from forecasting.reference.chips import chip
 from pipelines.evidence.conditions import effective, eligibility_conditions, review
-from pipelines.evidence.derive import DerivedEvidence, nested
-from pipelines.evidence.step import check_agrees
+from pipelines.evidence.derive import nested
+from pipelines.evidence.records import as_json
+from pipelines.evidence.tables import check_same, same
 from pipelines.evidence.verdicts import (
     CERTAINTY,
     MET,
@@ -37,7 +38,7 @@ QUARTER_WEEKS = 365.25 / 7 / 4
 
 
 def condition_of(made, name):
-    return next(each for each in made.content["conditions"] if each["condition"] == name)
+    return next(each for each in as_json(made.content)["conditions"] if each["condition"] == name)
 
 
 def finding_of(made, name, **case):
@@ -80,7 +81,7 @@ def slow_state(path, weeks, least):
 
 @pytest.mark.parametrize(("item", "scope"), [("H200", "product"), ("portfolio/nvidia", "portfolio")])
 def test_supply_figures_are_those_of_a_loop_over_single_paths(made, item, scope):
-    now = dt.date.fromisoformat(made.content["basis"]["now"])
+    now = dt.date.fromisoformat(as_json(made.content)["basis"]["now"])
     short, rates, weeks, held = [], [], [], []
     for path in item_paths(made, item):
         told = slow_state(path, 10, 0.95)
@@ -100,7 +101,7 @@ def test_supply_figures_are_those_of_a_loop_over_single_paths(made, item, scope)
 
 
 def test_room_under_the_cap_is_half_of_us_shipments_since_launch_less_what_was_exported(made):
-    upto = dt.date.fromisoformat(made.content["basis"]["next_period"])
+    upto = dt.date.fromisoformat(as_json(made.content)["basis"]["next_period"])
     rooms = []
     for path in item_paths(made, "H200"):
         backlog, total = 0.0, 0.0
@@ -117,10 +118,10 @@ def test_room_under_the_cap_is_half_of_us_shipments_since_launch_less_what_was_e
 
 
 def test_headline_is_the_windows_table(made, whole_run):
-    name = made.content["policy"]["name"]
+    name = as_json(made.content)["policy"]["name"]
     table = whole_run.windows.tables["windows"].filter(pl.col("policy") == name)
     steps = whole_run.windows.tables["window_steps"].filter(pl.col("policy") == name)
-    rows = made.content["headline"]
+    rows = as_json(made.content)["headline"]
     assert [(row["chip"], row["scope"]) for row in rows] == list(table.select("chip", "scope").iter_rows())
     for row, recorded in zip(rows, table.iter_rows(named=True), strict=True):
         assert row.get("p_saturated_now") == pytest.approx(recorded["p_saturated_now"])
@@ -135,7 +136,7 @@ def test_headline_is_the_windows_table(made, whole_run):
 
 
 def test_headroom_next_period_bounds_what_goes_then(made):
-    rows = [row for row in made.content["headline"] if row["steps"]]
+    rows = [row for row in as_json(made.content)["headline"] if row["steps"]]
     assert rows
     for row in rows:
         for level, units in row["steps"][0]["units"].items():
@@ -144,7 +145,7 @@ def test_headroom_next_period_bounds_what_goes_then(made):
 
 def test_every_term_of_the_policy_stands_with_its_certainty_note_and_citation(made):
     policy = load_policy("bis_2026_01")
-    told = {term["element"]: term for each in made.content["conditions"] for term in each["terms"]}
+    told = {term["element"]: term for each in as_json(made.content)["conditions"] for term in each["terms"]}
     asked = {element for element in policy.certainty if element != "tariff"}
     assert asked == set(told)
     for element, letter in policy.certainty.items():
@@ -152,19 +153,24 @@ def test_every_term_of_the_policy_stands_with_its_certainty_note_and_citation(ma
             assert told[element]["certainty"] == letter
             assert told[element]["certainty_says"] == CERTAINTY[letter]
             assert told[element]["note"] == policy.notes.get(element)
-    assert {each["citation"] for each in made.content["conditions"]} == {" ".join(policy.source.split())}
+    assert {each["citation"] for each in as_json(made.content)["conditions"]} == {
+        " ".join(policy.source.split())
+    }
     assert condition_of(made, "cap")["note"] == policy.notes["cap"]
 
 
 def test_a_term_without_certainty_says_that_the_file_does_not_say():
     bare = replace(load_policy("bis_2026_01"), certainty={})
-    assert term(bare, "cap.ratio", 0.5)["certainty_says"] == "the policy file does not say"
+    assert term(bare, "cap.ratio", 0.5).certainty_says == "the policy file does not say"
 
 
 def test_row_sets_count_and_hash_the_rows_that_findings_name(made):
-    sets = {each["name"]: each for each in made.content["row_sets"]}
+    sets = {each["name"]: each for each in as_json(made.content)["row_sets"]}
     named = {
-        row for each in made.content["conditions"] for found in each["findings"] for row in found["rows"]
+        row
+        for each in as_json(made.content)["conditions"]
+        for found in each["findings"]
+        for row in found["rows"]
     }
     assert named == set(sets)
     paths = pl.read_parquet(made.out / "artifacts" / "paths.parquet").filter(pl.col("item_id") == "H200")
@@ -189,7 +195,7 @@ def test_a_launch_in_the_quarter_of_the_day_cannot_be_shown_and_a_later_one_is_n
 
     def verdict(day):
         policy = replace(load_policy("bis_2026_01"), eligibility=Eligibility(available_in_us_on=day))
-        return eligibility_conditions(policy, [h200], [h200])[0]["findings"][0]["verdict"]
+        return eligibility_conditions(policy, [h200], [h200])[0].findings[0].verdict
 
     assert verdict(end) == MET
     assert verdict(end - dt.timedelta(days=1)) == NOT_SHOWN
@@ -199,7 +205,7 @@ def test_a_launch_in_the_quarter_of_the_day_cannot_be_shown_and_a_later_one_is_n
 def test_a_chip_without_published_figures_cannot_be_shown():
     silent = replace(chip("H200"), memory_bandwidth_gb_per_s=None)
     policy = replace(load_policy("bis_2026_01"), eligibility=Eligibility(bandwidth_gb_per_s_below=6500))
-    assert eligibility_conditions(policy, [silent], [silent])[0]["findings"][0]["verdict"] == NOT_SHOWN
+    assert eligibility_conditions(policy, [silent], [silent])[0].findings[0].verdict == NOT_SHOWN
 
 
 def test_denial_is_not_met_and_a_later_policy_is_not_in_effect():
@@ -213,9 +219,9 @@ def test_denial_is_not_met_and_a_later_policy_is_not_in_effect():
         eligibility=Eligibility(),
         supply=supply,
     )
-    assert review(policy)["findings"][0]["verdict"] == NOT_MET
-    assert effective(policy, dt.date(2026, 12, 31))["findings"][0]["verdict"] == NOT_MET
-    assert effective(policy, dt.date(2027, 3, 31))["findings"][0]["verdict"] == MET
+    assert review(policy).findings[0].verdict == NOT_MET
+    assert effective(policy, dt.date(2026, 12, 31)).findings[0].verdict == NOT_MET
+    assert effective(policy, dt.date(2027, 3, 31)).findings[0].verdict == MET
 
 
 @settings(deadline=None, max_examples=30)
@@ -242,13 +248,31 @@ def test_quantile_columns_are_gathered_and_absent_ones_are_none():
 
 
 def test_figures_that_the_windows_run_did_not_record_are_refused(whole_run):
-    recorded = whole_run.windows.tables["windows"].filter(pl.col("policy") == "bis_2026_01")
-    rows = recorded.to_dicts()
-    check_agrees(DerivedEvidence(windows=rows, figures={}), recorded, policy="bis_2026_01")
-    h200 = next(row for row in rows if row["chip"] == "H200")
-    h200["p_never"] += 0.001
-    with pytest.raises(StepError, match="H200, product, p_never"):
-        check_agrees(DerivedEvidence(windows=rows, figures={}), recorded, policy="bis_2026_01")
+    recorded = whole_run.windows.tables["windows"]
+    assert check_same(recorded, recorded.clone(), "windows") == recorded.height * recorded.width
+    moved = pl.when(pl.col("chip") == "H200").then(pl.col("p_never") + 0.001).otherwise(pl.col("p_never"))
+    with pytest.raises(StepError, match=r"windows\.parquet: row \d+ \(bis_2026_01, H200, product\), p_never"):
+        check_same(recorded, recorded.with_columns(moved.alias("p_never")), "windows")
+    with pytest.raises(StepError, match="the table does not follow from the stored artifacts: stated"):
+        check_same(recorded, recorded.head(1), "windows")
+
+
+@pytest.mark.parametrize(
+    ("stated", "derived", "equal"),
+    [
+        (1.0, 1.0 + 1e-12, True),
+        (0.0, 1e-15, True),
+        (1.0, 1.0001, False),
+        (1, 1.0, False),
+        (True, 1, False),
+        ("a", "a", True),
+        (None, None, True),
+        (None, 0.0, False),
+        (float("nan"), 0.0, False),
+    ],
+)
+def test_values_are_the_same_within_the_last_digits_of_arithmetic_alone(stated, derived, equal):
+    assert same(stated, derived) is equal
 
 
 def test_evidence_json_holds_no_number_that_is_not_finite(made):

@@ -6,7 +6,6 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,13 +20,14 @@ from pipelines.etl.step import run_etl
 from pipelines.evidence import facts, folder
 from pipelines.evidence.folder import check_replaceable, replaced, settle
 from pipelines.evidence.lineage import lineage
+from pipelines.evidence.records import as_json, json_schema
 from pipelines.evidence.step import write_evidence
 from pipelines.evidence.verify import verify
 from pipelines.forecast.step import run_forecast
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.registry.promotion import Verdict
 from pipelines.runtime.registry.registry import Registry
-from pipelines.runtime.registry.weights import CARD, ORIGIN_TAG, WEIGHTS_TAG
+from pipelines.runtime.registry.weights import CARD
 from pipelines.windows.step import run_windows
 
 POLICIES = ["bis_2026_01", "gain_ai_no_backlog", "scale_act_2026", "presumption_of_denial"]
@@ -35,7 +35,7 @@ PATHS = 60
 
 
 def check_schema(content):
-    schema = json.loads((files("pipelines.evidence") / "schema.json").read_text(encoding="utf-8"))
+    schema = json_schema()
     validator = jsonschema.Draft202012Validator
     validator.check_schema(schema)
     validator(schema, format_checker=validator.FORMAT_CHECKER).validate(content)
@@ -43,9 +43,14 @@ def check_schema(content):
 
 @pytest.fixture(scope="module")
 def lone(context):
-    """An etl, forecast and windows run without a backtest, with settings of their own."""
-    etl = run_etl(context)
+    """An etl, forecast and windows run of a panel without a backtest, with settings of their own."""
     settings = context.settings
+    assumed = settings.data.assumptions
+    decay = replace(assumed.capacity_decay, value=0.84)
+    data = settings.data.model_copy(update={"assumptions": replace(assumed, capacity_decay=decay)})
+    settings = settings.model_copy(update={"data": data})
+    context = replace(context, settings=settings)
+    etl = run_etl(context)
     facts_of = settings.data.exports["H200"]
     stock = facts_of.unsold_stock.__class__(**{**vars(facts_of.unsold_stock), "value": 450_000.0})
     exports = {**settings.data.exports, "H200": facts_of.model_copy(update={"unsold_stock": stock})}
@@ -78,14 +83,14 @@ def test_evidence_of_every_policy_is_valid_against_the_schema_and_verified(
 
 
 def test_the_schema_refuses_a_verdict_that_is_none_of_the_three(made):
-    broken = json.loads(json.dumps(made.content))
+    broken = as_json(made.content)
     broken["conditions"][0]["findings"][0]["verdict"] = "surely met"
     with pytest.raises(jsonschema.ValidationError):
         check_schema(broken)
 
 
 def test_lineage_reaches_from_the_evidence_to_the_raw_tables(made, whole_run, tracker):
-    runs = {run["step"]: run for run in made.content["lineage"]["runs"]}
+    runs = {run["step"]: run for run in as_json(made.content)["lineage"]["runs"]}
     assert {step: run["run_id"] for step, run in runs.items()} == {
         step: whole_run.run_ids[step] for step in ("etl", "backtest", "forecast", "windows")
     }
@@ -98,7 +103,7 @@ def test_lineage_reaches_from_the_evidence_to_the_raw_tables(made, whole_run, tr
 
 
 def test_every_artifact_of_every_run_is_listed_with_the_digest_of_its_bytes(made, tracker):
-    for run in made.content["lineage"]["runs"]:
+    for run in as_json(made.content)["lineage"]["runs"]:
         with tracker.artifacts(run["run_id"]) as stored:
             there = {str(p.relative_to(stored)): file_digest(p) for p in stored.rglob("*") if p.is_file()}
         assert {each["name"]: each["sha256"] for each in run["artifacts"]} == there
@@ -106,7 +111,7 @@ def test_every_artifact_of_every_run_is_listed_with_the_digest_of_its_bytes(made
 
 def test_sources_carry_licence_and_vintages_and_count_the_panel_rows(made):
     panel = pl.read_parquet(made.out / "artifacts" / "panel.parquet")
-    found = {each["source_id"]: each for each in made.content["sources"]}
+    found = {each["source_id"]: each for each in as_json(made.content)["sources"]}
     epoch = found["epoch_ai_chip_counts_2026_04"]
     assert "MIT" in epoch["described"]["licence"]
     assert epoch["described"]["single_vintage"] == "2026-04-30"
@@ -116,34 +121,47 @@ def test_sources_carry_licence_and_vintages_and_count_the_panel_rows(made):
 
 
 def test_calibration_is_the_backtest_of_the_forecaster_that_drew_the_paths(made, whole_run):
-    shown = made.content["calibration"]
+    shown = as_json(made.content)["calibration"]
     assert shown["run_id"] == whole_run.run_ids["backtest"]
     assert shown["scores"] == whole_run.backtest.leaderboard.to_dicts()
-    assert {row["forecaster"] for row in shown["reliability"]} == {made.content["model"]["forecaster"]}
+    assert {row["forecaster"] for row in shown["reliability"]} == {
+        as_json(made.content)["model"]["forecaster"]
+    }
     assert "other settings" not in shown["why"]
 
 
 def test_without_a_backtest_the_evidence_says_that_calibration_is_not_shown(lone_evidence):
-    assert lone_evidence.content["calibration"] == {
-        "shown": False,
-        "why": "No backtest run of the same panel is recorded, so calibration is not shown.",
-    }
-    check_schema(lone_evidence.content)
+    calibration = lone_evidence.content.calibration
+    assert not calibration.shown
+    assert calibration.why == "No backtest run of the same panel is recorded, so calibration is not shown."
+    assert calibration.run_id is None
+    check_schema(as_json(lone_evidence.content))
     verify(lone_evidence.out)
+
+
+def test_the_backtest_of_an_equal_panel_of_another_etl_run_is_found_by_content(whole_run, tracker, context):
+    etl = run_etl(context)
+    assert etl.run_id != whole_run.run_ids["etl"]
+    forecast = run_forecast(context, etl.run_id)
+    windows = run_windows(context, forecast.run_id)
+    with lineage(tracker, windows.run_id) as of:
+        assert of.backtest.run_id == whole_run.run_ids["backtest"]
+        assert of.backtest.tags["overspill.upstream_run_id"] == whole_run.run_ids["etl"]
+        assert of.etl.run_id == etl.run_id
 
 
 def test_assumptions_stand_with_the_value_that_their_own_step_had(made, lone_evidence):
     def value(evidence, name):
-        found = [each for each in evidence.content["assumptions"] if each["name"] == name]
+        found = [each for each in evidence.content.assumptions if each.name == name]
         assert len(found) == 1
-        return found[0]["value"], found[0]["step"]
+        return found[0].value, found[0].step
 
     stock = "data.exports.H200.unsold_stock"
     assert value(made, stock) == (500_000, "windows")
     assert value(lone_evidence, stock) == (450_000, "windows")
     assert value(made, "data.assumptions.capacity_decay") == (0.85, "etl")
     assert value(made, "data.error_correlation") == (0.7, "forecast")
-    assert all(each["low"] <= each["value"] <= each["high"] for each in made.content["assumptions"])
+    assert all(each.low <= each.value <= each.high for each in made.content.assumptions)
 
 
 def test_the_store_password_of_the_settings_reaches_no_file(lone_evidence):
@@ -153,8 +171,8 @@ def test_the_store_password_of_the_settings_reaches_no_file(lone_evidence):
 
 
 def test_public_data_cannot_show_priority_inversions(made):
-    assert made.content["priority_inversions"]["verdict"] == "cannot be shown from data"
-    assert made.content["priority_inversions"]["cases"] is None
+    assert as_json(made.content)["priority_inversions"]["verdict"] == "cannot be shown from data"
+    assert as_json(made.content)["priority_inversions"]["cases"] is None
 
 
 @pytest.mark.parametrize(("units", "verdict"), [([3, 9], "found"), ([], "none found")])
@@ -163,18 +181,18 @@ def test_priority_inversions_of_an_order_book_are_counted_and_hashed(tmp_path, u
     pl.DataFrame(
         {"sku": ["A"] * len(units), "quantity": units}, schema={"sku": pl.String, "quantity": pl.Int64}
     ).write_parquet(path)
-    told = facts.inversions(SimpleNamespace(inversions=lambda: path))
-    assert (told["verdict"], told["cases"]) == (verdict, len(units))
-    assert told["sha256"] == file_digest(path)
-    assert [row["quantity"] for row in told["largest"]] == sorted(units, reverse=True)
+    found = facts.inversions(path)
+    assert (found.verdict, found.cases) == (verdict, len(units))
+    assert found.sha256 == file_digest(path)
+    assert [row["quantity"] for row in found.largest] == sorted(units, reverse=True)
 
 
 def test_files_of_an_order_book_stand_with_the_digests_that_the_etl_run_read(tmp_path):
     entry = {"path": "book.csv", "bytes": 12, "sha256": "a" * 64, "rows": {"in": 3}, "notes": []}
     (tmp_path / "summary.json").write_text(json.dumps({"files": [entry]}))
-    told = facts.raw_files(SimpleNamespace(etl=SimpleNamespace(folder=tmp_path)))
-    assert told == [{"path": "book.csv", "bytes": 12, "sha256": "a" * 64}]
-    assert facts.raw_files(SimpleNamespace(etl=SimpleNamespace(folder=tmp_path / "none"))) == []
+    files = facts.raw_files(tmp_path / "summary.json")
+    assert files == ({"path": "book.csv", "bytes": 12, "sha256": "a" * 64},)
+    assert facts.raw_files(None) == ()
 
 
 @pytest.fixture
@@ -206,7 +224,7 @@ def test_paths_of_the_network_come_with_the_card_and_the_digest_of_the_weights_t
 ):
     windows, forecast = by_the_champion
     made = write_evidence(own_tracker, tmp_path / "evidence", windows_run_id=windows.run_id)
-    told = made.content["model"]
+    told = as_json(made.content)["model"]
     card = json.loads((tiny_checkpoint / "card.json").read_text())
     assert told["network_card"] == {
         "weights": "overspill version 1",
@@ -214,7 +232,7 @@ def test_paths_of_the_network_come_with_the_card_and_the_digest_of_the_weights_t
         "card": card,
     }
     assert told["statistical"] is None
-    check_schema(made.content)
+    check_schema(as_json(made.content))
     assert verify(made.out)["seal"] == made.seal
     assert "overspill version 1" in (made.out / "evidence.html").read_text(encoding="utf-8")
     path = Path(own_tracker.client.get_run(forecast.run_id).info.artifact_uri.removeprefix("file://")) / CARD
@@ -224,21 +242,21 @@ def test_paths_of_the_network_come_with_the_card_and_the_digest_of_the_weights_t
 
 
 @pytest.mark.parametrize(
-    ("backtest", "card", "remark"),
+    ("weights", "label", "card", "remark"),
     [
-        ({}, {}, "The backtest was run with other weights of the network: none that are recorded."),
-        ({WEIGHTS_TAG: "b", ORIGIN_TAG: "B"}, {}, "other weights of the network: B."),
-        ({WEIGHTS_TAG: "a"}, {"trained_until": "2025-01-01"}, "On days before 2025-01-01, which their"),
-        ({WEIGHTS_TAG: "a"}, {}, ""),
+        (None, None, {}, "The backtest was run with other weights of the network: none that are recorded."),
+        ("b", "B", {}, "other weights of the network: B."),
+        ("a", "A", {"trained_until": "2025-01-01"}, "On days before 2025-01-01, which their"),
+        ("a", "A", {}, ""),
     ],
 )
-def test_calibration_says_where_the_weights_in_the_backtest_were_others(tmp_path, backtest, card, remark):
-    (tmp_path / CARD).write_text(json.dumps(card))
-    drawn = SimpleNamespace(tags={WEIGHTS_TAG: "a"}, path=lambda name: tmp_path / name)
-    told = facts.of_weights(drawn, SimpleNamespace(tags=backtest))
-    assert remark in told
-    assert bool(told) == bool(remark)
-    assert facts.of_weights(SimpleNamespace(tags={}), SimpleNamespace(tags=backtest)) == ""
+def test_calibration_says_where_the_weights_in_the_backtest_were_others(weights, label, card, remark):
+    drawn = SimpleNamespace(weights_sha256="a")
+    backtest = SimpleNamespace(weights_sha256=weights, weights=label)
+    said = facts.of_weights(drawn, backtest, SimpleNamespace(card=card))
+    assert remark in said
+    assert bool(said) == bool(remark)
+    assert facts.of_weights(drawn, backtest, None) == ""
 
 
 def test_the_evidence_says_what_it_is_and_that_it_gives_no_legal_advice(made):
@@ -390,7 +408,8 @@ def test_command_writes_and_verifies_and_exits_1_for_one_changed_byte(
     out = tmp_path / "evidence"
     asked = ["--windows-run", whole_run.run_ids["windows"], "--policy", "scale_act_2026", "--out", str(out)]
     code, told, error = command(*asked, "--set", "tracking.experiment=tests", "--json")
-    assert (code, error) == (0, "")
+    assert code == 0
+    assert error.startswith(f"input: windows run {whole_run.run_ids['windows']} of ")
     assert json.loads(told)["policy"] == "scale_act_2026"
     code, told, _ = command("verify", str(out), "--json")
     assert code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 
 import pytest
@@ -23,7 +22,9 @@ def test_evidence_as_written_is_verified_in_full(made):
     assert checked["files"] == len(names_in(made.out)) + 1
     assert checked["figures"] > 500
     assert checked["document"] == "rendered again from evidence.json, the same"
+    assert checked["table_values"] > 1000
     assert checked["seal"] == made.seal
+    assert checked["signature"] == "none: the folder agrees with itself, which does not show who wrote it"
 
 
 def test_one_changed_byte_in_any_file_fails_and_names_the_file(copied):
@@ -61,88 +62,14 @@ def test_missing_and_added_files_are_named(copied):
         verify(copied)
 
 
-def a_probability(content):
-    row = next(row for row in content["headline"] if row["chip"] == "H200")
-    row["p_saturated_now"] = 0.123
+def test_evidence_of_another_version_that_cannot_be_derived_again_says_which_version_wrote_it(
+    copied, rewrite
+):
+    def change(content):
+        content["software"]["overspill"] = "0.0.1"
+        content["basis"]["paths"] += 1
 
-
-def a_date(content):
-    row = next(row for row in content["headline"] if row["chip"] == "H200")
-    row["saturated"]["q50"] = "2031-03-31"
-
-
-def a_share_of_open_paths(content):
-    next(row for row in content["headline"] if row["steps"])["steps"][0]["p_open"] = 0.999
-
-
-def some_units(content):
-    next(row for row in content["headline"] if row["steps"])["units"]["q90"] = 9e9
-
-
-def a_verdict(content):
-    found = content["conditions"][-1]["findings"][-1]
-    found["verdict"] = "not met" if found["verdict"] == "met" else "met"
-
-
-def some_headroom(content):
-    next(row for row in content["headline"] if row["steps"])["headroom_next_period"]["q50"] = 1e9
-
-
-def a_digest_of_rows(content):
-    content["row_sets"][-1]["content_sha256"] = "0" * 64
-
-
-@pytest.mark.parametrize(
-    ("change", "place"),
-    [
-        (a_probability, r"headline\[\d+\]\.p_saturated_now"),
-        (a_date, r"headline\[\d+\]\.saturated\.q50"),
-        (a_share_of_open_paths, r"headline\[\d+\]\.steps\[0\]\.p_open"),
-        (some_units, r"headline\[\d+\]\.units\.q90"),
-        (a_verdict, r"conditions\[\d+\]\.findings\[\d+\]\.verdict"),
-        (some_headroom, r"headline\[\d+\]\.headroom_next_period\.q50"),
-        (a_digest_of_rows, r"row_sets\[\d+\]\.content_sha256"),
-    ],
-)
-def test_a_figure_that_does_not_follow_is_named_even_under_a_new_manifest(copied, change, place):
-    path = copied / "evidence.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    change(content)
-    path.write_text(json.dumps(content), encoding="utf-8")
-    write_manifest(copied)
-    with pytest.raises(
-        StepError, match=rf"evidence\.json: {place} does not follow from the stored artifacts"
-    ):
-        verify(copied)
-
-
-def test_a_document_that_says_something_else_is_named_even_under_a_new_manifest(copied):
-    path = copied / "evidence.html"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace("no legal advice", "legal advice"), encoding="utf-8")
-    write_manifest(copied)
-    with pytest.raises(
-        StepError, match=r"evidence\.html: the document does not say what evidence\.json holds"
-    ):
-        verify(copied)
-
-
-def test_a_document_of_another_template_is_checked_by_its_hash_alone(copied):
-    path = copied / "evidence.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["software"]["template_sha256"] = "0" * 64
-    path.write_text(json.dumps(content), encoding="utf-8")
-    write_manifest(copied)
-    assert verify(copied)["document"].startswith("only its hash was checked")
-
-
-def test_evidence_of_another_version_that_cannot_be_derived_again_says_which_version_wrote_it(copied):
-    path = copied / "evidence.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["software"]["overspill"] = "0.0.1"
-    content["basis"]["paths"] += 1
-    path.write_text(json.dumps(content), encoding="utf-8")
-    write_manifest(copied)
+    rewrite(copied, change)
     with pytest.raises(StepError, match=r"basis\.paths .*written by version 0\.0\.1"):
         verify(copied)
 

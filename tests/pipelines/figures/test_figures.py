@@ -24,9 +24,9 @@ from pipelines.figures.page import write_figures
 from pipelines.runtime.files.artifacts import read_table
 from pipelines.runtime.step.inputs import read_input
 from pipelines.windows.charts import windows_charts
+from pipelines.windows.estimator import build_estimator
 from pipelines.windows.fan_chart import LEVELS
 from pipelines.windows.step import read_paths
-from pipelines.windows.tables import build_estimator
 
 QUARTER = Frequency.QUARTER
 

@@ -7,7 +7,7 @@ import itertools
 import matplotlib as mpl
 import pytest
 
-from pipelines.figures.theme import LIGHTEST_LINE, Tone, listed, luminance, wrapped, written
+from pipelines.figures.theme import LIGHTEST_LINE, Tone, format_figure, join_names, luminance, wrap_names
 
 
 def contrast(first, second):
@@ -47,14 +47,14 @@ def test_luminance_of_black_and_white_are_the_ends_of_the_scale():
     ],
 )
 def test_figures_are_written_with_their_unit(figure, kind, text):
-    assert written(figure, kind) == text
+    assert format_figure(figure, kind) == text
 
 
 def test_few_names_are_broken_and_many_are_not():
-    assert wrapped(["US demand not met"], to="/") == ["US demand/not met"]
-    assert wrapped(["US demand not met"] * 9, to="/")[0] == "US demand not met"
+    assert wrap_names(["US demand not met"], to="/") == ["US demand/not met"]
+    assert wrap_names(["US demand not met"] * 9, to="/")[0] == "US demand not met"
 
 
 def test_names_are_joined_as_in_a_sentence():
-    assert listed(["H200"]) == "H200"
-    assert listed(["H100", "H200", "MI325X"]) == "H100, H200 and MI325X"
+    assert join_names(["H200"]) == "H200"
+    assert join_names(["H100", "H200", "MI325X"]) == "H100, H200 and MI325X"

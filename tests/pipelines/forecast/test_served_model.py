@@ -87,8 +87,8 @@ def test_variates_are_forecast_jointly_and_carried_through(loaded):
 
 
 def test_the_model_carries_its_code_and_asks_no_index_for_it(folder):
-    assert (folder / "code" / "pipelines" / "long_forecast.py").is_file()
-    assert (folder / "code" / "models" / "network.py").is_file()
+    assert (folder / "code" / "pipelines" / "forecast" / "long_table.py").is_file()
+    assert (folder / "code" / "models" / "network" / "transformer.py").is_file()
     assert not list(folder.rglob("pretrained"))
     assert not list(folder.rglob("__pycache__"))
     required = (folder / "requirements.txt").read_text().splitlines()

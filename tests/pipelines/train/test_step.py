@@ -136,7 +136,7 @@ def test_a_tiny_network_does_not_beat_the_packages_weights_and_is_a_challenger(f
     assert result.verdict.decision == "challenger"
     assert Registry(fresh.tracker).champion() is None
     assert fresh.tracker.client.get_model_version_by_alias(MODEL, "challenger").version in {1, "1"}
-    assert result.told[1].startswith("overspill version 1 is not promoted, it is the challenger: score ")
+    assert result.messages[1].startswith("overspill version 1 is not promoted, it is the challenger: score ")
     scores = table(fresh.tracker, result.run_id, "scores")
     for name, score in (
         ("candidate", result.verdict.candidate_score),
@@ -226,7 +226,7 @@ def test_no_step_that_improves_is_told_and_the_start_is_kept(fresh):
     spoilt = fresh.settings.train.fine_tuning.model_copy(update={"learning_rate": 30.0, "warmup_steps": 0})
     result = run_train(changed(fresh, "train", fine_tuning=spoilt))
     assert result.validation["best_step"] == 0
-    assert "no step improved on the start, whose weights are kept" in result.told[0]
+    assert "no step improved on the start, whose weights are kept" in result.messages[0]
 
 
 def test_a_champion_is_judged_on_the_days_that_its_training_had_not_seen(fresh, absurd, tmp_path):

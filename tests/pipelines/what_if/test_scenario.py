@@ -118,7 +118,7 @@ def test_scenarios_that_ship_are_valid(name):
         ("title: x\ntitle: y\n", "a key may be given once"),
         ("title: [\n", "the file is not valid YAML"),
         ("title: x\nsuccessor: {chip: R300, periods: 2}\n", "no such chip"),
-        ("title: x\nsuccessor: {chip: B200, periods: 2}\n", "only a launch that lies in the future"),
+        ("title: x\nsuccessor: {chip: B200, periods: 2}\n", "only a future launch"),
     ],
 )
 def test_bad_scenario_file_is_one_sentence_with_exit_status_2(

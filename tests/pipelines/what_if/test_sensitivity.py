@@ -301,8 +301,8 @@ def test_design_moves_what_enters_and_leaves_out_what_does_not(context, windows_
     [
         ({"names": ["capacity_decai"]}, "no such assumption.*did you mean 'capacity_decay'"),
         ({"chip": "H300"}, "no such chip among the paths.*found 'H300'"),
-        ({"chip": "B200"}, "the policy does not let the chip through.*TPP 36,000 is not below 21,000"),
-        ({"scope": "world"}, "the policy does not ask about this scope: expected one of product, portfolio"),
+        ({"chip": "B200"}, "the chip is not eligible under the policy.*TPP 36,000 is not below 21,000"),
+        ({"scope": "world"}, "the policy does not use this scope: expected one of product, portfolio"),
         ({"policy": "nowhere"}, "no such policy file"),
         ({"windows_run": "nowhere"}, "no such run"),
         ({"design": "sobol", "samples": 3}, "Sobol's design needs a power of two"),
@@ -331,10 +331,10 @@ def test_unfinished_run_and_run_of_another_step_are_refused(context, whole_run):
 
 def test_paths_that_the_settings_do_not_lead_to_are_refused(case, selection):
     other = replace(case, forecast=case.forecast.model_copy(update={"seed": case.forecast.seed + 1}))
-    with pytest.raises(InputError, match="the paths are not what this version makes of the run's settings"):
+    with pytest.raises(InputError, match="this version computes other paths from the run's settings"):
         Evaluator(case=other, selection=selection, weights=shipped_weights("cpu"))
     moved = replace(case, etl=with_values(case.etl, {"capacity_decay": 0.6}))
-    with pytest.raises(InputError, match="the panel is not what this version makes of the run's settings"):
+    with pytest.raises(InputError, match="this version computes another panel from the run's settings"):
         Evaluator(case=moved, selection=selection, weights=shipped_weights("cpu"))
 
 

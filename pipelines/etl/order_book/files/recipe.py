@@ -17,7 +17,7 @@ from forecasting.order_book.schema import COLUMNS
 from pipelines.etl.order_book.files.sources import SourceFile, scan
 from pipelines.runtime.config.order_book import OrderBookData
 
-LAYOUT = 2  # of the files that a digest leaves; a new number makes old ones void
+LAYOUT = 3  # of the files that a digest leaves; a new number makes old ones void
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,12 @@ def recipe(data: OrderBookData, *, today: dt.date) -> Recipe:
             zone=data.time_zone,
             naive_zone=data.naive_time_zone,
             date_format=data.date_format,
+            date_formats={
+                name: (given,) if isinstance(given, str) else given
+                for name, given in data.date_formats.items()
+            },
+            number_form=data.number_form,
+            null_tokens=data.null_tokens,
         ),
         calendar=data.calendar,
         normal_lead_days=data.normal_lead_days,

@@ -6,12 +6,16 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 
 from forecasting.errors import InputError
 from pipelines.etl.order_book.files import object_store, patterns
+
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +104,20 @@ def scan(source: SourceFile, *, separator: str, storage_options: Mapping[str, st
     else:
         frame = pl.scan_parquet(source.path, hive_partitioning=False, **options)
     own = set(frame.collect_schema())
-    parted = dict(part.split("=", 1) for part in Path(source.path).parts[:-1] if "=" in part)
-    return frame.with_columns(pl.lit(value).alias(name) for name, value in parted.items() if name not in own)
+    parted = partition_values(source.path)
+    return frame.with_columns(
+        pl.lit(value, pl.String).alias(name) for name, value in parted.items() if name not in own
+    )
+
+
+def partition_values(path: str) -> dict[str, str | None]:
+    """Columns that folders of a path name (`column=value`), percent-encoding undone; None for Hive's null.
+
+    >>> partition_values("orders/end_use_country=Cote%20d%27Ivoire/a.csv")
+    {'end_use_country': "Cote d'Ivoire"}
+    """
+    parts = [part.split("=", 1) for part in Path(path).parts[:-1] if "=" in part]
+    return {unquote(name): None if value == HIVE_NULL else unquote(value) for name, value in parts}
 
 
 def _local(path: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -165,4 +181,6 @@ def _described(path: Path) -> dict[str, Any]:
         stat = path.stat()
     except OSError as error:
         raise InputError("the file cannot be read", found=str(error.strerror), where=str(path)) from error
+    if not S_ISREG(stat.st_mode):
+        raise InputError("order lines lie in regular files", found="a pipe or a device", where=str(path))
     return {"path": str(path), "size": stat.st_size, "modified": stat.st_mtime_ns}

@@ -15,7 +15,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ import polars as pl
 from forecasting.errors import InputError, StepError
 from forecasting.order_book.aggregate import partial_plans, sum_parts
 from forecasting.order_book.deduplicate import key_hash
+from forecasting.order_book.forms import recognise
 from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
-from forecasting.order_book.normalise import ROW, RULE, Intake, check_columns, normalise
+from forecasting.order_book.normalise import ROW, RULE, Forms, Intake, check_columns, normalise, readable
+from forecasting.order_book.schema import COLUMNS, DISPENSABLE
 from pipelines.etl.order_book.files.csv_structure import FileCheck
 from pipelines.etl.order_book.files.recipe import Recipe, signature
 from pipelines.etl.order_book.files.sources import SourceFile, list_again
@@ -37,6 +39,7 @@ BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
 COLUMNS_READ = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
+WRITTEN_OTHERWISE = {"unknown_country", "bad_quantity", "bad_price", "missing_order_id", "bad_date"}
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
@@ -60,6 +63,8 @@ class FileSummary:
     as_of : date
         Day after which rows were refused.
     notes : tuple of str
+    forms : Forms
+        How the file writes what is not written the standard way.
     identity : tuple or None
         What the manifest knew a local file by when it was read, beside its source (`manifest.identity`).
     """
@@ -73,7 +78,12 @@ class FileSummary:
     as_of: dt.date
     notes: tuple[str, ...] = field(default=())
     ignored: tuple[str, ...] = field(default=())
+    forms: Forms = field(default_factory=Forms)
     identity: tuple[str, int, int] | None = None
+
+    def intake(self, common: Intake) -> Intake:
+        """How this file is read, from how all files of its order book are."""
+        return replace(common, forms=self.forms)
 
     def holds_on(self, as_of: dt.date) -> bool:
         """Whether reading the file again with another `as_of` would give the same."""
@@ -98,24 +108,19 @@ def summarise_file(
     StepError
         If the folder cannot be written.
     """
-    engine: Any = pl.GPUEngine() if gpu else "in-memory"
+    intake = recipe.intake
     with convert_read_errors(source, folder):
         raw = recipe.scan(source)
+        counts = _read(raw, intake, recipe, source, folder, gpu=gpu)
+        broken = dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows())
+        if broken.keys() & WRITTEN_OTHERWISE:
+            forms = recognise(raw, intake, where=source.path)
+            if forms != intake.forms:
+                intake = replace(intake, forms=forms)
+                _clear(folder)
+                counts = _read(raw, intake, recipe, source, folder, gpu=gpu)
+                broken = dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows())
         schema = raw.collect_schema()
-        check_columns(schema, recipe.intake, where=source.path)
-        lines = normalise(raw, recipe.intake, where=source.path).select(COLUMNS_READ)
-        counts: list[pl.DataFrame] = []
-
-        def sums() -> Iterator[dict[str, pl.DataFrame]]:
-            for number, batch in enumerate(_batches(lines, gpu=gpu)):
-                counts.append(_kept_batch(batch, folder, number))
-                plans = partial_plans(
-                    batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
-                )
-                yield dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True))
-
-        for name, table in sum_parts(sums()).items():
-            table.write_ipc(folder / SUMS.replace("*", name), compression="lz4")
     if list_again(source, recipe.storage_options) != source:
         raise InputError("the file changed while it was read", where=source.path)
     counted = pl.concat(counts)
@@ -132,12 +137,59 @@ def summarise_file(
         content=proof.content,
         columns=signature(schema, recipe.intake),
         rows=rows,
-        broken=dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows()),
-        newest=_newest(counted.max(), recipe.intake),
-        as_of=recipe.intake.as_of,
-        notes=proof.notes,
-        ignored=tuple(recipe.intake.ignored(schema)),
+        broken=broken,
+        newest=_newest(counted.max(), intake),
+        as_of=intake.as_of,
+        notes=(*proof.notes, *_notes(schema, intake)),
+        ignored=tuple(intake.ignored(schema)),
+        forms=intake.forms,
     )
+
+
+def _read(
+    raw: pl.LazyFrame, intake: Intake, recipe: Recipe, source: SourceFile, folder: Path, *, gpu: bool
+) -> list[pl.DataFrame]:
+    """Read a file to its end and leave its tables; returns rows, newest day and update of each batch."""
+    engine: Any = pl.GPUEngine() if gpu else "in-memory"
+    check_columns(raw.collect_schema(), intake, where=source.path)
+    lines = normalise(raw, intake, where=source.path).select(COLUMNS_READ)
+    counts: list[pl.DataFrame] = []
+
+    def sums() -> Iterator[dict[str, pl.DataFrame]]:
+        for number, batch in enumerate(_batches(lines, gpu=gpu)):
+            counts.append(_kept_batch(batch, folder, number))
+            plans = partial_plans(
+                batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
+            )
+            yield dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True))
+
+    for name, table in sum_parts(sums()).items():
+        table.write_ipc(folder / SUMS.replace("*", name), compression="lz4")
+    return counts
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a first reading left, before the second."""
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def _notes(schema: pl.Schema, intake: Intake) -> Iterator[str]:
+    """What a reader should know of how a file was read."""
+    own, forms = {name: intake.own(name) for name in COLUMNS}, intake.forms
+    for name, patterns in forms.dates.items():
+        yield f"column {own[name]!r}: dates are read as {patterns[0]}"
+    for name, form in forms.numbers.items():
+        separators = f"decimal {form.decimal!r}, thousands {form.thousands!r}"
+        yield f"column {own[name]!r}: numbers are read with {separators}"
+    if forms.countries:
+        shown = ", ".join(f"{words} as {code}" for words, code in list(forms.countries.items())[:3])
+        yield f"{len(forms.countries)} names of countries are read as codes: {shown}"
+    wrong = [
+        name for name in DISPENSABLE if own[name] in schema and not readable(name, schema[str(own[name])])
+    ]
+    for name in (*forms.unreadable, *wrong):
+        yield f"warning: the optional column {own[name]!r} cannot be read and counts as absent"
 
 
 def _batches(lines: pl.LazyFrame, *, gpu: bool) -> Iterator[pl.DataFrame]:

@@ -7,7 +7,6 @@ line that was cut short is passed over. Nothing here is a result: all of it can 
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import hashlib
 import json
 import shutil
@@ -21,9 +20,12 @@ from typing import Any
 from rich.console import Console
 
 from forecasting.errors import StepError
+from forecasting.order_book.normalise import Forms
+from forecasting.order_book.parsing import NumberForm
 from pipelines.etl.order_book.files.sources import SourceFile
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, summary_folder_name
 from pipelines.runtime.files.artifacts import write_atomic
+from pipelines.runtime.files.locks import lock_file, try_lock_file
 
 MANIFEST, LOCK, PART, SETTLED = "manifest.jsonl", ".lock", ".part-", "settled-"
 
@@ -137,15 +139,14 @@ def open_manifest(root: Path, book: str, fingerprint: str, console: Console) -> 
     folder = root / hashlib.sha256(book.encode()).hexdigest()[:16]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # order lines are confidential
-        lock = (folder / LOCK).open("w")
+        try:
+            lock = try_lock_file(folder / LOCK, create=True)
+        except BlockingIOError:
+            console.print(f"waiting for another run that uses {folder}", highlight=False)
+            lock = lock_file(folder / LOCK)
     except OSError as error:
         raise StepError(f"{folder}: the cache cannot be written: {error.strerror}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.print(f"waiting for another run that uses {folder}", highlight=False)
-            fcntl.flock(lock, fcntl.LOCK_EX)
         _sweep(folder)  # what runs left that were killed
         digests = _read(folder / MANIFEST, fingerprint)
         if digests is None:
@@ -189,4 +190,15 @@ def _line(digest: FileSummary) -> str:
 def _parse_summary(told: dict[str, Any]) -> FileSummary:
     days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
     lists = {name: told[name] and tuple(told[name]) for name in ("notes", "ignored", "identity")}
-    return FileSummary(**{**told, **days, **lists, "source": SourceFile(**told["source"])})
+    return FileSummary(
+        **{**told, **days, **lists, "source": SourceFile(**told["source"]), "forms": _forms(told["forms"])}
+    )
+
+
+def _forms(told: dict[str, Any]) -> Forms:
+    return Forms(
+        dates={name: tuple(patterns) for name, patterns in told["dates"].items()},
+        numbers={name: NumberForm(*form) for name, form in told["numbers"].items()},
+        countries=told["countries"],
+        unreadable=tuple(told["unreadable"]),
+    )

@@ -27,7 +27,7 @@ from forecasting.order_book.aggregate import (
 )
 from forecasting.order_book.deduplicate import decide, key_hash
 from forecasting.order_book.normalise import ROW, normalise
-from forecasting.order_book.schema import OUTCOMES
+from forecasting.order_book.rules import OUTCOMES
 from pipelines.etl.order_book.files.recipe import Recipe
 from pipelines.etl.order_book.incremental.engines import side_by_side
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows, read_runs, read_sums
@@ -120,7 +120,7 @@ def _remember(digest: FileSummary, shared: Rows, recipe: Recipe, folder: Path) -
     if len(rows) == len(before):
         return
     raw = read_rows(folder, pl.Series(rows))
-    lines = normalise(raw.drop(ROW).lazy(), recipe.intake, where=digest.source.path)
+    lines = normalise(raw.drop(ROW).lazy(), digest.intake(recipe.intake), where=digest.source.path)
     canonical = lines.with_columns(key_hash()).collect(engine="in-memory").with_columns(raw[ROW])
     write_atomic(path, partial(canonical.write_ipc, compression="lz4"))
 

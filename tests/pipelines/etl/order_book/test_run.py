@@ -8,7 +8,12 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from forecasting.errors import StepError
 from pipelines.etl.step import run_etl
+from pipelines.evidence.manifest import write_manifest
+from pipelines.evidence.step import write_evidence
+from pipelines.evidence.verify import verify
+from pipelines.forecast.step import run_forecast
 from pipelines.run import run_all
 from pipelines.windows.step import run_windows
 
@@ -49,8 +54,27 @@ def test_run_ends_with_windows_for_the_books_chips_and_a_backtest_where_the_hist
     assert {"AutoTheta", "network"} <= set(result.backtest.leaderboard["forecaster"])
     scores = bench.read("scores")
     assert 3 <= scores["origin"].n_unique() <= 8
-    assert result.etl.told["rows in"] == 2_000
+    assert result.etl.summary["rows in"] == 2_000
     assert {"windows.parquet", "summary.json", "series.parquet"} <= set(bench.files)
+
+
+def test_evidence_of_an_order_book_brings_its_cases_and_files_and_a_removed_case_is_found(
+    bench, tracker, tmp_path
+):
+    bench.write(bench.lines(1_000), 2)
+    context = bench.context(*FEW, ONE_MODEL, "forecast.model=statistical")
+    etl = run_etl(context)
+    windows = run_windows(context, run_forecast(context, etl.run_id).run_id)
+    made = write_evidence(tracker, tmp_path / "evidence", windows_run_id=windows.run_id)
+    path = made.out / "artifacts" / "priority_inversions.parquet"
+    cases = pl.read_parquet(path)
+    assert made.content.priority_inversions.cases == cases.height > 0
+    assert len(made.content.lineage.raw_files) == 2
+    assert verify(made.out)["figures"] > 100
+    cases.clear().write_parquet(path)
+    write_manifest(made.out)
+    with pytest.raises(StepError, match=r"priority_inversions\.parquet: the file is not the artifact of the"):
+        verify(made.out)
 
 
 def test_backtest_is_skipped_with_a_sentence_where_the_history_is_short_and_the_answer_still_comes(
@@ -69,8 +93,6 @@ def test_backtest_is_skipped_with_a_sentence_where_the_history_is_short_and_the_
 def test_monthly_and_weekly_panels_lead_to_windows_too(bench, run, frequency, end):
     bench.write(bench.lines(1_000), 1)
     context = bench.context(*FEW, ONE_MODEL, f"data.frequency={frequency}")
-    from pipelines.forecast.step import run_forecast
-
     etl = run_etl(context)
     forecast = run_forecast(context, etl.run_id)
     windows = run_windows(context, forecast.run_id)
@@ -79,14 +101,17 @@ def test_monthly_and_weekly_panels_lead_to_windows_too(bench, run, frequency, en
 
 
 def test_value_halves_with_quarters_whatever_the_frequency(bench):
-    from pipelines.windows.tables import Estimator
+    from forecasting.windows.tables import Estimator
+    from pipelines.windows.estimator import estimator_settings
 
     fact = "{value: 3, low: 3, high: 3, unit: USD, reason: our own records}"
     price = f"data.revenue.launch_price_usd_per_h100e={{nvidia: {fact}}}"
     lives = []
     for frequency in "QMW":
         context = bench.context(price, f"data.frequency={frequency}")
-        estimator = Estimator(settings=context.settings, markets={}, missing={}, now_step=0)
+        estimator = Estimator(
+            settings=estimator_settings(context.settings), markets={}, missing={}, now_step=0
+        )
         terms = estimator.price(context.settings.data.catalogue["H200"])
         lives.append(terms.half_life_periods * context.settings.data.panel_frequency.weeks)
     assert lives == pytest.approx([lives[0]] * 3)
@@ -95,8 +120,9 @@ def test_value_halves_with_quarters_whatever_the_frequency(bench):
 def test_what_was_exported_and_licensed_is_taken_from_the_settings(bench):
     fact = "{value: 7, low: 7, high: 7, unit: units, reason: our own records}"
     context = bench.context(f"data.exports={{H200: {{exported_so_far: {fact}}}}}")
-    from pipelines.windows.tables import Estimator
+    from forecasting.windows.tables import Estimator
+    from pipelines.windows.estimator import estimator_settings
 
-    estimator = Estimator(settings=context.settings, markets={}, missing={}, now_step=0)
+    estimator = Estimator(settings=estimator_settings(context.settings), markets={}, missing={}, now_step=0)
     terms = estimator.terms(context.settings.data.catalogue["H200"])
     assert terms == replace(terms, exported_so_far=7.0, unsold_stock=0.0)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError
-from forecasting.order_book.schema import RULES
+from forecasting.order_book.rules import RULES
 from forecasting.panel.schema import check_panel
 from forecasting.periods import Frequency
 from pipelines.runtime.step.inputs import read_panel
@@ -52,7 +52,7 @@ def odd_rows(bench):
         bench.line(order_id="torn", **at, quantity=1),
         bench.line(order_id="torn", **at, quantity=2),  # 69
         bench.line(**at | {"sku": "H999"}),  # 70
-        bench.line(**at, end_use_country="UK"),
+        bench.line(**at, end_use_country="XX"),
         bench.line(**at, quantity=0),
         bench.line(**at, quantity=-2),
         bench.line(**at, shipped_at=DAY - dt.timedelta(days=1)),
@@ -105,10 +105,22 @@ def test_rows_in_quarantine_stand_as_in_their_file_with_the_rule_in_words(bench,
         "source_row",
         "broken_rule",
         "rule_says",
+        "broken_column",
+        "broken_value",
         *bench.table([]).columns,
     ]
     assert set(found["source_file"]) == {str(path)}
     assert found["rule_says"].to_list() == [RULES[rule] for rule in ODD.values()]
+    at_fault = found.filter(pl.col("broken_column").is_not_null()).select("broken_column", "broken_value")
+    assert at_fault.rows() == [
+        ("sku", "H999"),
+        ("end_use_country", "XX"),
+        ("quantity", "0"),
+        ("quantity", "-2"),
+        ("shipped_at", str(DAY - dt.timedelta(days=1))),
+        ("shipped_quantity", "9"),
+        ("ordered_at", str(bench.as_of + dt.timedelta(days=1))),
+    ]
     rows = pl.read_parquet(path)[[row - 1 for row in ODD]]
     assert found.select(rows.columns).equals(rows)
 
@@ -249,7 +261,7 @@ def test_book_is_known_until_its_newest_day_unless_said(bench):
     assert bench.read("panel")["timestamp"].max() <= newest
 
 
-def test_too_many_bad_rows_are_refused_with_the_rule_and_nothing_is_written(bench, odd_rows):
+def test_too_many_bad_rows_are_refused_with_the_rule_and_written_all_the_same(bench, odd_rows):
     bench.write(odd_rows, 2)
     with pytest.raises(
         InputError,
@@ -257,7 +269,12 @@ def test_too_many_bad_rows_are_refused_with_the_rule_and_nothing_is_written(benc
         r", found 13\.16% \(10 of 76 rows\); most often conflicting_versions, 2 times: two rows of one line",
     ):
         bench.etl("data.quarantine_max_share=0.05")
-    assert not bench.files
+    assert set(bench.files) == {
+        "quarantine/00002-part-1.parquet",
+        ".overspill-publish.lock",
+        ".overspill-published.json",
+    }
+    assert len(bench.quarantine) == 10
 
 
 def test_share_of_bad_rows_at_the_limit_passes(bench, odd_rows):
@@ -271,7 +288,7 @@ def test_notes_on_files_and_names_of_other_files_are_told(bench):
     path.write_bytes(path.read_bytes().removesuffix(b"\n"))
     (bench.orders / "readme.txt").write_text("hello")
     result = bench.etl()
-    assert "its last line has no line end" in result.told["notes"][str(path)]
+    assert "its last line has no line end" in result.summary["notes"][str(path)]
     assert bench.summary["ignored"] == [str(bench.orders / "readme.txt")]
 
 

@@ -148,3 +148,19 @@ def test_missing_file_is_refused_with_the_names_there_are():
 def test_text_that_is_no_override_is_always_refused_in_one_sentence(text):
     with pytest.raises(InputError, match="--set: an override is key=value"):
         resolve(overrides=[text])
+
+
+def test_options_are_values_and_count_more_than_overrides():
+    options = {"policies": ["scale_act_2026", "bis_2026_01"], "forecast.device": "cpu", "seed": None}
+    settings = resolve(overrides=["forecast.device=gpu", "seed=4"], options=options)
+    assert [policy.name for policy in settings.policies] == ["scale_act_2026", "bis_2026_01"]
+    assert (settings.forecast.device, settings.seed) == ("cpu", 4)
+
+
+def test_a_text_of_an_option_stays_text_whatever_yaml_would_make_of_it():
+    assert resolve(options={"tracking.experiment": "1e3: [no"}).tracking.experiment == "1e3: [no"
+
+
+def test_a_wrong_option_is_refused_under_the_key_that_it_sets():
+    with pytest.raises(InputError, match="--set forecast.device: .*found 'tpu'"):
+        resolve(options={"forecast.device": "tpu"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.errors import StepError
+from forecasting.errors import InputError, StepError
 from pipelines.runtime.files.output_folder import ABANDONED_SECONDS, LOCK, PART, PUBLISHED, complete, publish
 
 OLD = {"panel.parquet": "old", "quarantine/a": "old", "quarantine/b": "old"}
@@ -32,11 +33,15 @@ def held(folder):
     }
 
 
+def noted(files):
+    return {name: [hashlib.sha256(text.encode()).hexdigest()] for name, text in files.items()}
+
+
 @pytest.fixture
 def out(tmp_path):
     lay(
         tmp_path / "out",
-        OLD | {PUBLISHED: json.dumps({"etl": sorted(OLD)}), "mine.txt": "kept", ".hidden.old": "kept"},
+        OLD | {PUBLISHED: json.dumps({"etl": noted(OLD)}), "mine.txt": "kept", ".hidden.old": "kept"},
     )
     lay(tmp_path / "new", NEW)
     return tmp_path / "out"
@@ -51,13 +56,53 @@ def test_new_set_takes_the_place_of_the_old_one_and_leaves_other_files_alone(out
     assert {path.name for path in out.glob(".overspill*")} == {LOCK, PUBLISHED}
 
 
-def test_folder_of_somebody_else_keeps_its_files_and_loses_those_of_earlier_sets(out):
+def refused(out, name):
+    before = held(out)
+    with pytest.raises(InputError, match=f"{out}: a file that overspill did not write.*found {name}$"):
+        publish(out.parent / "new", out, name="etl")
+    assert held(out) == before
+    assert not list(out.glob(f"{PART}*")) + list(out.glob(".overspill-whole*"))
+
+
+def test_file_that_no_step_has_written_is_not_replaced_and_is_named(out):
     (out / PUBLISHED).unlink()
+    refused(out, "panel.parquet")
+    (out / "panel.parquet").unlink()
+    refused(out, "quarantine/b")
+
+
+@pytest.mark.parametrize("name", ["panel.parquet", "quarantine/b"])
+def test_file_that_was_changed_since_is_not_replaced(out, name):
+    (out / name).write_text("my own notes")
+    refused(out, name)
+
+
+def test_link_is_not_replaced_even_where_it_leads_to_a_file_of_the_step(out):
+    (out / "panel.parquet").rename(out.parent / "elsewhere")
+    (out / "panel.parquet").symlink_to(out.parent / "elsewhere")
+    refused(out, "panel.parquet")
+
+
+def test_file_that_was_changed_since_is_not_removed_with_the_rest_of_its_set(out):
+    (out / "quarantine/a").write_text("my own notes")
     publish(out.parent / "new", out, name="etl")
-    assert held(out) == NEW | KEPT | {"quarantine/a": "old"}
+    assert held(out) == NEW | KEPT | {"quarantine/a": "my own notes"}
+
+
+def test_file_of_the_same_content_is_in_nobodys_way_and_a_second_run_replaces_the_first(out):
+    (out / PUBLISHED).unlink()
+    for name in OLD:
+        (out / name).unlink()
+    lay(out, {"panel.parquet": "new"})
+    publish(out.parent / "new", out, name="etl")
     lay(out.parent / "newer", {"panel.parquet": "newer", "quarantine/c": "newer"})
     publish(out.parent / "newer", out, name="etl")
-    assert held(out) == KEPT | {"quarantine/a": "old", "panel.parquet": "newer", "quarantine/c": "newer"}
+    assert held(out) == KEPT | {"panel.parquet": "newer", "quarantine/c": "newer"}
+
+
+def test_note_of_an_earlier_version_makes_no_file_ours(out):
+    (out / PUBLISHED).write_text(json.dumps({"etl": sorted(OLD)}))
+    refused(out, "panel.parquet")
 
 
 def test_twin_that_is_no_longer_written_is_removed_and_what_another_step_published_is_not(tmp_path):
@@ -160,7 +205,6 @@ def test_folder_without_locks_is_published_into_and_only_old_parts_are_swept(out
 
 
 def test_set_that_cannot_be_moved_is_told_and_moved_once_it_can(out):
-    (out / PUBLISHED).unlink()
     for path in (out / "quarantine").iterdir():
         path.unlink()
     (out / "quarantine").rmdir()

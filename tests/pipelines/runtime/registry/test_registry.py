@@ -99,9 +99,9 @@ def test_a_champion_promoted_while_the_candidate_was_judged_is_judged_against_to
 SETTLE = """
 import sys
 from pathlib import Path
-from pipelines.promotion import Verdict
-from pipelines.registry import Registry, Version
-from pipelines.tracking import Store
+from pipelines.runtime.registry.promotion import Verdict
+from pipelines.runtime.registry.registry import Registry, Version
+from pipelines.runtime.tracking import Store
 
 uri, judged = sys.argv[1:]
 

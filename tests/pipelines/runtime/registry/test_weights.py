@@ -61,7 +61,7 @@ def test_a_checkpoint_of_another_architecture_is_refused(folder):
 
 def test_a_gpu_that_is_not_there_is_bad_input(monkeypatch, folder):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match="device gpu was asked for but torch .* sees no GPU"):
+    with pytest.raises(InputError, match="device gpu was requested but torch .* sees no GPU"):
         require_device("gpu")
     with pytest.raises(InputError, match="sees no GPU"):
         folder_weights(folder, device="gpu")

@@ -235,10 +235,10 @@ def test_a_machine_without_slurm_is_told_in_one_sentence(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
-        (["--nonsense"], "error: after --: `overspill run` would refuse this"),
+        (["--nonsense"], "error: after --: `overspill run` would reject this"),
         (["--set", "nosuch=1"], "unknown key"),
-        (["--set", "tracking.uri=https://me:secret@host"], "a password must not stand in a job's script"),
-        (["--set=tracking.uri=postgresql://host/db?user=me&password=secret"], "a password must not stand"),
+        (["--set", "tracking.uri=https://me:secret@host"], "a password must not be in a job's script"),
+        (["--set=tracking.uri=postgresql://host/db?user=me&password=secret"], "a password must not be"),
     ],
 )
 def test_options_that_would_fail_at_night_or_that_hold_a_password_are_refused_now(extra, sentence):

@@ -165,7 +165,7 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     assert {line.split()[2] for line in lines} == {"run", "forecast", "windows"}
     assert all(line.endswith("FINISHED") for line in lines)
     again = CliRunner().invoke(app, command)
-    assert (again.exit_code, again.stdout) == (0, f"nothing waits in {spool}\n")
+    assert (again.exit_code, again.stdout) == (0, f"nothing is waiting in {spool}\n")
 
     client = mlflow.MlflowClient(server.address)
     experiment = client.get_experiment_by_name("overspill").experiment_id
@@ -239,11 +239,12 @@ def test_what_a_stalled_server_does_late_is_not_done_twice(shared, job):
             with tracker.step("backtest", upstream_run_id=first.run_id) as run:
                 run.log_params({"a": "1"})
                 run.log_metrics({"score": 0.5})
-                run.set_tags({"said": f"by {run.run_id}"})
+                run.set_tags({"said": f"by {run.run_id}", "overspill.sha256.panel": "a" * 64})
             assert LOCAL_ID.fullmatch(run.run_id)
             assert tracker.finished(run.run_id, "backtest").data.params == {"a": "1"}
             assert tracker.newest("backtest") == run.run_id
-            assert tracker.newest_from("backtest", first.run_id) == run.run_id
+            assert tracker.newest_of_content("backtest", "panel", "a" * 64) == run.run_id
+            assert tracker.newest_of_content("backtest", "panel", "b" * 64) is None
         time.sleep(0.5)
     assert "does not answer any more" in job.told[0]
     job.sync()
@@ -353,7 +354,7 @@ def test_a_candidate_whose_rival_was_replaced_meanwhile_becomes_challenger_and_t
         quicker = Registry(other.tracker).register(run, tiny_checkpoint, {})
         Registry(other.tracker).settle(quicker, lambda _: WON)
     (report,) = job.sync()
-    assert f"by now the champion is version {quicker.number}" in report.told[0]
+    assert f"by now the champion is version {quicker.number}" in report.messages[0]
     client = mlflow.MlflowClient(job.address)
     assert str(client.get_model_version_by_alias(MODEL, "champion").version) == quicker.number
     challenger = client.get_model_version_by_alias(MODEL, "challenger")
@@ -366,7 +367,7 @@ def test_a_candidate_whose_rival_was_replaced_meanwhile_becomes_challenger_and_t
 KILLED_JOB = """
 import os, signal, sys
 from pathlib import Path
-from pipelines.tracking import Spooling, Tracker
+from pipelines.runtime.tracking import Spooling, Tracker
 address, spool, experiment, ready = sys.argv[1:]
 tracker = Tracker(address, experiment, spooling=Spooling(folder=Path(spool)))
 with tracker.step("train") as run:
@@ -488,7 +489,7 @@ def test_a_spool_folder_that_cannot_be_written_is_told_and_fails_only_where_the_
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from pipelines.tracking import Spooling, Tracker
+from pipelines.runtime.tracking import Spooling, Tracker
 address, spool, experiment, folder = sys.argv[1:]
 spooling = Spooling(folder=Path(spool))
 with Tracker(address, experiment, spooling=spooling) as tracker, tracker.step("etl") as run:

@@ -249,5 +249,5 @@ def test_unknown_and_unfinished_runs_are_refused(overspill, store_uri, tracker, 
 
 def test_run_rows_hold_what_json_needs(tracker, whole_run):
     row = asdict(list_runs(tracker, step="etl", limit=1)[0])
-    assert set(row) == {"run", "step", "status", "started", "seconds", "upstream"}
+    assert set(row) == {"run", "step", "status", "started", "seconds", "upstream", "what_if"}
     assert row["upstream"] is None

@@ -1,4 +1,4 @@
-"""The rows of the windows step: each policy, chip and scope held against the sampled markets.
+"""The answer as rows: each policy, chip and scope held against the sampled markets.
 
 P paths, H steps after the origin; quantile columns are named by their level (q10, q50, q90).
 """
@@ -15,7 +15,7 @@ import numpy as np
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
 from forecasting.panel.history import Floats
-from forecasting.periods import Frequency, period_end, periods_between
+from forecasting.periods import period_end, periods_between
 from forecasting.policy.eligibility import Eligible, eligibility
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap, CapCounts, CapPeriod
@@ -23,6 +23,7 @@ from forecasting.reference.chips import Chip
 from forecasting.saturation.first_passage import first_passage, never, probability_by_step, quantile_steps
 from forecasting.saturation.market import Market, cap_item, market, scope_item
 from forecasting.windows.estimate import (
+    EstimatorSettings,
     ExportEstimate,
     ExportTerms,
     MarketsOfChip,
@@ -31,8 +32,8 @@ from forecasting.windows.estimate import (
     estimate_windows,
     value_at_stake,
 )
+from forecasting.windows.schema import q
 from forecasting.windows.windows import Binding, first_window, first_window_units
-from pipelines.runtime.config.settings import Settings
 
 Row = dict[str, Any]
 CAP_PERIODS: tuple[CapPeriod, ...] = ("since_launch", "trailing_12m", "same_period")
@@ -42,7 +43,7 @@ CAP_PERIODS: tuple[CapPeriod, ...] = ("since_launch", "trailing_12m", "same_peri
 class Estimator:
     """Holds the markets of a path set and turns them into rows."""
 
-    settings: Settings
+    settings: EstimatorSettings
     markets: dict[str, Market]
     missing: Mapping[str, str]
     now_step: int
@@ -55,17 +56,17 @@ class Estimator:
     @property
     def levels(self) -> tuple[float, ...]:
         """Quantile levels of dates, units and values."""
-        return self.settings.windows.quantile_levels
+        return self.settings.quantile_levels
 
     def chips(self) -> list[Chip]:
         """Chips on sale to third parties for which the panel has, or had, a US market."""
         known = set(self.markets) | set(self.missing)
-        catalogue = self.settings.data.catalogue
+        catalogue = self.settings.catalogue
         return [chip for chip_id, chip in sorted(catalogue.items()) if chip.merchant and chip_id in known]
 
     def verdict(self, exported: Chip, policy: Policy) -> Eligible:
         """Whether a policy lets a chip through, among the chips that the figures may speak of."""
-        return eligibility(exported, policy, chips=self.settings.data.catalogue.values())
+        return eligibility(exported, policy, chips=self.settings.catalogue.values())
 
     def window_rows(self) -> Iterator[tuple[Row, list[Row]]]:
         """Each row of `windows` with its rows of `steps`."""
@@ -107,7 +108,7 @@ class Estimator:
             markets,
             self.terms(exported),
             now_step=self.now_step,
-            confidence=self.settings.windows.confidence,
+            confidence=self.settings.confidence,
             quantile_levels=self.levels,
         )
 
@@ -120,27 +121,12 @@ class Estimator:
         )
 
     def terms(self, exported: Chip) -> ExportTerms:
-        """Stock, exports and licences of a chip, from the data settings."""
-        facts = self.settings.data.exports.get(exported.chip_id)
-        if facts is None:
-            return ExportTerms()
-        return ExportTerms(
-            unsold_stock=facts.unsold_stock.value if facts.unsold_stock else 0.0,
-            exported_so_far=facts.exported_so_far.value if facts.exported_so_far else 0.0,
-            licence_limit=facts.licence_limit.value if facts.licence_limit else None,
-        )
+        """Stock, exports and licences of a chip."""
+        return self.settings.exports.get(exported.chip_id, ExportTerms())
 
     def price(self, exported: Chip) -> PriceTerms | None:
         """Price assumptions for a chip's vendor, if there are any."""
-        revenue, step = self.settings.data.revenue, self.settings.data.panel_frequency
-        launch = revenue.launch_price_usd_per_h100e.get(exported.vendor)
-        if launch is None:
-            return None
-        return PriceTerms(
-            launch_usd_per_h100e=launch.value,
-            half_life_periods=revenue.half_life_quarters.value * (Frequency.QUARTER.weeks / step.weeks),
-            successor_factor=revenue.successor_discount.value,
-        )
+        return self.settings.prices.get(exported.vendor)
 
     def _saturation_summary(self, policy: Policy, item_id: str) -> Row:
         if item_id not in self.markets:
@@ -173,7 +159,7 @@ class Estimator:
             first = first_window_units(estimate.paths, first_window(estimate.paths.open))
             for name, units in (("value_usd", estimate.paths.units), ("first_window_value_usd", first)):
                 values[name] = value_at_stake(
-                    exported, policy, product, units, price, chips=self.settings.data.catalogue
+                    exported, policy, product, units, price, chips=self.settings.catalogue
                 )
         for place, level in enumerate(self.levels):
             row[f"opening_{q(level)}"] = _date(stamps, summary.opening_steps[place])
@@ -264,11 +250,6 @@ def readings(cap: Cap) -> list[Cap]:
     return [replace(cap, counts=c, period=p) for c in counts for p in CAP_PERIODS]
 
 
-def q(level: float) -> str:
-    """Column suffix of a quantile level: q10, q50, q97.5."""
-    return f"q{100 * level:g}"
-
-
 def _date(stamps: Sequence[dt.date], step: float) -> dt.date | None:
     return None if np.isnan(step) else stamps[int(step)]
 
@@ -286,8 +267,8 @@ def _binding(estimate: ExportEstimate) -> Row:
     return {"binding": most.name.lower(), "binding_share": float(shares[most])}
 
 
-def build_estimator(
-    settings: Settings, paths: PathSet, missing: Mapping[str, str], published: dt.date
+def estimator_of(
+    settings: EstimatorSettings, paths: PathSet, missing: Mapping[str, str], published: dt.date
 ) -> Estimator:
     """Build the estimator; "now" is the last period that had ended when the newest figure was published."""
     markets = {item_id: market(paths, item_id) for item_id in paths.item_ids}

@@ -13,11 +13,9 @@ import polars as pl
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
 from forecasting.saturation.market import cap_item, scope_item
+from forecasting.windows.schema import SUPPLY, headroom_schema, table_of
+from forecasting.windows.tables import Estimator, Row
 from forecasting.windows.windows import Binding, WindowPaths
-from pipelines.windows.tables import Estimator, Row
-
-SUPPLY = "supply_mean"
-LOSSES = (*(f"lost_{term.name.lower()}" for term in Binding), "stock_left")
 
 
 def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict[str, float]:
@@ -52,10 +50,7 @@ def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict
 
 def headroom_table(estimator: Estimator) -> pl.DataFrame:
     """The balance of each chip and scope under the first policy, with 10 and 90 % quantiles of the units."""
-    schema = dict.fromkeys(("policy", "chip", "scope"), pl.String()) | dict.fromkeys(
-        (SUPPLY, *LOSSES, "units_mean", "units_q10", "units_q90"), pl.Float64()
-    )
-    return pl.DataFrame(list(_rows(estimator, estimator.settings.policies[0])), schema=schema)
+    return table_of(_rows(estimator, estimator.settings.policies[0]), headroom_schema())
 
 
 def _rows(estimator: Estimator, policy: Policy) -> Iterator[Row]:

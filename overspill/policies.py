@@ -1,0 +1,32 @@
+"""Export policies: those that ship or your own files, which chips they let through, and at what duty.
+
+Examples
+--------
+>>> from overspill import chips, policies
+>>> policies.packaged_policies()
+['bis_2026_01', 'gain_ai_no_backlog', 'presumption_of_denial', 'scale_act_2026']
+>>> rule = policies.load_policy("bis_2026_01")
+>>> rule.supply.fill_rate_min, rule.cap.ratio
+(0.95, 0.5)
+>>> policies.duty_rate(chips.chip("H200"), rule)
+0.25
+"""
+
+from forecasting.policy.eligibility import Eligible, duty_rate, eligibility, in_effect
+from forecasting.policy.policy import Policy
+from forecasting.policy.terms import Cap, Eligibility, SupplyRule, TariffBand
+from pipelines.runtime.config.loader import load_policy, packaged_policies
+
+__all__ = [
+    "Cap",
+    "Eligibility",
+    "Eligible",
+    "Policy",
+    "SupplyRule",
+    "TariffBand",
+    "duty_rate",
+    "eligibility",
+    "in_effect",
+    "load_policy",
+    "packaged_policies",
+]
