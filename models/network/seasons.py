@@ -36,10 +36,6 @@ class Seasons(NamedTuple):
     future: Tensor
     strength: Tensor
 
-    def plus(self, other: Seasons) -> Seasons:
-        """Both parts together, with the strength of the second."""
-        return Seasons(self.past + other.past, self.future + other.future, other.strength)
-
 
 def moving_average(values: Tensor, period: Tensor) -> Tensor:
     """Centred average [N, L] over one period [N] (2 x period where it is even), float64.

@@ -5,7 +5,6 @@ Shapes: N series, L context steps, H horizon steps, G parameter triples.
 
 from __future__ import annotations
 
-import math
 from itertools import product
 from typing import NamedTuple
 
@@ -140,8 +139,3 @@ def line_ahead(residual: Tensor, observed: Tensor, line: Tensor) -> Forecasts:
     last = residual[:, -1]
     ahead = autoregress_ahead(last, residual[:, -2], near, far, line.shape[-1])
     return Forecasts(line + ahead, variance)
-
-
-def log_likelihood(variance: Tensor, count: Tensor) -> Tensor:
-    """Gaussian log-likelihood [N] of one-step errors with their own mean square, without its constant."""
-    return -0.5 * count * (variance.clamp(min=1e-12).log() + math.log(2 * math.pi) + 1)
