@@ -6,7 +6,8 @@
 Each series comes from a process of `processes.py`, and its barrier is set so that the true probability of
 crossing it within the horizon is uniform on 0.15-0.85. The truth is simulated from the process itself, from
 the state in which the history ends. Reported per process and forecaster: the mean absolute error of
-P(cross within H), and the mean over the steps of the absolute error of P(T <= t).
+P(cross within H), the mean over the steps of the absolute error of P(T <= t), and the bias of
+P(cross within H) of rising barriers, which is below 0 where growth is underestimated.
 
 Peers: paths simulated from fitted AutoETS, AutoARIMA and AutoTheta; a bootstrap of past moves; and, with the
 optional extra `bench`, neuralforecast's `simulate` (both methods, of a PatchTST) and GluonTS's DeepAR,
@@ -48,6 +49,7 @@ from models.inference.forecaster import NetworkForecaster
 
 Maker = Callable[[Problem], list[Floats]]
 OURS, PARTNER, HALF = "network", "AutoETS", "half"
+SCORES = ("end", "cdf", "bias")
 BANK, HALF_BANK = "bank", "half bank"
 
 
@@ -134,8 +136,10 @@ def compare(
         if PARTNER in told:
             told[HALF] = half(ours, told[PARTNER])
         truth = np.stack([question.truth for question in problem.questions])
+        rising = np.array([question.rising for question in problem.questions])
         for name, arrays in told.items():
-            error = np.abs(arrays["curves"] - truth)
+            signed = arrays["curves"] - truth
+            error = np.abs(signed)
             rows.append(
                 {
                     "process": problem.process,
@@ -143,6 +147,7 @@ def compare(
                     "forecaster": name,
                     "end": float(error[:, -1].mean()),
                     "cdf": float(error.mean()),
+                    "bias": float(signed[rising, -1].mean()),
                     "seconds": float(arrays["seconds"].sum()),
                 }
             )
@@ -158,7 +163,7 @@ def half(one: Arrays, other: Arrays) -> dict[str, Floats]:
 
 
 def report(rows: list[dict[str, object]]) -> str:
-    """Table of both errors per process (mean over the lengths), overall, and per length."""
+    """Table of both errors and the bias per process (mean over the lengths), overall, and per length."""
     names = list(dict.fromkeys(str(row["forecaster"]) for row in rows))
     lines = [f"| process | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
     for part in (None, *PROCESSES, *CONTEXTS):
@@ -166,8 +171,8 @@ def report(rows: list[dict[str, object]]) -> str:
         cells = []
         for name in names:
             own = [row for row in chosen if row["forecaster"] == name]
-            means = (np.mean([row[key] for row in own]) if own else np.nan for key in ("end", "cdf"))
-            cells.append(", ".join(f"{mean:.3f}" for mean in means))
+            end, cdf, bias = (np.nanmean([row[key] for row in own]) if own else np.nan for key in SCORES)
+            cells.append(f"{end:.3f}, {cdf:.3f}, {bias:+.3f}")
         lines.append(f"| {'all' if part is None else part} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 QUANTILE_LEVELS = (
     *(0.01, 0.025, 0.05),
@@ -109,7 +109,13 @@ class TrainingSettings:
     Attributes
     ----------
     steps, warmup_steps : int
-        Optimiser steps in all, and those over which the learning rate rises linearly; then a cosine to zero.
+        Optimiser steps in all, and those over which the learning rate rises linearly.
+    schedule : "stable" or "cosine"
+        After the warm-up the learning rate stays as it is, so that the training can be made longer at any
+        time, or follows a cosine to zero at the last step.
+    decay_from : int, optional
+        Step from which a stable rate goes to zero at the last step, by one minus the root of the share
+        that is done (Haegele et al. 2024, arXiv 2405.18392).
     learning_rate, weight_decay, clip_norm : float
         Rate and decay of Muon and AdamW alike, and the bound on the gradient's norm.
     ema_decay : float
@@ -129,8 +135,10 @@ class TrainingSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
-    steps: int = 11000
+    steps: int = 200_000
     warmup_steps: int = 150
+    schedule: Literal["stable", "cosine"] = "stable"
+    decay_from: int | None = None
     learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
     clip_norm: float = 1.0
@@ -146,10 +154,17 @@ class TrainingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings:
-    """The whole recipe of the shipped weights: network, worlds and training."""
+    """The whole recipe of the shipped weights: network, worlds and training.
+
+    Attributes
+    ----------
+    init : str
+        Folder of the checkpoint whose weights the training begins from; empty for random ones.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     network: NetworkSettings = NetworkSettings()
     worlds: WorldSettings = WorldSettings()
     training: TrainingSettings = TrainingSettings()
+    init: str = ""

@@ -18,7 +18,9 @@ from models.settings import NetworkSettings
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
-ARCHITECTURE = "overspill-patch-transformer-2"
+ARCHITECTURE = "overspill-patch-transformer-3"
+# Without classical forecasts: the same network with the maps from them at zero.
+WITHOUT_CLASSICS = "overspill-patch-transformer-2"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
 
@@ -71,7 +73,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: the model card cannot be read ({error})") from error
     found = card.get("architecture") if isinstance(card, dict) else None
-    if found != ARCHITECTURE:
+    if found not in {ARCHITECTURE, WITHOUT_CLASSICS}:
         raise CheckpointError(
             f"{path}: the model is of another architecture: expected {ARCHITECTURE}, found {found}"
         )
@@ -97,6 +99,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[Network, dict[s
         raise CheckpointError(
             f"{path}: the weights cannot be read, the file may be truncated ({error})"
         ) from error
+    if card["architecture"] == WITHOUT_CLASSICS:
+        weights = {**network.classical_weights(), **weights}
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

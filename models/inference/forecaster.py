@@ -22,6 +22,7 @@ from models.errors import ModelError, SeriesError
 from models.hardware.device import choose_device
 from models.inference.checkpoint import PRETRAINED, load_checkpoint
 from models.inference.inputs import MIN_PADDED_CONTEXT, Floats, checked_inputs, checked_levels
+from models.inference.readings import read
 from models.network.features import Inputs
 from models.network.head import PredictiveDistribution, quantile
 from models.network.sampling import DEFAULT_BUDGET, sample_paths
@@ -217,19 +218,6 @@ class NetworkForecaster:
 
         return self._each_pass(inputs, answer)
 
-    def _predict(self, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDistribution]:
-        """Scaling and law of the items, symmetric: the law of the mirrored series is the mirrored law.
-
-        The mean of what the network says of the series and, mirrored, of the mirrored series; it errs
-        differently on the two (docs/experiments.md). Variates of a told role are not mirrored: orders and
-        capacity below zero are nothing that the network has seen.
-        """
-        scaling, distribution = self.network(inputs)
-        if inputs.statics.any():
-            return scaling, distribution
-        _, reverse = self.network(inputs._replace(values=-inputs.values))
-        return scaling, distribution.averaged(reverse.mirrored())
-
     def _each_pass(
         self, inputs: Inputs, answer: Callable[[SeriesScaling, PredictiveDistribution], Tensor]
     ) -> Tensor:
@@ -257,7 +245,7 @@ class NetworkForecaster:
             part = Inputs(*(field[start : start + count].to(self.device) for field in inputs))
             try:
                 with torch.inference_mode():
-                    answers.append(answer(*self._predict(part)).cpu())
+                    answers.append(answer(*read(self.network, part)).cpu())
             except torch.OutOfMemoryError as error:
                 if count == 1:
                     raise ModelError(

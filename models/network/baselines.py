@@ -47,7 +47,7 @@ def build_baselines(
         drift,
         _log_drift(filled, elapsed, scaling, ahead, drift),
         mean[..., None].expand_as(drift),
-        mean[..., None] + slope[..., None] * (ahead + _centre(observed, relative.dtype)[..., None]),
+        mean[..., None] + slope[..., None] * (ahead + centre(observed, relative.dtype)[..., None]),
         seasonal_move(relative, observed, season, horizon),
     ]
     return torch.stack(baselines, -1).asinh().clamp(-VIEW_LIMIT, VIEW_LIMIT).float()
@@ -116,7 +116,7 @@ def trend_line(relative: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
     count = observed.sum(-1).clamp(min=1)
     clock = (
         torch.arange(1 - relative.shape[-1], 1, device=relative.device)
-        + _centre(observed, relative.dtype)[..., None]
+        + centre(observed, relative.dtype)[..., None]
     )
     mean = (relative * observed).sum(-1) / count
     lever = clock * observed
@@ -129,12 +129,12 @@ def detrended(relative: Tensor, observed: Tensor) -> Tensor:
     mean, slope = trend_line(relative, observed)
     clock = (
         torch.arange(1 - relative.shape[-1], 1, device=relative.device)
-        + _centre(observed, relative.dtype)[..., None]
+        + centre(observed, relative.dtype)[..., None]
     )
     return (relative - mean[..., None] - slope[..., None] * clock) * observed
 
 
-def _centre(observed: Tensor, dtype: torch.dtype) -> Tensor:
+def centre(observed: Tensor, dtype: torch.dtype) -> Tensor:
     """Mean steps [B, V] from an observation to the origin."""
     back = torch.arange(observed.shape[-1] - 1, -1, -1, device=observed.device)
     return (back * observed).sum(-1).to(dtype) / observed.sum(-1).clamp(min=1)

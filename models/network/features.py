@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.network.baselines import BASELINES, SPREADS, build_baselines, build_spreads, detrended
+from models.network.classics import Classics, build_classics
 from models.network.scaling import SeriesScaling, carry_forward, fit_scaling
 
 # Seasons back from which a horizon step is told the value at its own phase.
@@ -76,6 +77,8 @@ class Features(NamedTuple):
         Log spreads of simple methods relative to a walk's; among the channels too.
     statistics : Tensor [B, V, S]
         Numbers per series.
+    classics : Classics
+        Classical forecasts, and what the history says of them.
     """
 
     scaling: SeriesScaling
@@ -84,6 +87,7 @@ class Features(NamedTuple):
     baselines: Tensor
     spreads: Tensor
     statistics: Tensor
+    classics: Classics
 
 
 def build_features(inputs: Inputs) -> Features:
@@ -111,7 +115,13 @@ def build_features(inputs: Inputs) -> Features:
     statistics = _statistics(filled, observed, season, scaling, change)
     statistics = torch.cat([statistics, log_statistics, inputs.statics.to(statistics.dtype)], -1).float()
     return Features(
-        scaling, context, ahead, baselines, spreads, statistics.nan_to_num(0.0).clamp(-20.0, 20.0)
+        scaling=scaling,
+        context=context,
+        horizon=ahead,
+        baselines=baselines,
+        spreads=spreads,
+        statistics=statistics.nan_to_num(0.0).clamp(-20.0, 20.0),
+        classics=build_classics(filled, observed, season, scaling, horizon),
     )
 
 

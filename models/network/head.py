@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.network.baselines import BASELINES, MOVES_PER_DEVIATION, SPREADS
+from models.network.classics import FORECASTS
 from models.network.scaling import VIEW_LIMIT
 from models.settings import NetworkSettings
 
@@ -63,15 +64,24 @@ class PredictiveDistribution(NamedTuple):
         """Law of the future with its sign changed; a correlation does not see a change of all signs."""
         return self._replace(quantiles=-self.quantiles.flip(-1), tails=self.tails.flip(-1))
 
-    def averaged(self, other: PredictiveDistribution) -> PredictiveDistribution:
-        """Law of the mean of both quantile functions and of both correlations, of twice the rank."""
-        half = math.sqrt(0.5)
+    def averaged(self, other: PredictiveDistribution, share: Tensor) -> PredictiveDistribution:
+        """Law of the weighted mean of both quantile functions and of both correlations, of twice the rank.
+
+        Parameters
+        ----------
+        other : PredictiveDistribution
+        share : Tensor [B, V]
+            Weight of the other, in [0, 1].
+        """
+        whole, here, there = share[..., None, None], (1 - share).sqrt(), share.sqrt()
         return PredictiveDistribution(
-            quantiles=(self.quantiles + other.quantiles) / 2,
-            tails=(self.tails + other.tails) / 2,
-            shared=torch.cat([self.shared, other.shared], dim=-1) * half,
-            own=torch.cat([self.own, other.own], dim=-1) * half,
-            noise=(self.noise + other.noise) / 2,
+            quantiles=torch.lerp(self.quantiles, other.quantiles, whole),
+            tails=torch.lerp(self.tails, other.tails, whole),
+            shared=torch.cat(
+                [self.shared * here[..., None, None], other.shared * there[..., None, None]], dim=-1
+            ),
+            own=torch.cat([self.own * here[..., None, None], other.own * there[..., None, None]], dim=-1),
+            noise=torch.lerp(self.noise, other.noise, share[..., None]),
         )
 
     def factor(self) -> Tensor:
@@ -107,6 +117,7 @@ class Head(nn.Module):
         )
         self.spread = nn.Linear(settings.width, settings.patch_length * STEP_CHANNELS)
         self.out = nn.Linear(STEP_CHANNELS, sum(self.sizes))
+        self.classical = nn.Linear(STEP_CHANNELS, FORECASTS)
         self.step = nn.Parameter(torch.zeros(settings.max_horizon, STEP_CHANNELS))
         self.walk = nn.Parameter(walk_factor(settings.max_horizon, settings.own_rank))
         levels = torch.tensor(settings.quantile_levels)
@@ -114,11 +125,17 @@ class Head(nn.Module):
         self.register_buffer("gaps", torch.special.ndtri(levels).diff(), persistent=False)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+        nn.init.zeros_(self.classical.weight)
+        nn.init.zeros_(self.classical.bias)
         with torch.no_grad():
             self.out.bias[-1] = NOISE_START
 
-    def forward(self, tokens: Tensor, baselines: Tensor, spreads: Tensor) -> PredictiveDistribution:
-        """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on anchors [B, V, H, A], spreads [B, V, H, W].
+    def forward(
+        self, tokens: Tensor, baselines: Tensor, spreads: Tensor, classics: Tensor
+    ) -> PredictiveDistribution:
+        """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on what simple methods say.
+
+        These are anchors [B, V, H, A], spreads [B, V, H, W] and classical forecasts [B, V, H, K].
 
         An untrained head says a Gaussian random walk: the median at the last value, a standard deviation of
         sqrt(pi / 2 * h) scales at step h, the correlation of a walk. The network moves the median, stretches
@@ -127,11 +144,13 @@ class Head(nn.Module):
         horizon = baselines.shape[2]
         steps = self.spread(tokens).unflatten(-1, (self.patch_length, -1)).flatten(2, 3)[:, :, :horizon]
         with torch.autocast(tokens.device.type, enabled=False):
-            raw = self.out(functional.silu(steps.float() + self.step[:horizon]))
+            active = functional.silu(steps.float() + self.step[:horizon])
+            raw = self.out(active)
             middle, lean, stretch, widen, down, up, tails, shared, bend, own, noise = raw.split(
                 self.sizes, -1
             )
             centre = middle + (lean * baselines).sum(-1, keepdim=True)
+            centre = centre + (self.classical(active) * classics).sum(-1, keepdim=True)
             stretch = stretch + (widen * spreads).sum(-1, keepdim=True)
             quantiles = self.around(centre, stretch, down, up)
             edges = torch.stack(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.network.classics import EVIDENCE, FORECASTS
 from models.network.features import (
     CONTEXT_CHANNELS,
     HORIZON_CHANNELS,
@@ -34,6 +35,13 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 def root_mean_square_norm(x: Tensor) -> Tensor:
     """Tokens [..., D] at unit root mean square; the gain is left to the linear map that follows."""
     return functional.rms_norm(x, (x.shape[-1],))
+
+
+def zero_linear(inputs: int, outputs: int) -> nn.Linear:
+    """Linear map without a bias that starts at zero, so that what it adds changes nothing at first."""
+    linear = nn.Linear(inputs, outputs, bias=False)
+    nn.init.zeros_(linear.weight)
+    return linear
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -114,19 +122,24 @@ class Block(nn.Module):
 
 
 class Patching(nn.Module):
-    """Channels of consecutive steps to one token."""
+    """Channels of consecutive steps to one token; classical channels enter by a map that starts at zero."""
 
-    def __init__(self, settings: NetworkSettings, channels: int) -> None:
+    def __init__(self, settings: NetworkSettings, channels: int, *, classical: int) -> None:
         super().__init__()
         self.length = settings.patch_length
         self.enter = nn.Linear(channels * settings.patch_length, settings.width)
+        self.classical = zero_linear(classical * settings.patch_length, settings.width)
         self.refine = nn.Linear(settings.width, settings.width)
 
-    def forward(self, steps: Tensor) -> Tensor:
-        """[B, V, steps, C] to [B, V, T, D]; the number of steps is a multiple of the patch length."""
-        tokens = self.enter(steps.reshape(*steps.shape[:2], steps.shape[2] // self.length, -1))
+    def forward(self, steps: Tensor, classical: Tensor) -> Tensor:
+        """[B, V, steps, C] and [B, V, steps, K] to [B, V, T, D]; whole patches only."""
+        tokens = self.enter(self.patched(steps)) + self.classical(self.patched(classical))
         out: Tensor = tokens + self.refine(functional.silu(tokens))
         return out
+
+    def patched(self, steps: Tensor) -> Tensor:
+        """[B, V, steps, C] to [B, V, T, steps per patch * C]."""
+        return steps.reshape(*steps.shape[:2], steps.shape[2] // self.length, -1)
 
 
 class Network(nn.Module):
@@ -136,33 +149,54 @@ class Network(nn.Module):
         super().__init__()
         self.settings = settings
         shared = SHARED_CHANNELS + settings.covariates
-        self.past = Patching(settings, CONTEXT_CHANNELS + shared)
-        self.future = Patching(settings, HORIZON_CHANNELS + shared)
+        self.past = Patching(settings, CONTEXT_CHANNELS + shared, classical=1)
+        self.future = Patching(settings, HORIZON_CHANNELS + shared, classical=FORECASTS)
         self.summary = nn.Linear(STATISTICS + settings.statics, settings.width)
+        self.evidence = zero_linear(EVIDENCE, settings.width)
         self.refine = nn.Linear(settings.width, settings.width)
         self.blocks = nn.ModuleList(Block(settings, across=k % 2 == 1) for k in range(settings.blocks))
         self.head = Head(settings)
 
     def forward(self, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDistribution]:
         """Scaling per series, and the law of the scaled future [B, V, H]."""
-        features = build_features(inputs)
+        features = self.features(inputs)
         return features.scaling, self.decode(features)
+
+    def features(self, inputs: Inputs) -> Features:
+        """What is read of the items."""
+        return build_features(inputs)
 
     def decode(self, features: Features) -> PredictiveDistribution:
         """Law of the scaled future from the features."""
         patch, horizon = self.settings.patch_length, features.horizon.shape[2]
-        past = functional.pad(features.context, (0, 0, -features.context.shape[2] % patch, 0))
-        future = functional.pad(features.horizon, (0, 0, 0, -horizon % patch))
-        series = functional.silu(self.summary(features.statistics))
+        classics = features.classics
+        before, after = (0, 0, -features.context.shape[2] % patch, 0), (0, 0, 0, -horizon % patch)
+        past = self.past(
+            functional.pad(features.context, before), functional.pad(classics.beneath[..., None], before)
+        )
+        future = self.future(
+            functional.pad(features.horizon, after), functional.pad(classics.forecasts, after)
+        )
+        series = functional.silu(self.summary(features.statistics) + self.evidence(classics.evidence))
         series = self.refine(series)[:, :, None]
-        tokens = torch.cat([self.past(past), self.future(future)], dim=2) + series
-        ahead = future.shape[2] // patch
+        tokens = torch.cat([past, future], dim=2) + series
+        ahead = future.shape[2]
         positions = self.rotary(tokens.shape[2], ahead, tokens)
         for block in self.blocks:
             tokens = block(tokens, positions)
         final = root_mean_square_norm(tokens[:, :, -ahead:])
-        distribution: PredictiveDistribution = self.head(final, features.baselines, features.spreads)
+        distribution: PredictiveDistribution = self.head(
+            final, features.baselines, features.spreads, classics.forecasts
+        )
         return distribution
+
+    def classical_weights(self) -> dict[str, Tensor]:
+        """The weights that read classical forecasts, by name; all zero in a new network."""
+        return {
+            name: weight
+            for name, weight in self.state_dict().items()
+            if ".classical." in name or name.startswith("evidence.")
+        }
 
     def rotary(self, tokens: int, ahead: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine [T, D / heads / 2] of token positions counted from the origin, typed as `like`."""

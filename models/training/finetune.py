@@ -215,6 +215,8 @@ def _run(
         recipe.training,
         steps=settings.steps,
         warmup_steps=settings.warmup_steps,
+        schedule="cosine",
+        decay_from=None,
         learning_rate=settings.learning_rate,
         seed=settings.seed,
     )

@@ -171,7 +171,7 @@ class ForecasterModule(lightning.LightningModule):
         move_average([*self.average.parameters()], [*self.network.parameters()], done)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Muon and AdamW with linear warm-up and a cosine to zero."""
+        """Muon and AdamW, their rate as the schedule says."""
         training = self.settings.training
         optimizer = MuonAdamW(
             self.network,
@@ -179,9 +179,7 @@ class ForecasterModule(lightning.LightningModule):
             weight_decay=training.weight_decay,
             ranks=self._ranks,
         )
-        schedule = LambdaLR(
-            optimizer, lambda step: rate(step, warmup=training.warmup_steps, steps=training.steps)
-        )
+        schedule = LambdaLR(optimizer, lambda step: rate(step, training))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _throughput(self, batch: Batch) -> dict[str, float]:
@@ -199,12 +197,21 @@ class ForecasterModule(lightning.LightningModule):
         return {"train/windows_per_second": windows, "train/model_flop_utilisation": windows * cost / peak}
 
 
-def rate(step: int, *, warmup: int, steps: int) -> float:
+def rate(step: int, training: TrainingSettings) -> float:
     """Learning rate at a step as a share of its peak."""
+    warmup, steps = training.warmup_steps, training.steps
     if step < warmup:
         return (step + 1) / warmup
-    done = min(1.0, (step - warmup) / max(1, steps - warmup))
-    return 0.5 * (1 + math.cos(math.pi * done))
+    if training.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * _share(step, warmup, steps)))
+    if training.decay_from is None:
+        return 1.0
+    return 1 - math.sqrt(_share(step, training.decay_from, steps))
+
+
+def _share(step: int, begin: int, end: int) -> float:
+    """Share of the way from one step to another that is done at a step, in [0, 1]."""
+    return min(1.0, max(0.0, (step - begin) / max(1, end - begin)))
 
 
 def total_loss(parts: Losses, training: TrainingSettings) -> Tensor:

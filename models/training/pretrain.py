@@ -1,11 +1,13 @@
 """Pretraining on synthetic worlds alone, by one process or many, which goes on from its folder's state.
 
 The folder holds the recipe, the state of the training (`last.ckpt`), and a checkpoint of the averaged weights
-that is written anew with every state.
+that is written anew with every state. With the stable schedule the training has no end of its own: it can be
+made longer, and `models.training.cut` takes decayed weights from it at any time.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import subprocess
@@ -23,8 +25,8 @@ from models.distributed.ranks import Ranks
 from models.distributed.signals import STOP
 from models.errors import CheckpointError, RecipeError
 from models.hardware.device import choose_device, compile_in_place, describe
-from models.inference.checkpoint import save_checkpoint
-from models.network.transformer import count_parameters
+from models.inference.checkpoint import WEIGHTS, load_checkpoint, save_checkpoint
+from models.network.transformer import Network, count_parameters
 from models.settings import PretrainSettings
 from models.training.checkpointing import (
     SECONDS_BETWEEN,
@@ -47,9 +49,20 @@ logger = logging.getLogger(__name__)
 class KeepAverage(Callback):
     """Tells every step's scalars, and writes the averaged weights as a checkpoint when it is asked to."""
 
-    def __init__(self, folder: Path, progress: Progress | None) -> None:
+    def __init__(
+        self, folder: Path, progress: Progress | None, *, begun_from: dict[str, Any] | None = None
+    ) -> None:
         self._folder, self._progress = folder, progress
         self._trainer: lightning.Trainer | None = None
+        self._begun_from = begun_from
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later process needs to go on."""
+        return {"begun_from": self._begun_from}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what an earlier process kept."""
+        self._begun_from = state_dict["begun_from"]
 
     def on_train_start(self, trainer: lightning.Trainer, *_: object) -> None:
         """Remember what is kept."""
@@ -66,7 +79,8 @@ class KeepAverage(Callback):
         trainer = self._trainer
         if trainer is not None and isinstance(trainer.lightning_module, ForecasterModule):
             module = trainer.lightning_module
-            save_checkpoint(self._folder, module.average, recipe_card(module, trainer.global_step))
+            card = recipe_card(module, trainer.global_step)
+            save_checkpoint(self._folder, module.average, {**card, "begun_from": self._begun_from})
 
 
 def recipe_card(module: ForecasterModule, steps: int) -> dict[str, Any]:
@@ -111,7 +125,7 @@ def pretrain(
     before: Callable[[], None] | None = None,
     seconds: float = SECONDS_BETWEEN,
 ) -> int:
-    """Train from scratch, or go on with the run in a folder; returns the steps that were done before.
+    """Train from the recipe's first weights, or go on with a folder's run; returns the steps done before.
 
     Every process calls this with the same arguments, and reads the same folder; the first one writes to it.
 
@@ -148,10 +162,11 @@ def pretrain(
     if ranks.rank == 0:
         write_recipe(settings, folder)
     torch.manual_seed(settings.training.seed)
-    module = ForecasterModule(settings, ranks=ranks)
+    network, begun_from = (None, None) if done or not settings.init else first_weights(settings)
+    module = ForecasterModule(settings, network=network, ranks=ranks)
     if settings.training.compile_network:
         compile_in_place(module.network, chosen)
-    keeper = KeepAverage(folder, progress if ranks.rank == 0 else None)
+    keeper = KeepAverage(folder, progress if ranks.rank == 0 else None, begun_from=begun_from)
 
     def keep() -> None:
         keeper.keep()
@@ -167,6 +182,33 @@ def pretrain(
         stop_together(ranks)
     weights_digest(module, ranks)
     return done
+
+
+def first_weights(settings: PretrainSettings) -> tuple[Network, dict[str, Any]]:
+    """Network of the checkpoint that a recipe begins from, and what the card says of it.
+
+    Raises
+    ------
+    RecipeError
+        It cannot be read, or its network is not of the recipe's shape.
+    """
+    folder = Path(settings.init)
+    try:
+        network, card = load_checkpoint(folder, torch.device("cpu"))
+        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    except (CheckpointError, OSError) as error:
+        raise RecipeError(f"the training cannot begin from these weights: {error}") from error
+    wanted, found = asdict(settings.network), asdict(network.settings)
+    if differing := list(_differing(wanted, found)):
+        key, here, there = differing[0]
+        raise RecipeError(
+            f"{folder}: a training begins from a network of the recipe's shape: network.{key} is {there} "
+            f"there and {here} here"
+        )
+    return network.train(), {
+        "sha256": digest,
+        **{key: card.get(key) for key in ("architecture", "steps", "date", "begun_from")},
+    }
 
 
 def steps_done(settings: PretrainSettings, folder: Path) -> int:
@@ -197,7 +239,9 @@ def check_recipe(settings: PretrainSettings, folder: Path) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: the recipe of the run cannot be read ({error})") from error
-    if differing := list(_differing(wanted, found)):
+    free = {"training.steps"} if settings.training.schedule == "stable" else set()
+    differing = [each for each in _differing(wanted, found) if each[0] not in free]
+    if differing:
         key, here, there = differing[0]
         raise RecipeError(
             f"{folder}: the folder holds a run of another recipe: {key} is {there} there and {here} here; "

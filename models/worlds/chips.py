@@ -76,10 +76,49 @@ def order_book(rng: RandomSource, items: int, variates: int, steps: int) -> Worl
     )
 
 
+def error_correction(rng: RandomSource, items: int, variates: int, steps: int) -> WorldSeries:
+    """Log orders and log capacity that share a trend, each drawn to the other, so that their gap closes.
+
+    d log O = g - a (log O - log C - m) + e, d log C = g + b (log O - log C - m) + f (Engle and Granger 1987);
+    in some items orders collapse and stay there.
+    """
+    noise = innovations(rng, items, 2, steps)
+    size = rng.log_uniform(items, 2, 1, low=0.01, high=0.25)
+    pull = rng.log_uniform(items, 2, low=0.01, high=0.5) * rng.chance(items, 2, share=0.8)
+    trend = rng.log_uniform(items, 1, low=0.05, high=1.0) * rng.normal(items, 1) * size[:, 0]
+    balance = rng.uniform(items, low=-0.2, high=0.2)
+    shocks = trend[..., None] + size * noise.clamp(-6.0, 6.0)
+    orders = balance + size[:, 0, 0] * rng.normal(items)
+    capacity = torch.zeros(items, device=rng.device)
+    flows = []
+    for shock in shocks.unbind(-1):
+        gap = orders - capacity - balance
+        orders = orders - pull[:, 0] * gap + shock[:, 0]
+        capacity = capacity + pull[:, 1] * gap + shock[:, 1]
+        flows.append(torch.stack([orders, capacity], -1))
+    logs = torch.stack(flows, -1).clamp(-20.0, 20.0)
+    flow, limit = (logs[:, 0] + collapse(rng, items, steps, share=0.2)).exp(), logs[:, 1].exp()
+    waiting = rng.log_uniform(items, low=0.2, high=4.0) * limit[:, 0]
+    backlogs = []
+    for gross, shipped in zip(flow.unbind(-1), limit.unbind(-1), strict=True):
+        waiting = (waiting + gross - shipped).clamp(min=0.0)
+        backlogs.append(waiting)
+    return measure(rng, torch.stack([flow, limit, torch.stack(backlogs, -1)], dim=1), variates)
+
+
+def collapse(rng: RandomSource, items: int, steps: int, *, share: float) -> Tensor:
+    """Fall of log orders [B, T] in a share of the items, at a random step and for good; 0 before it."""
+    clock = torch.arange(steps, device=rng.device)
+    begun = clock >= rng.integer(items, 1, low=steps // 8, high=steps)
+    depth = rng.uniform(items, 1, low=0.4, high=3.0) * rng.chance(items, 1, share=share)
+    return -depth * begun
+
+
 CHIP_WORLDS: dict[str, Callable[[RandomSource, int, int, int], WorldSeries]] = {
     "generations": generations,
     "portfolio": portfolio,
     "order_book": order_book,
+    "error_correction": error_correction,
 }
 
 
@@ -117,6 +156,12 @@ def _world(
     items, steps = demand.shape
     orders = demand * _roughness(rng, items, steps, low=roughness[0], high=roughness[1])
     world = respond(orders, draw_supply(rng, items), innovations(rng, items, 1, steps)[:, 0])
+    return measure(rng, world, variates)
+
+
+def measure(rng: RandomSource, world: Tensor, variates: int) -> WorldSeries:
+    """Some variates of orders, capacity and backlog [B, 3, T], with the noise of their measurement."""
+    items, _, steps = world.shape
     size = rng.log_uniform(items, 1, 1, low=0.005, high=0.15) * rng.chance(items, 1, 1, share=0.4)
     measured = world * (size * innovations(rng, items, world.shape[1], steps)).exp()
     first = (
@@ -136,7 +181,8 @@ def _roughness(rng: RandomSource, items: int, steps: int, *, low: float, high: f
     pulse = rng.chance(items, steps, share=0.03) * rng.uniform(items, steps, high=1.2)
     pulse = (pulse - 0.6 * pulse.roll(1, -1)) * rng.chance(items, 1, share=0.4)
     boom = (rng.chance(items, steps, share=0.025) * 0.5 * rng.normal(items, steps)).cumsum(-1)
-    return (noise + pulse + boom * rng.chance(items, 1, share=0.4)).clamp(-6.0, 6.0).exp()
+    lasting = boom * rng.chance(items, 1, share=0.4) + collapse(rng, items, steps, share=0.08)
+    return (noise + pulse + lasting).clamp(-6.0, 6.0).exp()
 
 
 def draw_supply(rng: RandomSource, items: int) -> Supply:

@@ -15,6 +15,7 @@ from torch import Tensor
 from models.distributed.ranks import part
 from models.settings import NetworkSettings, WorldSettings
 from models.worlds.chips import CHIP_WORLDS
+from models.worlds.cycles import frozen_shapes
 from models.worlds.linear import geometric, sarima, seasonal_walks, walks
 from models.worlds.nonlinear import counts, kernels, level_shifts, mean_reverting, trend_season_noise
 from models.worlds.rng import RandomSource, WorldSeries, innovations
@@ -32,6 +33,7 @@ GENERATORS: dict[str, Callable[[RandomSource, int, int, int], WorldSeries]] = {
     "trend_season_noise": trend_season_noise,
     "counts": counts,
     "level_shifts": level_shifts,
+    "frozen_shapes": frozen_shapes,
     **CHIP_WORLDS,
 }
 

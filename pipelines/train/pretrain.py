@@ -14,8 +14,9 @@ from forecasting.errors import StepError
 from models.distributed.ranks import Ranks
 from models.inference.checkpoint import CARD, WEIGHTS
 from models.settings import PretrainSettings
+from models.training.cut import cut, first_step
 from models.training.module import NotANumberError
-from models.training.pretrain import pretrain, steps_done
+from models.training.pretrain import first_weights, pretrain, steps_done
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.jobs.state import JobState
 from pipelines.runtime.registry.weights import WEIGHTS_TAG
@@ -112,13 +113,48 @@ def _elsewhere(job: PretrainJob, ranks: Ranks) -> None:
         raise SystemExit(1) from error
 
 
+def cut_weights(context: Context, folder: Path, *, steps: int, decays: int) -> Path:
+    """Folder of decayed weights from the training in a folder, which may go on meanwhile.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such training, or one of another recipe.
+    StepError
+        If the loss is not finite.
+    StopRequestedError
+        If the process is asked to stop; started again, it goes on.
+    """
+    recipe = context.settings.pretrain
+    context.tell(f"cutting weights at step {steps_done(recipe, folder)}: {decays} x {steps} steps")
+    device = context.settings.forecast.device
+    try:
+        return cut(recipe, folder, steps=steps, decays=decays, device=device)
+    except NotANumberError as error:
+        raise StepError(f"a loss is not a number ({error}): no weights were cut") from error
+
+
+def state_of_cuts(folder: Path, recipe: PretrainSettings) -> JobState:
+    """State of the cutting in a training's folder, apart from the training's own.
+
+    Raises
+    ------
+    CheckpointError
+        The folder holds no training of this recipe.
+    """
+    first_step(recipe, folder)
+    return JobState(folder / "cuts", about={"command": "pretrain --cut"})
+
+
 def state_of(folder: Path, recipe: PretrainSettings) -> JobState:
     """State of the pretraining in a folder.
 
     Raises
     ------
     CheckpointError
-        The folder holds a run of another recipe; the first difference is named.
+        The folder holds a run of another recipe, or the weights to begin from cannot be used.
     """
-    steps_done(recipe, folder)  # which knows the recipe of the state
+    done = steps_done(recipe, folder)  # which knows the recipe of the state
+    if recipe.init and not done:
+        first_weights(recipe)  # which must be there before anything is begun
     return JobState(folder, about={"command": "pretrain"})

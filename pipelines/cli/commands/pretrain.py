@@ -1,4 +1,4 @@
-"""`overspill pretrain`: a network from scratch on synthetic worlds, resumable, on one process or many."""
+"""`overspill pretrain`: a network on synthetic worlds, resumable, on one process or many."""
 
 from __future__ import annotations
 
@@ -31,23 +31,42 @@ def pretrain(
     config: Config = None,
     override: Override = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Optimiser steps in total.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Folder of the weights to begin from; random ones without it."),
+    ] = None,
+    decay: Annotated[
+        int | None,
+        typer.Option("--cut", min=1, help="Cut weights: let the rate go to zero in so many steps, apart."),
+    ] = None,
+    decays: Annotated[
+        int, typer.Option("--decays", min=1, help="Decays whose weights are averaged, with --cut.")
+    ] = 1,
     device: Device = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Train a new network from scratch on synthetic worlds; run it again to resume."""
-    options = {"forecast.device": device, "pretrain.training.steps": steps}
+    """Train a network on synthetic worlds until it is stopped; run it again to resume."""
+    begin = None if init is None else str(init)
+    options = {"forecast.device": device, "pretrain.training.steps": steps, "pretrain.init": begin}
     settings = resolved_settings(config, override, options)
 
     def opened(folder: Path | None, settings: Settings) -> JobState | None:
-        from pipelines.train.pretrain import state_of
+        from pipelines.train.pretrain import state_of, state_of_cuts
 
-        return None if folder is None else state_of(folder, settings.pretrain)
+        if folder is None:
+            return None
+        choose = state_of if decay is None else state_of_cuts
+        return choose(folder, settings.pretrain)
 
     with step_context(settings, None, state, opened) as context:
         from pipelines.runtime.jobs.sync import sync_quietly
-        from pipelines.train.pretrain import run_pretrain
+        from pipelines.train.pretrain import cut_weights, run_pretrain
 
+        if decay is not None:
+            folder = cut_weights(context, state, steps=decay, decays=decays)
+            stdout().print(f"weights in {folder}", highlight=False, soft_wrap=True)
+            return
         if not context.tracker.is_unreachable:
             sync_quietly(settings, context.console)
         result = run_pretrain(context)

@@ -2,9 +2,10 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from models.errors import CheckpointError
-from models.inference.checkpoint import CARD, WEIGHTS, load_checkpoint, save_checkpoint
+from models.inference.checkpoint import CARD, WEIGHTS, WITHOUT_CLASSICS, load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -63,6 +64,26 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence(folder, chang
     with pytest.raises(CheckpointError, match=message) as caught:
         load_checkpoint(folder, CPU)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_from_before_the_classical_forecasts_forecast_as_they_did(folder, small_network):
+    weights = load_file(folder / WEIGHTS)
+    kept = {name: value for name, value in weights.items() if name not in small_network.classical_weights()}
+    assert len(kept) < len(weights)
+    save_file(kept, folder / WEIGHTS)
+    edit_card(folder, lambda card: card.update(architecture=WITHOUT_CLASSICS))
+    network, _ = load_checkpoint(folder, CPU)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, kept.get(name, torch.zeros_like(value)))
+
+
+def test_weights_of_today_without_the_classical_ones_are_refused(folder, small_network):
+    weights = load_file(folder / WEIGHTS)
+    for name in small_network.classical_weights():
+        del weights[name]
+    save_file(weights, folder / WEIGHTS)
+    with pytest.raises(CheckpointError, match="do not fit"):
+        load_checkpoint(folder, CPU)
 
 
 def test_a_card_that_is_no_json_is_refused(folder):

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
+from models.network.classics import FORECASTS
 from models.network.head import (
     EDGE,
     Head,
@@ -133,7 +134,7 @@ def test_normal_scores_agree_with_scipy():
 def test_an_untrained_head_says_a_gaussian_walk():
     settings = NetworkSettings()
     distribution = Head(settings)(
-        torch.randn(1, 1, 4, settings.width), torch.randn(1, 1, 16, 5), torch.randn(1, 1, 16, 4)
+        *(torch.randn(1, 1, *shape) for shape in ((4, settings.width), (16, 5), (16, 4), (16, FORECASTS)))
     )
     expected = norm.ppf(LEVELS.numpy()) * np.sqrt(np.pi / 2 * np.arange(1, 17))[:, None]
     np.testing.assert_allclose(
@@ -152,9 +153,19 @@ def test_an_untrained_head_says_a_gaussian_walk():
 
 def test_the_average_of_two_laws_has_the_mean_quantiles_and_the_mean_correlation(random_distribution):
     one, other = random_distribution(1), random_distribution(2)
-    both = one.averaged(other)
+    both = one.averaged(other, torch.full((2, 2), 0.5))
     torch.testing.assert_close(both.quantiles, (one.quantiles + other.quantiles) / 2)
     torch.testing.assert_close(correlation(both), (correlation(one) + correlation(other)) / 2)
+
+
+def test_a_weight_per_series_leans_its_law_to_one_or_the_other(random_distribution):
+    one, other = random_distribution(1), random_distribution(2)
+    both = one.averaged(other, torch.tensor([[0.0, 1.0], [0.25, 0.25]]))
+    torch.testing.assert_close(both.quantiles[0, 0], one.quantiles[0, 0])
+    torch.testing.assert_close(both.quantiles[0, 1], other.quantiles[0, 1])
+    torch.testing.assert_close(
+        correlation(both)[1], 0.75 * correlation(one)[1] + 0.25 * correlation(other)[1]
+    )
 
 
 def test_a_law_mirrored_is_that_of_minus_the_values(random_distribution):

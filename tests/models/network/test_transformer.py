@@ -101,6 +101,33 @@ def test_unobserved_values_are_never_read(small_network):
     torch.testing.assert_close(distribution, other)
 
 
+def test_a_new_network_reads_no_classical_forecasts(small_settings):
+    torch.manual_seed(0)
+    network = Network(small_settings)
+    torch.nn.init.normal_(network.head.out.weight, std=0.1)
+    features = build_features(make_inputs())
+    blank = features.classics._replace(
+        forecasts=torch.zeros_like(features.classics.forecasts),
+        evidence=torch.zeros_like(features.classics.evidence),
+        beneath=torch.zeros_like(features.classics.beneath),
+    )
+    for part, other in zip(
+        network.decode(features), network.decode(features._replace(classics=blank)), strict=True
+    ):
+        assert torch.equal(part, other)
+
+
+def test_every_classical_weight_learns(small_settings):
+    torch.manual_seed(0)
+    network = Network(small_settings)
+    torch.nn.init.normal_(network.head.out.weight, std=0.1)
+    _, distribution = network(make_inputs())
+    distribution.quantiles.square().sum().backward()
+    named = dict(network.named_parameters())
+    assert len(network.classical_weights()) == 5
+    assert all(named[name].grad.abs().sum() > 0 for name in network.classical_weights())
+
+
 def test_seasonal_echoes_are_the_values_of_the_same_phase():
     inputs = make_inputs(items=1, variates=1, length=12, horizon=6, season=4)
     features = build_features(inputs)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import resource
@@ -10,7 +11,7 @@ import torch
 
 from models.distributed.signals import STOP, StopRequestedError
 from models.errors import CheckpointError
-from models.inference.checkpoint import CARD, load_checkpoint
+from models.inference.checkpoint import CARD, WEIGHTS, load_checkpoint
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
 from models.training.module import ForecasterModule, NotANumberError, batch_losses, rate, total_loss
 from models.training.pretrain import STATE, pretrain
@@ -183,12 +184,57 @@ def test_processes_draw_worlds_of_their_own(recipe):
     assert not torch.equal(first[: len(second)], second[: len(first)])
 
 
-def test_the_rate_warms_up_and_falls_to_zero():
-    shares = [rate(step, warmup=10, steps=100) for step in range(101)]
+def test_the_rate_of_a_cosine_warms_up_and_falls_to_zero():
+    training = TrainingSettings(steps=100, warmup_steps=10, schedule="cosine")
+    shares = [rate(step, training) for step in range(101)]
     assert shares[0] == 0.1
     assert max(shares) == shares[10] == 1.0
     assert np.all(np.diff(shares[10:]) <= 0)
     assert shares[100] == pytest.approx(0.0)
+
+
+def test_the_stable_rate_stays_until_it_decays():
+    training = TrainingSettings(steps=100, warmup_steps=10)
+    assert [rate(step, training) for step in (10, 50, 99, 10_000)] == [1.0] * 4
+    decaying = replace(training, decay_from=80)
+    assert [rate(step, decaying) for step in (79, 80, 85, 100)] == pytest.approx([1.0, 1.0, 0.5, 0.0])
+
+
+def test_a_stable_training_that_has_ended_can_be_made_longer(recipe, tmp_path):
+    longer = replace(recipe, training=replace(recipe.training, steps=9))
+    whole, first, second = StopAt(), StopAt(), StopAt()
+    train(longer, tmp_path / "whole", progress=whole)
+    train(recipe, tmp_path / "broken", progress=first)
+    train(longer, tmp_path / "broken", progress=second)
+    assert list(second.losses) == [7, 8, 9]
+    assert first.losses | second.losses == whole.losses
+
+
+def test_a_training_begins_from_the_weights_of_a_checkpoint_and_its_card_says_which(recipe, tmp_path):
+    train(recipe, tmp_path / "first")
+    begun = replace(recipe, init=str(tmp_path / "first"), training=replace(recipe.training, steps=1))
+    still = replace(begun, training=replace(begun.training, learning_rate=0.0))
+    _, card = train(still, tmp_path / "second")
+    before, after = weights_of(tmp_path / "first"), weights_of(tmp_path / "second")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    digest = hashlib.sha256((tmp_path / "first" / WEIGHTS).read_bytes()).hexdigest()
+    assert (card["begun_from"]["sha256"], card["begun_from"]["steps"]) == (digest, 6)
+
+
+def test_what_a_training_began_from_is_kept_when_it_goes_on(recipe, tmp_path):
+    train(recipe, tmp_path / "first")
+    begun = replace(recipe, init=str(tmp_path / "first"))
+    with STOP.listening(), pytest.raises(StopRequestedError):
+        train(begun, tmp_path / "second", progress=StopAt(3))
+    _, card = train(begun, tmp_path / "second")
+    assert card["begun_from"]["steps"] == 6
+
+
+def test_weights_of_another_shape_are_not_begun_from(recipe, tmp_path):
+    train(recipe, tmp_path / "first")
+    other = replace(recipe, init=str(tmp_path / "first"), network=replace(recipe.network, blocks=1))
+    with pytest.raises(CheckpointError, match=r"network.blocks is 2 there and 1 here"):
+        train(other, tmp_path / "second")
 
 
 def test_a_gpu_asked_for_where_there_is_none_stops_before_any_work(tmp_path, monkeypatch):

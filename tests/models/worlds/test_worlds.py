@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.settings import NetworkSettings, WorldSettings
-from models.worlds.chips import draw_supply, norton_bass, respond
-from models.worlds.linear import apply_filter, autoregress, lag_response, stable_polynomial
+from models.worlds.chips import collapse, draw_supply, error_correction, norton_bass, respond
+from models.worlds.cycles import DAYS, HOURS, daily_shape, weekly_shape
+from models.worlds.linear import apply_filter, autoregress, growth, lag_response, stable_polynomial
 from models.worlds.mixture import GENERATORS, WorldStream, draw_batch, draw_series
 from models.worlds.rng import RandomSource, innovations, regimes, seasonal_pattern
 
@@ -36,7 +37,9 @@ def test_the_same_seed_gives_the_same_world(name):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("name", ["generations", "portfolio", "order_book", "geometric", "counts"])
+@pytest.mark.parametrize(
+    "name", ["generations", "portfolio", "order_book", "error_correction", "geometric", "counts"]
+)
 def test_flows_and_counts_are_never_negative(name):
     assert GENERATORS[name](rng(), 60, 2, 60).values.min() >= 0
 
@@ -166,3 +169,34 @@ def test_roles_are_told_in_coupled_worlds_only():
 def test_an_unknown_generator_is_refused_with_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown generators \['garch'\]: expected some of .*sarima"):
         WorldStream(WorldSettings(generators=("garch",)), NETWORK, seed=1)
+
+
+def test_drifts_are_spread_about_zero_without_a_spike_there():
+    moves = growth(rng(), 4000, 1, 400)[:, 0]
+    ratio = moves.mean(-1) / moves.std(-1)
+    assert (ratio.abs() < 0.02).float().mean() < 0.15
+    assert float(ratio.square().mean().sqrt()) == pytest.approx(0.45, abs=0.1)
+
+
+def test_collapsed_orders_stay_collapsed():
+    fall = collapse(rng(), 500, 60, share=0.2)
+    assert (fall.diff(dim=-1) <= 0).all()
+    assert 0.1 < (fall[:, -1] < 0).float().mean() < 0.25
+
+
+def test_the_gap_between_orders_and_capacity_closes():
+    values, _, ratio = error_correction(rng(), 4000, 2, 200)
+    logs = values[~ratio].log()
+    gap = (logs[:, 0, -1] - logs[:, 1, -1]).abs()
+    moved = (logs[:, 1, -1] - logs[:, 1, 0]).abs()
+    assert gap.median() < 0.4 * moved.median(), "levels wander, their ratio does not"
+
+
+def test_days_and_weeks_repeat_and_shapes_have_a_mean_of_one():
+    week = weekly_shape(rng(), 20, 2, 4 * HOURS * DAYS)
+    torch.testing.assert_close(week[..., : HOURS * DAYS], week[..., -HOURS * DAYS :])
+    assert (week.unfold(-1, HOURS, HOURS).std(-1) < 1e-6).all()
+    shape = daily_shape(rng(), torch.full((50,), HOURS), 1, 10 * HOURS)
+    torch.testing.assert_close(shape[..., :HOURS], shape[..., HOURS : 2 * HOURS])
+    torch.testing.assert_close(shape.mean(-1), torch.ones(50, 1), rtol=1e-3, atol=1e-3)
+    assert shape.min() >= 0
