@@ -43,15 +43,6 @@ def with_exports_of_book(
     )
 
 
-def derived_exports(stated: Settings, settings: Settings) -> list[str]:
-    """Keys of `exported_so_far` that `with_exports_of_book` filled in."""
-
-    def known(of: Settings) -> set[str]:
-        return {chip_id for chip_id, facts in of.data.exports.items() if facts.exported_so_far is not None}
-
-    return [f"data.exports.{chip_id}.exported_so_far" for chip_id in sorted(known(settings) - known(stated))]
-
-
 def exported_units(shipped: pl.DataFrame, *, chips: Iterable[str]) -> dict[str, int]:
     """Units of each chip that were shipped for use in China, Hong Kong and Macau, returns not deducted.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ from forecasting.errors import InputError
 from pipelines.runtime.config.deviations import differing, lines, relevant, stated, what_if
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
-from pipelines.runtime.tracking import DERIVED_TAG, PARAM_LENGTH, what_if_of
+from pipelines.runtime.store.tags import DERIVED_TAG
+from pipelines.runtime.tracking import PARAM_LENGTH, what_if_of
 
 Differences = Mapping[str, tuple[str | None, str | None]]
 NEWEST, MOST = 20, 1000  # runs that are looked at first, and at most
@@ -79,15 +81,10 @@ def _differences(
     *,
     of: Callable[[Mapping[str, str], str], Mapping[str, str]] = relevant,
 ) -> Differences:
-    """How settings of a run, and of what it was computed from, differ from the context's.
-
-    What the run filled in from its own input counts only where the context states it too.
-    """
+    """How settings of a run, and of what it was computed from, differ from the context's."""
     mine = {key: value[:PARAM_LENGTH] for key, value in flatten(context.settings).items()}
-    derived = tuple(run.data.tags.get(DERIVED_TAG, "").split())
-    theirs = {
-        key: value for key, value in run.data.params.items() if key in mine or not key.startswith(derived)
-    }
+    derived = set(json.loads(run.data.tags.get(DERIVED_TAG, "[]"))) - set(mine)
+    theirs = {key: value for key, value in run.data.params.items() if key not in derived}
     own = differing(of(theirs, step), of(mine, step))
     inherited = differing(relevant(what_if_of(run), step), relevant(what_if(context.settings), step))
     return inherited | own

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pipelines.runtime.spool.carrier import Spooling
 from pipelines.runtime.spool.sync import OutboxReport, send_all
 from pipelines.runtime.store.tags import (
-    DERIVED_TAG,
     KNOWN_UNTIL_TAG,
     MODEL_FOLDER,
     NESTED_STEP,
@@ -21,7 +20,6 @@ from pipelines.runtime.tracking.store import Store
 from pipelines.runtime.tracking.tracker import Tracker
 
 __all__ = [
-    "DERIVED_TAG",
     "KNOWN_UNTIL_TAG",
     "MODEL_FOLDER",
     "NESTED_STEP",
