@@ -45,7 +45,7 @@ def predict_arguments(panel, **changes):
 
 def test_help_needs_no_heavy_import():
     heavy = {"polars", "numpy", "torch", "mlflow", "statsforecast", "pydantic", "yaml"}
-    code = f"import sys, pipelines.cli; print(sorted({heavy!r} & set(sys.modules)))"
+    code = f"import sys, pipelines.cli.main; print(sorted({heavy!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
