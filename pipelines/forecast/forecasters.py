@@ -4,38 +4,79 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from forecasting.forecasters.bank import LONGEST_HORIZON, BankForecaster
 from forecasting.forecasters.base import PathForecaster
-from forecasting.forecasters.blend import BlendForecaster
+from forecasting.forecasters.combination import CombinationForecaster, Member, Prior
+from forecasting.forecasters.seasonal_bootstrap import LevelShapeForecaster, SeasonalBootstrapForecaster
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
 from pipelines.forecast.network import NetworkPathForecaster
-from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.config.settings import ModelName, Settings
 from pipelines.runtime.registry.weights import Weights, shipped_weights
 
+# What is believed of each member before its past forecasts are scored (docs/decisions/0017).
+NETWORK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.2)
+BANK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.5)
+BOOTSTRAP = Prior(flows=0.0, plain=0.0, season=0.15, long_season=0.15)
+LEVEL_SHAPE = Prior(flows=0.0, plain=0.0, season=0.05, long_season=0.15)
+STATISTICAL = Prior(flows=0.4, plain=0.0, season=0.0, long_season=0.0)  # too slow for tables of many series
+CLASSIC = Prior(flows=0.2, plain=0.2, season=0.2, long_season=0.2)  # each of those of the ensemble
 
-def named_forecaster(name: str, statistical: StatisticalSettings, weights: Weights | None) -> PathForecaster:
-    """The forecaster of that name: statistical, or network or blend, which need weights."""
+
+def needs_network(model: ModelName) -> bool:
+    """Whether a model answers with the network's weights."""
+    return model in {"auto", "network", "ensemble"}
+
+
+def named_forecaster(
+    name: ModelName, statistical: StatisticalSettings, weights: Weights | None
+) -> PathForecaster:
+    """The forecaster of that name; auto, network and ensemble need weights."""
     if name == "statistical":
         return StatisticalForecaster(statistical)
+    if name == "bank":
+        return BankForecaster()
     if weights is None:
         raise ValueError(f"the forecaster {name} needs weights")
-    network = NetworkPathForecaster(weights.network)
-    return network if name == "network" else build_blend(weights, StatisticalForecaster(statistical))
+    if name == "network":
+        return NetworkPathForecaster(weights.network)
+    return build_auto(weights, statistical) if name == "auto" else build_ensemble(weights, statistical)
 
 
-def build_blend(weights: Weights, statistical: PathForecaster) -> BlendForecaster:
-    """The network with the given weights and the statistical forecaster."""
-    device = "cpu" if weights.network.device.type == "cpu" else "gpu"
-    unseeing = weights if weights.trained_until is None else shipped_weights(device)
-    return BlendForecaster(
-        network=NetworkPathForecaster(weights.network),
-        statistical=statistical,
-        rehearsal=NetworkPathForecaster(unseeing.network),
+def build_auto(weights: Weights, statistical: StatisticalSettings) -> CombinationForecaster:
+    """The network, the bank and cheap classics; of orders and capacity also the statistical forecaster."""
+    return CombinationForecaster(
+        "auto", [*_members(weights), Member(forecaster=StatisticalForecaster(statistical), prior=STATISTICAL)]
     )
 
 
+def build_ensemble(weights: Weights, statistical: StatisticalSettings) -> CombinationForecaster:
+    """The members of `auto` and each classical model by itself."""
+    classics = [
+        Member(forecaster=StatisticalForecaster(replace(statistical, candidates=(name,))), prior=CLASSIC)
+        for name in statistical.candidates
+    ]
+    return CombinationForecaster("ensemble", [*_members(weights), *classics])
+
+
+def _members(weights: Weights) -> list[Member]:
+    """The network with the given weights, and what is as fast."""
+    device = "cpu" if weights.network.device.type == "cpu" else "gpu"
+    unseeing = weights if weights.trained_until is None else shipped_weights(device)
+    return [
+        Member(
+            forecaster=NetworkPathForecaster(weights.network),
+            rehearsal=NetworkPathForecaster(unseeing.network),
+            prior=NETWORK,
+        ),
+        Member(forecaster=BankForecaster(), prior=BANK, longest=LONGEST_HORIZON),
+        Member(forecaster=SeasonalBootstrapForecaster(), prior=BOOTSTRAP),
+        Member(forecaster=LevelShapeForecaster(), prior=LEVEL_SHAPE),
+    ]
+
+
 def backtest_forecasters(settings: Settings, weights: Weights | None = None) -> list[PathForecaster]:
-    """The floor, the single classical models, the choice among them, the network, and the blend of both.
+    """The floor, the single classical models, the choice among them, the network, the bank, and all combined.
 
     Parameters
     ----------
@@ -54,5 +95,6 @@ def backtest_forecasters(settings: Settings, weights: Weights | None = None) -> 
         *singles,
         StatisticalForecaster(statistical),
         NetworkPathForecaster(used.network),
-        build_blend(used, StatisticalForecaster(statistical)),
+        BankForecaster(),
+        build_auto(used, statistical),
     ]

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast, get_args
+from typing import Any, cast, get_args
 
 import polars as pl
 from rich.console import Console
@@ -17,13 +17,12 @@ from forecasting.errors import InputError
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
-from pipelines.forecast.forecasters import named_forecaster
+from pipelines.forecast.forecasters import named_forecaster, needs_network
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
+from pipelines.runtime.config.settings import ModelName
 from pipelines.runtime.files.artifacts import check_writable, read_table, write_atomic
 from pipelines.runtime.registry.weights import Weights, folder_weights, require_device, shipped_weights
 from pipelines.runtime.store.address import is_laid_out, resolve_uri
-
-Model: TypeAlias = Literal["statistical", "network", "blend"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +33,12 @@ class PredictRequest:
     out: Path
     frequency: Frequency
     options: ForecastOptions
-    model: Model = "statistical"
+    model: ModelName = "auto"
     checkpoint: Path | None = None
     device: str = "auto"
 
 
-def named_model(name: str) -> Model:
+def named_model(name: str) -> ModelName:
     """The model of that name.
 
     Raises
@@ -47,10 +46,10 @@ def named_model(name: str) -> Model:
     InputError
         If there is none.
     """
-    for model in get_args(Model):
+    for model in get_args(ModelName):
         if name == model:
-            return cast("Model", model)
-    *others, last = get_args(Model)
+            return cast("ModelName", model)
+    *others, last = get_args(ModelName)
     known = f"{', '.join(others)} or {last}"
     raise InputError("unknown model", expected=known, found=repr(name), where="--model")
 
@@ -114,12 +113,12 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
 
 def _weights(request: PredictRequest) -> Weights | None:
     """Weights of the network where the model has one; a store that is not there is not laid out for it."""
-    if request.model == "statistical":
+    if not needs_network(request.model):
         if request.checkpoint is not None:
             raise InputError(
                 "a checkpoint is one of the network",
-                expected="--model network or blend beside it",
-                found="--model statistical",
+                expected="--model auto, network or ensemble beside it",
+                found=f"--model {request.model}",
                 where="--checkpoint",
             )
         return None

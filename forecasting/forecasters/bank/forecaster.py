@@ -16,6 +16,7 @@ from forecasting.forecasters.bank.settings import BankSettings
 from forecasting.panel.history import Floats, History
 from forecasting.seeds import item_generator
 
+LONGEST_HORIZON = 256  # steps: memory grows with the square, half a gigabyte here
 SHRINKAGE = 10  # moves of independence added to a correlation between variates
 
 
@@ -83,12 +84,16 @@ class BankForecaster:
         Raises
         ------
         InputError
-            If horizon or paths is below 1 or the seed is negative.
+            If horizon or paths is below 1, the horizon above `LONGEST_HORIZON`, or the seed negative.
         RuntimeError
             If nothing was fitted yet.
         """
         require_at_least(1, horizon=horizon, paths=paths)
         require_at_least(0, seed=seed)
+        if horizon > LONGEST_HORIZON:
+            raise InputError(
+                "the horizon is too long for the bank", expected=f"1 to {LONGEST_HORIZON} steps", found=str(horizon)
+            )
         history = self._fitted()
         count = len(history.variates)
         season = self.season_length or history.frequency.season_length

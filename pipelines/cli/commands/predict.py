@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.terminal.console import print_result, report_errors
-from pipelines.cli.terminal.options import Device, Json
+from pipelines.cli.terminal.options import MODEL_HELP, Device, Json
 
 
 def predict(
@@ -22,9 +22,7 @@ def predict(
     ] = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
     paths: Annotated[int, typer.Option("--paths", help="Joint sample paths to write; 0 for none.")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sampling.")] = 0,
-    model: Annotated[
-        str, typer.Option("--model", help="Forecaster: statistical, network or blend.")
-    ] = "network",
+    model: Annotated[str, typer.Option("--model", help=MODEL_HELP)] = "auto",
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
     ] = None,

@@ -15,7 +15,8 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting, key=value; may be given again.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
-Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical, network or blend.")]
+MODEL_HELP = "Forecaster: auto, network, bank, statistical or ensemble."
+Model = Annotated[str | None, typer.Option("--model", help=MODEL_HELP)]
 Device = Annotated[str | None, typer.Option("--device", help="Where the network computes: auto, cpu or gpu.")]
 State = Annotated[
     Path | None,

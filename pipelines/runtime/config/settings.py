@@ -16,12 +16,13 @@ from pipelines.runtime.config.order_book import OrderBookData
 from pipelines.runtime.store.address import masked
 
 SpreadEngine = Literal["local", "ray"]
+ModelName = Literal["statistical", "network", "bank", "auto", "ensemble"]
 
 
 class ForecastSettings(Frozen):
     """Which forecaster, with which weights and on which device, how far, how many paths."""
 
-    model: Literal["statistical", "network", "blend"]
+    model: ModelName
     checkpoint: Path | None
     device: Literal["auto", "cpu", "gpu"]
     horizon: int = Field(ge=1, le=64)

@@ -1,0 +1,43 @@
+"""Which member each path of a mixture is drawn from.
+
+I items, M members, P paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from forecasting.panel.history import Floats
+
+
+def apportion(weights: Floats, paths: int) -> npt.NDArray[np.intp]:
+    """Member [I, P] of each path, such that any first paths hold every member's share to within one path.
+
+    Path p goes to the member with the least (count + 1) / weight among those whose count is below their share of
+    p + 1 paths: the quota method (Balinski and Young 1975, American Mathematical Monthly 82:701).
+
+    >>> apportion(np.array([[0.5, 0.25, 0.25]]), 4).tolist()
+    [[0, 0, 1, 2]]
+    """
+    count = np.zeros_like(weights)
+    chosen = np.empty((len(weights), paths), dtype=np.intp)
+    items = np.arange(len(weights))
+    with np.errstate(divide="ignore"):
+        price = 1 / weights
+    for path in range(paths):
+        eligible = count < weights * (path + 1) - 1e-9
+        chosen[:, path] = np.where(eligible, (count + 1) * price, np.inf).argmin(axis=1)
+        count[items, chosen[:, path]] += 1
+    return chosen
+
+
+def mix(drawn: Sequence[Floats], weights: Floats) -> Floats:
+    """Paths [I, P, ...] of which each is the path of the same number of one of the members' [I, P, ...]."""
+    chosen = apportion(weights, drawn[0].shape[1])
+    mixed = drawn[0].copy()
+    for member, paths in enumerate(drawn[1:], 1):
+        mixed[chosen == member] = paths[chosen == member]
+    return mixed
