@@ -15,7 +15,8 @@ EVIDENCE = 20.0  # weight of the relative CRPS against the divergence from the p
 PANEL_FORECASTS = 10  # forecasts at which the evidence of a panel weighs half of `EVIDENCE`
 PANEL_WEIGHT = 5.0  # forecasts of an item's own that the mean of its panel counts as
 LEAST_WEIGHT = 0.02  # smaller ones are set to 0
-ITERATIONS = 300
+LEAST_LOSS = 1e-3  # in naive errors: nobody is better than another below
+ITERATIONS, TOLERANCE = 3000, 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,9 @@ def pool_weights(prior: Floats, distances: Distances) -> Floats:
         evidence * (w . a - w . D w / 2) + sum of w log(w / prior)
 
     which is convex, as D is of negative type. For members that are alike in D it is the softmax of their
-    losses times the prior. a and D are first divided by the mean CRPS of the members, and averaged with those
-    of the panel, which count as `PANEL_WEIGHT` forecasts; the evidence is `EVIDENCE` times n / (n +
+    losses times the prior. a and D are first divided by the item's mean CRPS over the members, and by what the
+    best member of the panel has on average after that: losses are relative to the best member's. Then they are averaged with
+    those of the panel, which count as `PANEL_WEIGHT` forecasts; the evidence is `EVIDENCE` times n / (n +
     `PANEL_FORECASTS`) with n past forecasts in the panel. Without any the prior stands.
 
     Parameters
@@ -66,7 +68,8 @@ def pool_weights(prior: Floats, distances: Distances) -> Floats:
     if not scored.any():
         return prior
     size = np.ones(len(prior))
-    size[scored] = np.maximum(distances.crps()[scored].mean(axis=1), np.finfo(float).tiny)
+    size[scored] = np.maximum(distances.crps()[scored].mean(axis=1), LEAST_LOSS)
+    size *= max(np.min((distances.crps()[scored] / size[scored, None]).mean(axis=0)), LEAST_LOSS)
     near = _toward_panel(distances.to_actual / size[:, None], distances.forecasts)
     apart = _toward_panel(distances.between / size[:, None, None], distances.forecasts)
     found = _minimise(prior, near, apart, EVIDENCE * total / (total + PANEL_FORECASTS))
@@ -99,6 +102,8 @@ def _minimise(prior: Floats, near: Floats, apart: Floats, evidence: float) -> Fl
         slope = near - np.einsum("imn,in->im", apart, weights)
         log = np.where(used, (1 - step) * np.where(used, log, 0.0) + step * (start - evidence * slope), -np.inf)
         log = log - log.max(axis=1, keepdims=True)
-        weights = np.exp(log)
+        before, weights = weights, np.exp(log)
         weights = weights / weights.sum(axis=1, keepdims=True)
+        if np.abs(weights - before).max() < TOLERANCE:
+            break
     return weights
