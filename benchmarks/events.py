@@ -11,7 +11,7 @@ P(cross within H), and the mean over the steps of the absolute error of P(T <= t
 Peers: paths simulated from fitted AutoETS, AutoARIMA and AutoTheta; a bootstrap of past moves; and, with the
 optional extra `bench`, neuralforecast's `simulate` (both methods, of a PatchTST) and GluonTS's DeepAR,
 trained on the benchmark's own histories. `bank` is the bank of structural hypotheses; it always runs anew.
-`half` is the mixture of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
+`auto` is the combination of `overspill predict`. `half` is the mixture of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
 `--cache` keeps the peers' answers, so that another checkpoint is judged beside them in seconds.
 
 Shapes: N series, P paths, L context steps, H horizon steps, V variates.
@@ -38,6 +38,7 @@ from event_peers import (
     bank_paths,
     bootstrap_paths,
     classical_paths,
+    combined_paths,
     network_paths,
 )
 from neural_peers import DEEPAR_EPOCHS, DEEPAR_LAGS, METHODS, STEPS, recipe
@@ -48,7 +49,7 @@ from models.inference.forecaster import NetworkForecaster
 
 Maker = Callable[[Problem], list[Floats]]
 OURS, PARTNER, HALF = "network", "AutoETS", "half"
-BANK, HALF_BANK = "bank", "half bank"
+BANK, HALF_BANK, AUTO = "bank", "half bank", "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,7 @@ def compare(
             OURS: ours,
             BANK: bank,
             HALF_BANK: half(ours, bank),
+            AUTO: answer(problem, partial(combined_paths, network=network, seed=seed)),
             **run.answers(problem),
         }
         if PARTNER in told:

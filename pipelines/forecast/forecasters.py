@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from forecasting.forecasters.bank import LONGEST_HORIZON, BankForecaster
+from forecasting.forecasters.bank import LONGEST_HORIZON
 from forecasting.forecasters.base import PathForecaster
 from forecasting.forecasters.combination import CombinationForecaster, Member, Prior
-from forecasting.forecasters.seasonal_bootstrap import LevelShapeForecaster, SeasonalBootstrapForecaster
+from forecasting.forecasters.flow_bank import FlowBankForecaster
+from forecasting.forecasters.seasonal_bootstrap import SeasonalBootstrapForecaster
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
 from pipelines.forecast.network import NetworkPathForecaster
@@ -16,9 +17,8 @@ from pipelines.runtime.registry.weights import Weights, shipped_weights
 
 # What is believed of each member before its past forecasts are scored (docs/decisions/0017).
 NETWORK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.2)
-BANK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.5)
-BOOTSTRAP = Prior(flows=0.0, plain=0.0, season=0.15, long_season=0.15)
-LEVEL_SHAPE = Prior(flows=0.0, plain=0.0, season=0.05, long_season=0.15)
+BANK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.6)
+BOOTSTRAP = Prior(flows=0.0, plain=0.0, season=0.2, long_season=0.2)
 STATISTICAL = Prior(flows=0.4, plain=0.0, season=0.0, long_season=0.0)  # too slow for tables of many series
 CLASSIC = Prior(flows=0.2, plain=0.2, season=0.2, long_season=0.2)  # each of those of the ensemble
 
@@ -35,7 +35,7 @@ def named_forecaster(
     if name == "statistical":
         return StatisticalForecaster(statistical)
     if name == "bank":
-        return BankForecaster()
+        return FlowBankForecaster()
     if weights is None:
         raise ValueError(f"the forecaster {name} needs weights")
     if name == "network":
@@ -69,9 +69,8 @@ def _members(weights: Weights) -> list[Member]:
             rehearsal=NetworkPathForecaster(unseeing.network),
             prior=NETWORK,
         ),
-        Member(forecaster=BankForecaster(), prior=BANK, longest=LONGEST_HORIZON),
+        Member(forecaster=FlowBankForecaster(), prior=BANK, longest=LONGEST_HORIZON),
         Member(forecaster=SeasonalBootstrapForecaster(), prior=BOOTSTRAP),
-        Member(forecaster=LevelShapeForecaster(), prior=LEVEL_SHAPE),
     ]
 
 
@@ -95,6 +94,6 @@ def backtest_forecasters(settings: Settings, weights: Weights | None = None) -> 
         *singles,
         StatisticalForecaster(statistical),
         NetworkPathForecaster(used.network),
-        BankForecaster(),
+        FlowBankForecaster(),
         build_auto(used, statistical),
     ]

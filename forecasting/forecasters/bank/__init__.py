@@ -6,4 +6,12 @@ from forecasting.forecasters.bank.forecaster import LONGEST_HORIZON, BankForecas
 from forecasting.forecasters.bank.posterior import BankPosterior
 from forecasting.forecasters.bank.settings import BankSettings
 
-__all__ = ["FAMILIES", "LONGEST_HORIZON", "BankForecaster", "BankPosterior", "BankSettings", "bank_posterior", "catalogue"]
+__all__ = [
+    "FAMILIES",
+    "LONGEST_HORIZON",
+    "BankForecaster",
+    "BankPosterior",
+    "BankSettings",
+    "bank_posterior",
+    "catalogue",
+]

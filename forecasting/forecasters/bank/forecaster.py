@@ -31,10 +31,18 @@ class BankForecaster:
     season_length : int, optional
         None takes that of the frequency.
     settings : BankSettings, optional
+    nonnegative : bool
+        Whether paths of a series that never was negative stay so.
     """
 
-    def __init__(self, *, season_length: int | None = None, settings: BankSettings | None = None) -> None:
-        self.season_length = season_length
+    def __init__(
+        self,
+        *,
+        season_length: int | None = None,
+        settings: BankSettings | None = None,
+        nonnegative: bool = True,
+    ) -> None:
+        self.season_length, self.nonnegative = season_length, nonnegative
         self.settings = settings or BankSettings()
         self._history: History | None = None
 
@@ -75,6 +83,7 @@ class BankForecaster:
             history.values[:, variate],
             horizon=horizon,
             seasons=self.season_length or history.frequency.season_length,
+            floor=None if self.nonnegative else np.full(len(history.item_ids), -np.inf),
             settings=self.settings,
         )
 
@@ -92,7 +101,9 @@ class BankForecaster:
         require_at_least(0, seed=seed)
         if horizon > LONGEST_HORIZON:
             raise InputError(
-                "the horizon is too long for the bank", expected=f"1 to {LONGEST_HORIZON} steps", found=str(horizon)
+                "the horizon is too long for the bank",
+                expected=f"1 to {LONGEST_HORIZON} steps",
+                found=str(horizon),
             )
         history = self._fitted()
         count = len(history.variates)

@@ -24,8 +24,8 @@ class CombinationForecaster:
 
     The weights of an item are those of the mixture with the least CRPS at origins inside the history, pulled
     toward the mean of the panel and toward prior weights by the kind of series, see `pool_weights`; of short
-    histories they are the prior weights. Past forecasts are scored over as many steps as are asked for, so the
-    weights are found when the horizon is known. A path belongs to one member as a whole, which keeps its
+    histories they are the prior weights. Past forecasts are scored over as many steps as are asked for, so
+    the weights are found when the horizon is known. A path belongs to one member as a whole, which keeps its
     dependence over time and between variates; marginals and events follow from the paths.
 
     Parameters

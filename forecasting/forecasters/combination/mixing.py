@@ -16,8 +16,8 @@ from forecasting.panel.history import Floats
 def apportion(weights: Floats, paths: int) -> npt.NDArray[np.intp]:
     """Member [I, P] of each path, such that any first paths hold every member's share to within one path.
 
-    Path p goes to the member with the least (count + 1) / weight among those whose count is below their share of
-    p + 1 paths: the quota method (Balinski and Young 1975, American Mathematical Monthly 82:701).
+    Path p goes to the member with the least (count + 1) / weight among those whose count is below their share
+    of p + 1 paths: the quota method (Balinski and Young 1975, American Mathematical Monthly 82:701).
 
     >>> apportion(np.array([[0.5, 0.25, 0.25]]), 4).tolist()
     [[0, 0, 1, 2]]

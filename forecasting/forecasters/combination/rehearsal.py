@@ -56,9 +56,7 @@ def naive_scales(history: History, season: int) -> Floats:
     return np.array([[naive_scale(row, season) for row in item] for item in history.values])
 
 
-def _origins(
-    history: History, *, season: int, horizon: int
-) -> Iterator[tuple[list[int], History, Floats]]:
+def _origins(history: History, *, season: int, horizon: int) -> Iterator[tuple[list[int], History, Floats]]:
     """Items, their past and their actuals [I', H', V], origin by origin from the newest on."""
     seen = observations(history)
     steps = max(min(horizon, LONGEST, int(SHARE * np.median(seen))), 1)

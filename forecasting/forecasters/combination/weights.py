@@ -11,7 +11,7 @@ import numpy as np
 
 from forecasting.panel.history import Bools, Floats
 
-EVIDENCE = 20.0  # weight of the relative CRPS against the divergence from the prior, with much evidence
+EVIDENCE = 10.0  # weight of the relative CRPS against the divergence from the prior, with much evidence
 PANEL_FORECASTS = 10  # forecasts at which the evidence of a panel weighs half of `EVIDENCE`
 PANEL_WEIGHT = 5.0  # forecasts of an item's own that the mean of its panel counts as
 LEAST_WEIGHT = 0.02  # smaller ones are set to 0
@@ -45,17 +45,18 @@ class Distances:
 def pool_weights(prior: Floats, distances: Distances) -> Floats:
     """Weights [I, M] of the members, each row with sum 1.
 
-    The CRPS of a mixture with weights w is `w . a - w . D w / 2`, where a holds the distances of the members to
-    the actual value and D those between them: it credits a member for being near to the truth and for being
-    unlike the others. An item's weights minimise
+    The CRPS of a mixture with weights w is `w . a - w . D w / 2`, where a holds the distances of the members
+    to the actual value and D those between them: it credits a member for being near to the truth and for
+    being unlike the others. An item's weights minimise
 
         evidence * (w . a - w . D w / 2) + sum of w log(w / prior)
 
     which is convex, as D is of negative type. For members that are alike in D it is the softmax of their
-    losses times the prior. a and D are first divided by the item's mean CRPS over the members, and by what the
-    best member of the panel has on average after that: losses are relative to the best member's. Then they are averaged with
-    those of the panel, which count as `PANEL_WEIGHT` forecasts; the evidence is `EVIDENCE` times n / (n +
-    `PANEL_FORECASTS`) with n past forecasts in the panel. Without any the prior stands.
+    losses times the prior. a and D are first divided by the item's mean CRPS over the members, and by what
+    the best member of the panel has on average after that: losses are relative to the best member's. Then
+    they are averaged with those of the panel, which count as `PANEL_WEIGHT` forecasts; the evidence is
+    `EVIDENCE` times n / (n + `PANEL_FORECASTS`) with n past forecasts in the panel. Without any the prior
+    stands.
 
     Parameters
     ----------
@@ -88,8 +89,8 @@ def _toward_panel(values: Floats, forecasts: Floats) -> Floats:
 def _minimise(prior: Floats, near: Floats, apart: Floats, evidence: float) -> Floats:
     """Exponentiated gradient from the prior, each step as long as the curvature of the objective allows.
 
-    The curvature relative to the entropy is at most 1 + evidence * (largest energy distance of two members) / 2
-    (Lu, Freund and Nesterov 2018, SIAM Journal on Optimization 28:333).
+    The curvature relative to the entropy is at most 1 + evidence * (largest energy distance of two members) /
+    2 (Lu, Freund and Nesterov 2018, SIAM Journal on Optimization 28:333).
     """
     own = np.einsum("imm->im", apart)
     energy = apart - (own[:, :, None] + own[:, None, :]) / 2
@@ -100,7 +101,9 @@ def _minimise(prior: Floats, near: Floats, apart: Floats, evidence: float) -> Fl
     weights = prior
     for _ in range(ITERATIONS):
         slope = near - np.einsum("imn,in->im", apart, weights)
-        log = np.where(used, (1 - step) * np.where(used, log, 0.0) + step * (start - evidence * slope), -np.inf)
+        log = np.where(
+            used, (1 - step) * np.where(used, log, 0.0) + step * (start - evidence * slope), -np.inf
+        )
         log = log - log.max(axis=1, keepdims=True)
         before, weights = weights, np.exp(log)
         weights = weights / weights.sum(axis=1, keepdims=True)

@@ -16,7 +16,7 @@ from pipelines.runtime.config.order_book import OrderBookData
 from pipelines.runtime.store.address import masked
 
 SpreadEngine = Literal["local", "ray"]
-ModelName = Literal["statistical", "network", "bank", "auto", "ensemble"]
+ModelName = Literal["auto", "network", "bank", "statistical", "ensemble"]
 
 
 class ForecastSettings(Frozen):

@@ -1,4 +1,4 @@
-"""The combination: its weights are learned on the history alone, and any first paths hold every member's share."""
+"""The combination: weights are learned on the history alone; any first paths hold every member's share."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def combined(*distances, priors=None, **options):
 
 
 def distances(*crps_of_members, apart=1.0, items=20, forecasts=1):
-    """Members with these CRPS whose draws are as far from another member's as from another draw of their own."""
+    """Members with these CRPS whose draws are as far from one another's as from their own."""
     losses = np.array(crps_of_members, dtype=float)
     return Distances(
         to_actual=np.tile(losses + apart / 2, (items, 1)),
@@ -139,7 +139,9 @@ def test_the_weights_are_those_of_the_least_penalised_crps_by_search():
         divergence = (weights * np.log(weights / prior)).sum()
         return EVIDENCE / 11 * together / size + divergence
 
-    grid = np.array([[a, b, 1 - a - b] for a in np.arange(0.01, 1, 0.01) for b in np.arange(0.01, 1 - a, 0.01)])
+    grid = np.array(
+        [[a, b, 1 - a - b] for a in np.arange(0.01, 1, 0.01) for b in np.arange(0.01, 1 - a, 0.01)]
+    )
     grid = grid[grid[:, 2] > 0.005]
     best = grid[np.argmin([loss(weights) for weights in grid])]
     assert np.abs(pool_weights(prior[None], one)[0] - best).max() < 0.011

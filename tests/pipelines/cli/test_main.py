@@ -58,7 +58,7 @@ def test_config_prints_what_resolves_again(cli, tmp_path):
 
 
 def test_config_as_json_is_json(cli):
-    assert json.loads(cli("config", "--json")[1])["forecast"]["model"] == "blend"
+    assert json.loads(cli("config", "--json")[1])["forecast"]["model"] == "auto"
 
 
 def test_checks_of_the_reference_tables_pass_and_are_told(cli):
@@ -78,7 +78,7 @@ def test_checks_of_the_reference_tables_pass_and_are_told(cli):
         (["windows", "--policy", "bis_2026_01", "--policy", "bis_2026_01"], "each policy may be given once"),
         (
             ["forecast", "--model", "crystal"],
-            "--set forecast.model: input should be 'statistical', 'network' or 'blend'",
+            "--set forecast.model: input should be 'auto', 'network', 'bank', 'statistical' or 'ensemble'",
         ),
         (["forecast"], "there is no finished etl run: expected `overspill etl` first"),
         (
@@ -242,7 +242,10 @@ def test_predict_refuses_a_bad_table(cli, tmp_path, name):
         ({"quantiles": "half"}, "--quantiles: quantile levels are numbers: found 'half'"),
         ({"quantiles": "0.5,0.5"}, "--quantiles: quantile levels must be given, each once"),
         ({"paths": -1}, "--paths: the number of paths must not be negative: found -1"),
-        ({"model": "crystal"}, "--model: unknown model: expected statistical, network or blend, found"),
+        (
+            {"model": "crystal"},
+            "--model: unknown model: expected auto, network, bank, statistical or ensemble, found",
+        ),
         ({"seed": -1}, "--seed: the seed must not be negative: found -1"),
     ],
 )
