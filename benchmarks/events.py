@@ -11,7 +11,8 @@ P(cross within H), and the mean over the steps of the absolute error of P(T <= t
 Peers: paths simulated from fitted AutoETS, AutoARIMA and AutoTheta; a bootstrap of past moves; and, with the
 optional extra `bench`, neuralforecast's `simulate` (both methods, of a PatchTST) and GluonTS's DeepAR,
 trained on the benchmark's own histories. `bank` is the bank of structural hypotheses; it always runs anew.
-`auto` is the combination of `overspill predict`. `half` is the mixture of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
+`auto` is the combination of `overspill predict`. `half` is the mixture
+of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
 `--cache` keeps the peers' answers, so that another checkpoint is judged beside them in seconds.
 
 Shapes: N series, P paths, L context steps, H horizon steps, V variates.

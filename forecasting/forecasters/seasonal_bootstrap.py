@@ -68,22 +68,16 @@ class SeasonalBootstrapForecaster:
         season = self.season_length or self._history.frequency.season_length
         return np.stack(
             [
-                self._item(
+                seasonal_bootstrap(
                     values,
-                    season,
-                    horizon,
-                    paths,
-                    item_generator(seed, purpose=self.name, item_id=item_id),
+                    season=season,
+                    horizon=horizon,
+                    paths=paths,
+                    rng=item_generator(seed, purpose=self.name, item_id=item_id),
                 )
                 for item_id, values in zip(self._history.item_ids, self._history.values, strict=True)
             ]
         )
-
-    def _item(
-        self, values: Floats, season: int, horizon: int, paths: int, rng: np.random.Generator
-    ) -> Floats:
-        """Paths [P, H, V] of one item from its values [V, L]."""
-        return seasonal_bootstrap(values, season=season, horizon=horizon, paths=paths, rng=rng)
 
 
 def require_observations(history: History) -> None:

@@ -41,6 +41,7 @@ class CombinationForecaster:
         self._name, self.members, self.season_length = name, tuple(members), season_length
         self._history: History | None = None
         self._weights: dict[int, Floats] = {}
+        self._learned_before: tuple[int, Mapping[str, Floats]] | None = None
 
     @property
     def name(self) -> str:
@@ -52,6 +53,13 @@ class CombinationForecaster:
         self._history, self._weights = history, {}
         return self
 
+    def learned(self, history: History, horizon: int) -> CombinationForecaster:
+        """The same combination with weights learned on a whole panel, to be fitted to parts of it."""
+        other = CombinationForecaster(self._name, self.members, season_length=self.season_length)
+        rows = self.fit(history).weights(horizon)
+        other._learned_before = (horizon, dict(zip(history.item_ids, rows, strict=True)))
+        return other
+
     def weights(self, horizon: int) -> Floats:
         """Weights [I, M] of the members for that horizon.
 
@@ -62,8 +70,13 @@ class CombinationForecaster:
         RuntimeError
             If nothing was fitted yet.
         """
+        history = self._fitted()
         if horizon not in self._weights:
-            self._weights[horizon] = self._learned(self._fitted(), horizon)
+            before, rows = self._learned_before or (0, {})
+            if before == horizon:
+                self._weights[horizon] = np.stack([rows[item_id] for item_id in history.item_ids])
+            else:
+                self._weights[horizon] = self._learn(history, horizon)
         return self._weights[horizon]
 
     def shares(self) -> Mapping[str, float]:
@@ -88,9 +101,9 @@ class CombinationForecaster:
         history, weights = self._fitted(), self.weights(horizon)
         used = np.flatnonzero(weights.any(axis=0))
         drawn = [self.members[m].forecaster.fit(history).sample(horizon, paths, seed) for m in used]
-        return mix(drawn, weights[:, used])
+        return mix(drawn, weights[:, used], seed)
 
-    def _learned(self, history: History, horizon: int) -> Floats:
+    def _learn(self, history: History, horizon: int) -> Floats:
         """Weights [I, M]."""
         season = self.season_length or history.frequency.season_length
         prior = prior_weights(self.members, history, season=season, horizon=horizon)

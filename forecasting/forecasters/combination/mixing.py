@@ -34,10 +34,15 @@ def apportion(weights: Floats, paths: int) -> npt.NDArray[np.intp]:
     return chosen
 
 
-def mix(drawn: Sequence[Floats], weights: Floats) -> Floats:
-    """Paths [I, P, ...] of which each is the path of the same number of one of the members' [I, P, ...]."""
+def mix(drawn: Sequence[Floats], weights: Floats, seed: int) -> Floats:
+    """Paths [I, P, ...] of which each is one of one member's [I, P, ...], none twice.
+
+    The paths of a member are first put into random order, the same for all items: some forecasters draw paths
+    of one kind first, or in turn, and a share of them must hold all kinds.
+    """
     chosen = apportion(weights, drawn[0].shape[1])
-    mixed = drawn[0].copy()
-    for member, paths in enumerate(drawn[1:], 1):
-        mixed[chosen == member] = paths[chosen == member]
+    mixed = np.empty_like(drawn[0])
+    for member, paths in enumerate(drawn):
+        order = np.random.default_rng([seed, member]).permutation(paths.shape[1])
+        mixed[chosen == member] = paths[:, order][chosen == member]
     return mixed

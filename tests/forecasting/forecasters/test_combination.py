@@ -85,14 +85,22 @@ def test_any_first_paths_hold_every_members_share_to_within_one_path(parts, path
     assert (np.abs(counts - shares) < 1).all()
 
 
-def test_a_mixed_path_is_wholly_one_members_of_the_same_number():
+def test_a_mixed_path_is_wholly_one_members_and_none_comes_twice():
     draw = np.random.default_rng(0).normal
     drawn = [draw(size=(3, 40, 5, 2)) for _ in range(3)]
     weights = np.array([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
-    mixed = mix(drawn, weights)
-    held = np.stack([(mixed == paths).all(axis=(2, 3)) for paths in drawn])
-    assert (held.sum(axis=0) == 1).all()
-    assert held.sum(axis=2).T.tolist() == [[20, 10, 10], [40, 0, 0], [0, 20, 20]]
+    mixed = mix(drawn, weights, seed=0)
+    same = np.stack([(mixed[:, :, None] == paths[:, None]).all(axis=(3, 4)) for paths in drawn])
+    assert (same.sum(axis=(0, 3)) == 1).all()
+    assert same.sum(axis=2).max() == 1
+    assert same.sum(axis=(2, 3)).T.tolist() == [[20, 10, 10], [40, 0, 0], [0, 20, 20]]
+
+
+def test_members_that_draw_two_kinds_of_paths_in_turn_bring_both_into_the_mixture():
+    kinds = np.broadcast_to(np.arange(400) % 2, (1, 400)).astype(float)
+    mixed = mix([kinds, 10 + kinds], np.array([[0.5, 0.5]]), seed=1)
+    assert 60 < (mixed == 0).sum() < 140
+    assert 60 < (mixed == 11).sum() < 140
 
 
 def test_members_that_are_alike_in_everything_hold_their_prior_weights():
@@ -207,26 +215,24 @@ def test_a_member_with_a_stand_in_is_not_scored_itself():
 
 
 def test_the_order_of_the_items_and_of_the_members_is_of_no_matter():
+    rng = np.random.default_rng(1)
+    prior, order = rng.dirichlet([1, 1, 1], 12), rng.permutation(12)
+    near, draws = rng.uniform(1, 2, (12, 3)), rng.normal(size=(12, 3))
+    apart = np.abs(draws[:, :, None] - draws[:, None])
+    counts = rng.integers(0, 4, 12).astype(float)
+    found = pool_weights(prior, Distances(to_actual=near, between=apart, forecasts=counts))
+    moved = Distances(to_actual=near[order], between=apart[order], forecasts=counts[order])
+    assert np.allclose(pool_weights(prior[order], moved), found[order])
+    turned = Distances(to_actual=near[:, ::-1], between=apart[:, ::-1, ::-1], forecasts=counts)
+    assert np.allclose(pool_weights(prior[:, ::-1], turned), found[:, ::-1], atol=1e-5)
+
+
+def test_parts_of_a_panel_have_the_weights_that_were_learned_on_all_of_it():
     history, forecaster = lines(items=12, seed=5), combined(0.5, -0.5, 1.0)
-    weights = forecaster.fit(history).weights(4)
-    order = np.random.default_rng(0).permutation(12).tolist()
-
-    class Shuffled(Oracle):
-        def sample(self, horizon, paths, seed):
-            return super().sample(horizon, paths, seed)[: self.items]
-
-    assert chosen_items([f"x{i}" for i in range(12)]) == list(range(12))
-    losses = Distances(
-        to_actual=np.random.default_rng(1).uniform(1, 2, (12, 3)),
-        between=np.ones((12, 3, 3)),
-        forecasts=np.ones(12),
-    )
-    prior = np.full((12, 3), 1 / 3)
-    moved = Distances(
-        to_actual=losses.to_actual[order], between=losses.between[order], forecasts=losses.forecasts
-    )
-    assert np.allclose(pool_weights(prior, losses)[order], pool_weights(prior, moved))
-    assert weights.shape == (12, 3)
+    whole = forecaster.fit(history).weights(4)
+    part = forecaster.learned(history, 4).fit(history.select([7, 2]))
+    assert np.array_equal(part.weights(4), whole[[7, 2]])
+    assert np.array_equal(part.weights(3), combined(0.5, -0.5, 1.0).fit(history.select([7, 2])).weights(3))
 
 
 def test_which_items_are_scored_hangs_on_their_names_alone():
