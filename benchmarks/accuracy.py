@@ -36,7 +36,6 @@ from peers import CLASSICS, ENSEMBLE, LEVELS, PATHS, Forecast, classical, median
 from store import Arrays, digest, recalled, unite
 
 from forecasting.forecasters.bank import bank_posterior
-from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.panel.history import Floats, History
 from forecasting.periods import Frequency
 from models.inference.checkpoint import PRETRAINED
@@ -108,7 +107,7 @@ def bank_forecast(panel: Panel) -> Forecast:
 def combined_forecast(network: NetworkForecaster, panel: Panel) -> Forecast:
     """Forecast of `overspill predict --model auto`, its weights found at the end of the histories."""
     weights = Weights(network=network, label="benchmark", digest="")
-    auto = build_auto(weights, StatisticalSettings())
+    auto = build_auto(weights)
     values = left_padded(panel.histories)
     frequency = next(each for each in Frequency if each.season_length == panel.season_length)
     count = len(values)

@@ -16,7 +16,6 @@ from processes import HORIZON, Floats, Problem, Question
 from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
 from forecasting.forecasters.bank import BankForecaster
-from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
 from forecasting.periods import Frequency
@@ -80,7 +79,7 @@ def combined_paths(problem: Problem, *, network: NetworkForecaster, seed: int) -
         origins=(date(2000, 12, 31),) * len(values),
         frequency=next(each for each in Frequency if each.season_length == season),
     )
-    auto = build_auto(Weights(network=network, label="benchmark", digest=""), StatisticalSettings())
+    auto = build_auto(Weights(network=network, label="benchmark", digest=""))
     return list(auto.fit(history).sample(HORIZON, FORECAST_PATHS, seed))
 
 

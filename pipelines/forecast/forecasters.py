@@ -16,10 +16,9 @@ from pipelines.runtime.config.settings import ModelName, Settings
 from pipelines.runtime.registry.weights import Weights, shipped_weights
 
 # What is believed of each member before its past forecasts are scored (docs/decisions/0017).
-NETWORK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.2)
-BANK = Prior(flows=0.3, plain=0.5, season=0.4, long_season=0.6)
+NETWORK = Prior(flows=0.5, plain=0.5, season=0.4, long_season=0.2)
+BANK = Prior(flows=0.5, plain=0.5, season=0.4, long_season=0.6)
 BOOTSTRAP = Prior(flows=0.0, plain=0.0, season=0.2, long_season=0.2)
-STATISTICAL = Prior(flows=0.4, plain=0.0, season=0.0, long_season=0.0)  # too slow for tables of many series
 CLASSIC = Prior(flows=0.2, plain=0.2, season=0.2, long_season=0.2)  # each of those of the ensemble
 
 
@@ -40,14 +39,12 @@ def named_forecaster(
         raise ValueError(f"the forecaster {name} needs weights")
     if name == "network":
         return NetworkPathForecaster(weights.network)
-    return build_auto(weights, statistical) if name == "auto" else build_ensemble(weights, statistical)
+    return build_auto(weights) if name == "auto" else build_ensemble(weights, statistical)
 
 
-def build_auto(weights: Weights, statistical: StatisticalSettings) -> CombinationForecaster:
-    """The network, the bank and cheap classics; of orders and capacity also the statistical forecaster."""
-    return CombinationForecaster(
-        "auto", [*_members(weights), Member(forecaster=StatisticalForecaster(statistical), prior=STATISTICAL)]
-    )
+def build_auto(weights: Weights) -> CombinationForecaster:
+    """The network, the bank and the seasonal bootstrap."""
+    return CombinationForecaster("auto", _members(weights))
 
 
 def build_ensemble(weights: Weights, statistical: StatisticalSettings) -> CombinationForecaster:
@@ -95,5 +92,5 @@ def backtest_forecasters(settings: Settings, weights: Weights | None = None) -> 
         StatisticalForecaster(statistical),
         NetworkPathForecaster(used.network),
         FlowBankForecaster(),
-        build_auto(used, statistical),
+        build_auto(used),
     ]

@@ -13,7 +13,7 @@ import numpy as np
 
 from forecasting.errors import require_at_least
 from forecasting.forecasters.combination.members import Member, prior_weights
-from forecasting.forecasters.combination.mixing import mix
+from forecasting.forecasters.combination.mixing import apportion, mix, needed
 from forecasting.forecasters.combination.rehearsal import ITEMS, rehearse
 from forecasting.forecasters.combination.weights import Distances, pool_weights
 from forecasting.panel.history import Floats, History
@@ -99,9 +99,12 @@ class CombinationForecaster:
         require_at_least(1, horizon=horizon, paths=paths)
         require_at_least(0, seed=seed)
         history, weights = self._fitted(), self.weights(horizon)
-        used = np.flatnonzero(weights.any(axis=0))
-        drawn = [self.members[m].forecaster.fit(history).sample(horizon, paths, seed) for m in used]
-        return mix(drawn, weights[:, used], seed)
+        chosen = apportion(weights, paths)
+        drawn = [
+            member.forecaster.fit(history).sample(horizon, count, seed) if count else None
+            for member, count in zip(self.members, needed(chosen, len(self.members)), strict=True)
+        ]
+        return mix(drawn, chosen, seed)
 
     def _learn(self, history: History, horizon: int) -> Floats:
         """Weights [I, M]."""

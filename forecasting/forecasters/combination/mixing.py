@@ -34,15 +34,24 @@ def apportion(weights: Floats, paths: int) -> npt.NDArray[np.intp]:
     return chosen
 
 
-def mix(drawn: Sequence[Floats], weights: Floats, seed: int) -> Floats:
-    """Paths [I, P, ...] of which each is one of one member's [I, P, ...], none twice.
+def needed(chosen: npt.NDArray[np.intp], members: int) -> list[int]:
+    """Paths that each member must draw so that no item wants more."""
+    return [int((chosen == member).sum(axis=1).max()) for member in range(members)]
 
-    The paths of a member are first put into random order, the same for all items: some forecasters draw paths
-    of one kind first, or in turn, and a share of them must hold all kinds.
+
+def mix(drawn: Sequence[Floats | None], chosen: npt.NDArray[np.intp], seed: int) -> Floats:
+    """Paths [I, P, ...] of which path p of an item is one of its chosen [I, P] member's, none twice.
+
+    `drawn` holds as many paths of each member as are `needed`, None where that is none. They are first put into
+    random order, the same for all items: some forecasters draw paths of one kind first, or in turn, and a
+    share of them must hold all kinds.
     """
-    chosen = apportion(weights, drawn[0].shape[1])
-    mixed = np.empty_like(drawn[0])
+    shape = next(paths.shape[2:] for paths in drawn if paths is not None)
+    mixed = np.empty((*chosen.shape, *shape))
     for member, paths in enumerate(drawn):
-        order = np.random.default_rng([seed, member]).permutation(paths.shape[1])
-        mixed[chosen == member] = paths[:, order][chosen == member]
+        if paths is not None:
+            order = np.random.default_rng([seed, member]).permutation(paths.shape[1])
+            items, places = np.nonzero(chosen == member)
+            rank = np.cumsum(chosen == member, axis=1)[items, places] - 1
+            mixed[items, places] = paths[items, order[rank]]
     return mixed

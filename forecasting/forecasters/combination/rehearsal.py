@@ -16,7 +16,7 @@ from forecasting.forecasters.combination.weights import Distances
 from forecasting.panel.history import Floats, History
 from forecasting.periods import add_periods
 
-ITEMS = 200  # whose past forecasts are scored; the weights of the others are those of the panel
+ITEMS = 100  # whose past forecasts are scored; the weights of the others are those of the panel
 FORECASTS = 50  # older origins are added until there are so many
 ORIGINS = 3  # at most
 LONGEST = 48  # steps of a past forecast at most

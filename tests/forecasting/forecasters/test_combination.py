@@ -13,7 +13,8 @@ from forecasting.errors import InputError
 from forecasting.evaluation.scores import crps
 from forecasting.forecasters.combination import CombinationForecaster, Member, Prior
 from forecasting.forecasters.combination.forecaster import chosen_items
-from forecasting.forecasters.combination.mixing import apportion, mix
+from forecasting.forecasters.combination.mixing import apportion, mix, needed
+from forecasting.forecasters.combination.rehearsal import ITEMS
 from forecasting.forecasters.combination.weights import EVIDENCE, Distances, pool_weights
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
@@ -89,16 +90,20 @@ def test_a_mixed_path_is_wholly_one_members_and_none_comes_twice():
     draw = np.random.default_rng(0).normal
     drawn = [draw(size=(3, 40, 5, 2)) for _ in range(3)]
     weights = np.array([[0.5, 0.25, 0.25], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]])
-    mixed = mix(drawn, weights, seed=0)
+    mixed = mix(drawn, apportion(weights, 40), seed=0)
     same = np.stack([(mixed[:, :, None] == paths[:, None]).all(axis=(3, 4)) for paths in drawn])
     assert (same.sum(axis=(0, 3)) == 1).all()
     assert same.sum(axis=2).max() == 1
     assert same.sum(axis=(2, 3)).T.tolist() == [[20, 10, 10], [40, 0, 0], [0, 20, 20]]
 
 
+def test_a_member_draws_as_many_paths_as_one_item_wants_at_most():
+    assert needed(apportion(np.array([[0.5, 0.5, 0.0], [0.25, 0.75, 0.0]]), 40), 3) == [20, 30, 0]
+
+
 def test_members_that_draw_two_kinds_of_paths_in_turn_bring_both_into_the_mixture():
     kinds = np.broadcast_to(np.arange(400) % 2, (1, 400)).astype(float)
-    mixed = mix([kinds, 10 + kinds], np.array([[0.5, 0.5]]), seed=1)
+    mixed = mix([kinds, 10 + kinds], apportion(np.array([[0.5, 0.5]]), 400), seed=1)
     assert 60 < (mixed == 0).sum() < 140
     assert 60 < (mixed == 11).sum() < 140
 
@@ -240,7 +245,7 @@ def test_which_items_are_scored_hangs_on_their_names_alone():
     first = {names[i] for i in chosen_items(names)}
     turned = names[::-1]
     assert {turned[i] for i in chosen_items(turned)} == first
-    assert len(first) == 200
+    assert len(first) == ITEMS
 
 
 def test_a_member_takes_no_part_beyond_its_longest_horizon():
