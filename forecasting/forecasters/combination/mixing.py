@@ -42,9 +42,9 @@ def needed(chosen: npt.NDArray[np.intp], members: int) -> list[int]:
 def mix(drawn: Sequence[Floats | None], chosen: npt.NDArray[np.intp], seed: int) -> Floats:
     """Paths [I, P, ...] of which path p of an item is one of its chosen [I, P] member's, none twice.
 
-    `drawn` holds as many paths of each member as are `needed`, None where that is none. They are first put into
-    random order, the same for all items: some forecasters draw paths of one kind first, or in turn, and a
-    share of them must hold all kinds.
+    `drawn` holds as many paths of each member as are `needed`, None where that is none. They are first put
+    into random order, the same for all items: some forecasters draw paths of one kind first, or in turn, and
+    a share of them must hold all kinds.
     """
     shape = next(paths.shape[2:] for paths in drawn if paths is not None)
     mixed = np.empty((*chosen.shape, *shape))
