@@ -80,7 +80,7 @@ class Member:
 
 def observations(history: History) -> Floats:
     """Observations [I] of the variate of each item that has fewest."""
-    return history.observed_mask.sum(axis=2).min(axis=1).astype(float)
+    return np.asarray(history.observed_mask.sum(axis=2).min(axis=1), dtype=np.float64)
 
 
 def prior_weights(members: Sequence[Member], history: History, *, season: int, horizon: int) -> Floats:
