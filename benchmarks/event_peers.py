@@ -20,7 +20,9 @@ from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
 from forecasting.periods import Frequency
 from models.inference.forecaster import NetworkForecaster
+from pipelines.forecast.forecasters import build_auto
 from pipelines.forecast.network import NetworkPathForecaster
+from pipelines.runtime.registry.weights import Weights
 
 FORECAST_PATHS = 1000
 CLASSICS = {"AutoETS": AutoETS, "AutoARIMA": AutoARIMA, "AutoTheta": AutoTheta}
@@ -64,6 +66,21 @@ def bank_paths(problem: Problem, *, seed: int) -> list[Floats]:
     )
     bank = BankForecaster(season_length=problem.questions[0].season).fit(history)
     return list(bank.sample(HORIZON, FORECAST_PATHS, seed))
+
+
+def combined_paths(problem: Problem, *, network: NetworkForecaster, seed: int) -> list[Floats]:
+    """Paths [P, H, V] of each question by the combination of `overspill predict`, its weights learned."""
+    values = np.stack([question.history for question in problem.questions])
+    season = problem.questions[0].season
+    history = exact_history(
+        values,
+        item_ids=tuple(f"{number:06d}" for number in range(len(values))),
+        variates=FLOWS if values.shape[1] == len(FLOWS) else ("y",),
+        origins=(date(2000, 12, 31),) * len(values),
+        frequency=next(each for each in Frequency if each.season_length == season),
+    )
+    auto = build_auto(Weights(network=network, label="benchmark", digest=""))
+    return list(auto.fit(history).sample(HORIZON, FORECAST_PATHS, seed))
 
 
 def classical_paths(problem: Problem, *, name: str, seed: int) -> list[Floats]:

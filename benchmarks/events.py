@@ -12,7 +12,8 @@ P(cross within H) of rising barriers, which is below 0 where growth is underesti
 Peers: paths simulated from fitted AutoETS, AutoARIMA and AutoTheta; a bootstrap of past moves; and, with the
 optional extra `bench`, neuralforecast's `simulate` (both methods, of a PatchTST) and GluonTS's DeepAR,
 trained on the benchmark's own histories. `bank` is the bank of structural hypotheses; it always runs anew.
-`half` is the mixture of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
+`auto` is the combination of `overspill predict`. `half` is the mixture
+of the network's and AutoETS's paths, `half bank` that of the network's and the bank's.
 `--cache` keeps the peers' answers, so that another checkpoint is judged beside them in seconds.
 
 Shapes: N series, P paths, L context steps, H horizon steps, V variates.
@@ -39,6 +40,7 @@ from event_peers import (
     bank_paths,
     bootstrap_paths,
     classical_paths,
+    combined_paths,
     network_paths,
 )
 from neural_peers import DEEPAR_EPOCHS, DEEPAR_LAGS, METHODS, STEPS, recipe
@@ -50,7 +52,7 @@ from models.inference.forecaster import NetworkForecaster
 Maker = Callable[[Problem], list[Floats]]
 OURS, PARTNER, HALF = "network", "AutoETS", "half"
 SCORES = ("end", "cdf", "bias")
-BANK, HALF_BANK = "bank", "half bank"
+BANK, HALF_BANK, AUTO = "bank", "half bank", "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,7 @@ def compare(
             OURS: ours,
             BANK: bank,
             HALF_BANK: half(ours, bank),
+            AUTO: answer(problem, partial(combined_paths, network=network, seed=seed)),
             **run.answers(problem),
         }
         if PARTNER in told:

@@ -15,7 +15,7 @@ from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
-from pipelines.forecast.names import DEFAULT_MODEL, Model, named_model
+from pipelines.runtime.config.model_names import DEFAULT_MODEL, ModelName, named_model
 from pipelines.runtime.registry.weights import shipped_weights
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def predict(
     quantiles: Sequence[float] = LEVELS,
     paths: int = 0,
     seed: int = 0,
-    model: Model = DEFAULT_MODEL,
+    model: ModelName = DEFAULT_MODEL,
     floor: Floor = "auto",
 ) -> Prediction[Frame]:
     """Forecast every series of a long table: quantiles and joint sample paths.
@@ -114,7 +114,7 @@ def predict(
         _polars(df), frequency=None if freq is None else Frequency.parse(freq), where=WHERE
     )
     name = named_model(model)
-    weights = None if name == "statistical" else shipped_weights()
+    weights = shipped_weights() if needs_network(name) else None
     forecaster = named_forecaster(name, StatisticalSettings(), weights, floor=floor)
     tables = forecast_long_table(table, forecaster, options)
     return Prediction(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,9 @@ CAPACITY_OFFSET = 0.1  # share of the item's largest capacity, added before the 
 # the same shape, and the distance from zero says little: y plus a constant is forecast like y.
 LOG_RATIO = 1.5
 Kind: TypeAlias = Literal["log", "from zero", "anywhere"]
+GROWTH_MARGIN = 1.25  # over the largest growth that any item of the panel has shown
+RATIO_MARGIN = 2.0  # over the highest book-to-bill of the panel
+GROWTH_DEVIATIONS = 3.0  # in which a random walk with the panel's volatility stays 99.7 % of the time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,38 @@ class ScaledItem:
         if self.flows:
             values[..., 0] = orders_from(values[..., 0], values[..., 1])
         return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """What items of one kind, the same variates logged, have shown on the model scale; one entry per variate.
+
+    Series of different kinds have nothing in common there: one is in logs, the other in typical changes.
+    """
+
+    volatility: Floats  # [V]
+    largest: Floats  # [K, V], growth within k = 1 .. K steps
+    highest: Floats  # [V], book-to-bill
+
+    @classmethod
+    def of(cls, items: list[ScaledItem]) -> Self:
+        """Measure a pool."""
+        return cls(
+            volatility=pooled_volatility(items), largest=largest_growth(items), highest=highest_level(items)
+        )
+
+    def growth_limit(self, horizon: int) -> Floats:
+        """Largest growth [H, V] that paths may show."""
+        steps = np.arange(1, horizon + 1)
+        seen = self.largest[np.minimum(steps, len(self.largest)) - 1]
+        walk = self.volatility * np.sqrt(steps)[:, None]
+        return np.asarray(np.maximum(GROWTH_MARGIN * seen, GROWTH_DEVIATIONS * walk))
+
+    def bounded(self, growth: Floats, item: ScaledItem) -> Floats:
+        """Growth [P, H, V] of an item's paths, kept within the growth limit and the highest book-to-bill."""
+        limit = self.growth_limit(growth.shape[1])
+        highest = np.minimum(limit, np.log(RATIO_MARGIN) + self.highest - item.location)
+        return np.clip(growth, -limit, np.maximum(highest, 0.0))
 
 
 def scale_item(history: History, item: int) -> ScaledItem:

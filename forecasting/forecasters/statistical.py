@@ -6,7 +6,6 @@ I items, V variates, P paths, H horizon steps.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,14 +14,7 @@ from forecasting.errors import InputError, require_at_least
 from forecasting.forecasters import univariate as linear_models
 from forecasting.forecasters.bounds import Bounds, Floor
 from forecasting.forecasters.intermittent import BOOTSTRAP, is_intermittent, sample_blocks
-from forecasting.forecasters.scaling import (
-    Kind,
-    ScaledItem,
-    highest_level,
-    largest_growth,
-    pooled_volatility,
-    scale_item,
-)
+from forecasting.forecasters.scaling import Kind, Pool, ScaledItem, scale_item
 from forecasting.forecasters.selection import needed_spread, rank_by_wins, try_candidates
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.forecasters.univariate import LinearModel, random_walk
@@ -32,9 +24,6 @@ from forecasting.seeds import item_generator
 RANDOM_WALK = "RandomWalk"
 PRIOR = 10  # periods that the panel's volatility weighs as much as
 SHRINKAGE = 10  # observations of independence added to a correlation between variates
-GROWTH_MARGIN = 1.25  # over the largest growth that any item of the panel has shown
-RATIO_MARGIN = 2.0  # over the highest book-to-bill of the panel
-GROWTH_DEVIATIONS = 3.0  # in which a random walk with the panel's volatility stays 99.7 % of the time
 
 
 class _Fitted(NamedTuple):
@@ -44,32 +33,6 @@ class _Fitted(NamedTuple):
     models: tuple[LinearModel, ...]  # one per variate
     walks: tuple[LinearModel, ...]  # one per variate, with the panel's volatility
     correlation: Floats  # [V, V], of the variates' shocks
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pool:
-    """What items whose variates are of the same kinds have shown on the model scale; one entry per variate.
-
-    Series of different kinds have nothing in common there: one is in logs, the other in typical changes.
-    """
-
-    volatility: Floats  # [V]
-    largest: Floats  # [K, V], growth within k = 1 .. K steps
-    highest: Floats  # [V], book-to-bill
-
-    @classmethod
-    def of(cls, items: list[ScaledItem]) -> Self:
-        """Measure a pool."""
-        return cls(
-            volatility=pooled_volatility(items), largest=largest_growth(items), highest=highest_level(items)
-        )
-
-    def growth_limit(self, horizon: int) -> Floats:
-        """Largest growth [H, V] that paths may show."""
-        steps = np.arange(1, horizon + 1)
-        seen = self.largest[np.minimum(steps, len(self.largest)) - 1]
-        walk = self.volatility * np.sqrt(steps)[:, None]
-        return np.asarray(np.maximum(GROWTH_MARGIN * seen, GROWTH_DEVIATIONS * walk))
 
 
 class StatisticalForecaster:
@@ -141,8 +104,8 @@ class StatisticalForecaster:
             if is_intermittent(history, i)
         }
         scaled = {item_id: item for item_id, item in scaled.items() if item_id not in self._lumpy}
-        self._pools: dict[tuple[Kind, ...], _Pool] = {
-            kinds: _Pool.of([item for item in scaled.values() if item.kinds == kinds])
+        self._pools: dict[tuple[Kind, ...], Pool] = {
+            kinds: Pool.of([item for item in scaled.values() if item.kinds == kinds])
             for kinds in {item.kinds for item in scaled.values()}
         }
         trials = {
@@ -196,8 +159,7 @@ class StatisticalForecaster:
             )
         item = self._fitted[item_id]
         pool = self._pools[item.scaled.kinds]
-        limit = pool.growth_limit(horizon)
-        variates = limit.shape[1]
+        variates = len(item.models)
         rng = item_generator(seed, purpose="paths", item_id=item_id)
         root = np.linalg.cholesky(item.correlation)
         z = rng.standard_normal((paths, horizon + 1, variates)) @ root.T
@@ -206,8 +168,7 @@ class StatisticalForecaster:
         for some, models in ((slice(walking), item.walks), (slice(walking, None), item.models)):
             for v, model in enumerate(models):
                 growth[some, :, v] = model.mean(horizon) + z[some, :, v] @ model.shocks(horizon)
-        highest = np.minimum(limit, np.log(RATIO_MARGIN) + pool.highest - item.scaled.location)
-        return item.scaled.restore(np.clip(growth, -limit, np.maximum(highest, 0.0)))
+        return item.scaled.restore(pool.bounded(growth, item.scaled))
 
     def _models(
         self, item: ScaledItem, ranked: Iterable[str], season: int, walks: tuple[LinearModel, ...]

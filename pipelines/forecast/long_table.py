@@ -24,7 +24,7 @@ from pipelines.forecast.events import EVENT_PATHS, event_table
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096
 ITEMS_PER_BLOCK = 200
-Block: TypeAlias = tuple[History, pl.DataFrame]
+Block: TypeAlias = tuple[PathForecaster, History, pl.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +92,15 @@ class HasQuantiles(Protocol):
         ...
 
 
+@runtime_checkable
+class LearnsFromPanel(Protocol):
+    """A path forecaster that learns something from all items before it is fitted to some of them."""
+
+    def learned(self, history: History, horizon: int) -> PathForecaster:
+        """The forecaster that has learned from the history for that horizon."""
+        ...
+
+
 class ForecastTables(NamedTuple):
     """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value.
 
@@ -110,8 +119,12 @@ def forecast_long_table(
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
 ) -> ForecastTables:
     """Forecast every series of a checked table; `progress` may watch the blocks go by."""
-    blocks = [block for history, last in histories(table) for block in _blocks(history, last)]
-    parts = [_forecast(forecaster, history, last, table, options) for history, last in progress(blocks)]
+    blocks = [
+        block
+        for history, last in histories(table)
+        for block in _blocks(_learned(forecaster, history, options.horizon), history, last)
+    ]
+    parts = [_forecast(*block, table, options) for block in progress(blocks)]
     return ForecastTables(
         quantiles=pl.concat([part.quantiles for part in parts]).sort(*table.keys, "ds", "quantile_level"),
         paths=pl.concat([part.paths for part in parts]).sort(*table.keys, "path", "ds"),
@@ -127,11 +140,15 @@ def _join_events(parts: Sequence[pl.DataFrame], table: LongTable) -> pl.DataFram
     return events if table.has_variates else events.drop("variate")
 
 
-def _blocks(history: History, last: pl.DataFrame) -> Iterator[Block]:
+def _learned(forecaster: PathForecaster, history: History, horizon: int) -> PathForecaster:
+    return forecaster.learned(history, horizon) if isinstance(forecaster, LearnsFromPanel) else forecaster
+
+
+def _blocks(forecaster: PathForecaster, history: History, last: pl.DataFrame) -> Iterator[Block]:
     """Cut the items into blocks whose paths fit into memory."""
     for start in range(0, len(history.item_ids), ITEMS_PER_BLOCK):
         rows = list(range(start, min(start + ITEMS_PER_BLOCK, len(history.item_ids))))
-        yield history.select(rows), last[rows]
+        yield forecaster, history.select(rows), last[rows]
 
 
 def _forecast(

@@ -20,8 +20,8 @@ from forecasting.periods import Frequency
 from pipelines.forecast.events import event_columns
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
-from pipelines.forecast.names import DEFAULT_MODEL, Model
 from pipelines.forecast.table_file import read_long_table
+from pipelines.runtime.config.model_names import DEFAULT_MODEL, ModelName, needs_network
 from pipelines.runtime.files.artifacts import check_own, check_writable, write_marked
 from pipelines.runtime.registry.weights import Weights, folder_weights, require_device, shipped_weights
 from pipelines.runtime.store.address import is_laid_out, resolve_uri
@@ -60,7 +60,7 @@ class PredictRequest:
     columns: Columns = field(default_factory=Columns)
     encoding: str | None = None
     separator: str | None = None
-    model: Model = DEFAULT_MODEL
+    model: ModelName = DEFAULT_MODEL
     checkpoint: Path | None = None
     device: str = "auto"
 
@@ -157,12 +157,12 @@ def _check_outputs(request: PredictRequest) -> None:
 
 def _weights(request: PredictRequest) -> Weights | None:
     """Weights of the network where the model has one; a store that is not there is not laid out for it."""
-    if request.model == "statistical":
+    if not needs_network(request.model):
         if request.checkpoint is not None:
             raise InputError(
                 "a checkpoint is one of the network",
-                expected="--model network or blend beside it",
-                found="--model statistical",
+                expected="--model auto, network or ensemble beside it",
+                found=f"--model {request.model}",
                 where="--checkpoint",
             )
         return None

@@ -11,13 +11,14 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathForecaster, PathSet
-from forecasting.forecasters.blend import BlendForecaster
+from forecasting.forecasters.combination import CombinationForecaster
 from forecasting.forecasters.path_table import to_table
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, to_history
 from pipelines.figures.format import percent
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.paths import sample_paths
+from pipelines.runtime.config.model_names import needs_network
 from pipelines.runtime.files.artifacts import file_digest, write_atomic
 from pipelines.runtime.registry.registry import chosen_weights
 from pipelines.runtime.registry.weights import CARD, Weights
@@ -89,20 +90,19 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
 def _weights(context: Context) -> Weights | None:
     """Weights of the network where the model has one."""
     forecast = context.settings.forecast
-    if forecast.model == "statistical":
+    if not needs_network(forecast.model):
         return None
     return chosen_weights(context.tracker, checkpoint=forecast.checkpoint, device=forecast.device)
 
 
 def _by(forecaster: PathForecaster, weights: Weights | None) -> str:
-    """Who forecast: the forecaster, the share of the network in a blend, and its weights."""
+    """Who forecast: the forecaster, the shares of its members in a combination, and the network's weights."""
     name = f"the forecaster {forecaster.name}"
-    share = (
-        f" ({percent(forecaster.weight, spaced=False)} network)"
-        if isinstance(forecaster, BlendForecaster)
-        else ""
-    )
-    return f"{name}{share}" if weights is None else f"{name}{share} with the weights of {weights.label}"
+    shares = forecaster.shares() if isinstance(forecaster, CombinationForecaster) else {}
+    if shares:
+        parts = (f"{percent(share, spaced=False)} {member}" for member, share in shares.items() if share > 0)
+        name += f" ({', '.join(parts)})"
+    return name if weights is None else f"{name} with the weights of {weights.label}"
 
 
 def _choices(forecaster: PathForecaster, items: Sequence[str], skipped: Mapping[str, str]) -> pl.DataFrame:

@@ -39,7 +39,7 @@ def test_a_forecaster_that_misses_a_panel_has_no_overall_figure():
 
 def test_a_peer_that_is_not_installed_is_noted_and_a_skipped_one_is_not():
     panel = panel_of("p", [np.arange(9.0)], season_length=1, horizon=2)
-    run = Run(pool=None, cache=None, blend=False, skip=frozenset({"NHITS"}), steps=1)
+    run = Run(pool=None, cache=None, auto=False, skip=frozenset({"NHITS"}), steps=1)
 
     def missing():
         raise ModuleNotFoundError("No module named 'statsforecast.more'")

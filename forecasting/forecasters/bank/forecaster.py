@@ -16,6 +16,7 @@ from forecasting.forecasters.bank.settings import BankSettings
 from forecasting.panel.history import Floats, History
 from forecasting.seeds import item_generator
 
+LONGEST_HORIZON = 256  # steps: memory grows with the square, half a gigabyte here
 SHRINKAGE = 10  # moves of independence added to a correlation between variates
 
 
@@ -30,10 +31,18 @@ class BankForecaster:
     season_length : int, optional
         None takes that of the frequency.
     settings : BankSettings, optional
+    nonnegative : bool
+        Whether paths of a series that never was negative stay so.
     """
 
-    def __init__(self, *, season_length: int | None = None, settings: BankSettings | None = None) -> None:
-        self.season_length = season_length
+    def __init__(
+        self,
+        *,
+        season_length: int | None = None,
+        settings: BankSettings | None = None,
+        nonnegative: bool = True,
+    ) -> None:
+        self.season_length, self.nonnegative = season_length, nonnegative
         self.settings = settings or BankSettings()
         self._history: History | None = None
 
@@ -74,6 +83,7 @@ class BankForecaster:
             history.values[:, variate],
             horizon=horizon,
             seasons=self.season_length or history.frequency.season_length,
+            floor=None if self.nonnegative else np.full(len(history.item_ids), -np.inf),
             settings=self.settings,
         )
 
@@ -83,12 +93,18 @@ class BankForecaster:
         Raises
         ------
         InputError
-            If horizon or paths is below 1 or the seed is negative.
+            If horizon or paths is below 1, the horizon above `LONGEST_HORIZON`, or the seed negative.
         RuntimeError
             If nothing was fitted yet.
         """
         require_at_least(1, horizon=horizon, paths=paths)
         require_at_least(0, seed=seed)
+        if horizon > LONGEST_HORIZON:
+            raise InputError(
+                "the horizon is too long for the bank",
+                expected=f"1 to {LONGEST_HORIZON} steps",
+                found=str(horizon),
+            )
         history = self._fitted()
         count = len(history.variates)
         season = self.season_length or history.frequency.season_length

@@ -9,7 +9,7 @@ import typer
 
 from pipelines.cli.terminal.console import print_result, report_errors
 from pipelines.cli.terminal.options import Device, Json
-from pipelines.forecast.names import DEFAULT_MODEL, named_model
+from pipelines.runtime.config.model_names import DEFAULT_MODEL, MODEL_HELP, named_model
 
 if TYPE_CHECKING:
     from forecasting.forecasters.bounds import Floor
@@ -51,9 +51,7 @@ def predict(
             help="auto: zero for series that were never negative; 0: zero for all; none: no floor.",
         ),
     ] = "auto",
-    model: Annotated[
-        str, typer.Option("--model", help="Forecaster: statistical, network or blend.")
-    ] = DEFAULT_MODEL,
+    model: Annotated[str, typer.Option("--model", help=MODEL_HELP)] = DEFAULT_MODEL,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
     ] = None,

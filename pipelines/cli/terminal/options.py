@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.runtime.config.model_names import MODEL_HELP
+
 Config = Annotated[
     str | None,
     typer.Option("--config", help="Experiment on top of the defaults: a packaged name, or a path."),
@@ -15,7 +17,7 @@ Override = Annotated[
     list[str] | None, typer.Option("--set", help="Override one setting, key=value; repeatable.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder that receives a copy of the step's files.")]
-Model = Annotated[str | None, typer.Option("--model", help="Forecaster: statistical, network or blend.")]
+Model = Annotated[str | None, typer.Option("--model", help=MODEL_HELP)]
 Device = Annotated[str | None, typer.Option("--device", help="Device of the network: auto, cpu or gpu.")]
 State = Annotated[
     Path | None,

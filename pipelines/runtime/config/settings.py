@@ -12,6 +12,7 @@ from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.policy.policy import Policy
 from models.settings import PretrainSettings
 from pipelines.runtime.config.data import Frozen, PublicData
+from pipelines.runtime.config.model_names import ModelName
 from pipelines.runtime.config.order_book import OrderBookData
 from pipelines.runtime.store.address import masked
 
@@ -21,7 +22,7 @@ SpreadEngine = Literal["local", "ray"]
 class ForecastSettings(Frozen):
     """Which forecaster, with which weights and on which device, how far, how many paths."""
 
-    model: Literal["statistical", "network", "blend"]
+    model: ModelName
     checkpoint: Path | None
     device: Literal["auto", "cpu", "gpu"]
     horizon: int = Field(ge=1, le=64)

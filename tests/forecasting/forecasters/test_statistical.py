@@ -10,11 +10,8 @@ from hypothesis import strategies as st
 from forecasting.errors import InputError
 from forecasting.evaluation.scores import coverage
 from forecasting.forecasters import statistical
-from forecasting.forecasters.scaling import RATIO_OFFSET
+from forecasting.forecasters.scaling import GROWTH_DEVIATIONS, GROWTH_MARGIN, RATIO_MARGIN, RATIO_OFFSET
 from forecasting.forecasters.statistical import (
-    GROWTH_DEVIATIONS,
-    GROWTH_MARGIN,
-    RATIO_MARGIN,
     SHRINKAGE,
     SeasonalNaiveForecaster,
     StatisticalForecaster,

@@ -168,7 +168,7 @@ def test_a_gpu_asked_for_where_there_is_none_is_refused_before_anything_is_recor
     assert not (tmp_path / "mlruns").exists()
 
 
-@pytest.mark.parametrize("model", ["network", "blend", "statistical"])
+@pytest.mark.parametrize("model", ["auto", "network", "bank", "statistical", "ensemble"])
 def test_predict_refuses_a_gpu_where_there_is_none(cli, tmp_path, monkeypatch, model):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     refused(predict(cli, device="gpu", model=model), "sees no GPU")
@@ -226,9 +226,10 @@ def test_forecast_and_train_refuse_a_checkpoint_that_cannot_be_used(
     assert Tracker(store, "overspill").client.search_model_versions(f"name='{MODEL}'") == []
 
 
-def test_predict_refuses_a_checkpoint_without_the_network(cli, folder):
+@pytest.mark.parametrize("model", ["statistical", "bank"])
+def test_predict_refuses_a_checkpoint_without_the_network(cli, folder, model):
     refused(
-        predict(cli, checkpoint=folder, model="statistical"),
+        predict(cli, checkpoint=folder, model=model),
         "--checkpoint: a checkpoint is one of the network",
     )
 
@@ -253,7 +254,7 @@ def test_predict_answers_with_the_champion_of_the_store(cli, store, tiny_checkpo
     with tracker.step("train") as run:
         version = registry.register(run, tiny_checkpoint, {})
     registry.settle(version, lambda _: Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0))
-    status, text, _ = predict(cli, model="blend")
+    status, text, _ = predict(cli, model="auto")
     assert status == 0
     assert "weights        overspill version 1" in text
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -58,7 +59,7 @@ def test_config_prints_what_resolves_again(cli, tmp_path):
 
 
 def test_config_as_json_is_json(cli):
-    assert json.loads(cli("config", "--json")[1])["forecast"]["model"] == "blend"
+    assert json.loads(cli("config", "--json")[1])["forecast"]["model"] == "auto"
 
 
 def test_checks_of_the_reference_tables_pass_and_are_told(cli):
@@ -78,7 +79,7 @@ def test_checks_of_the_reference_tables_pass_and_are_told(cli):
         (["windows", "--policy", "bis_2026_01", "--policy", "bis_2026_01"], "each policy may be given once"),
         (
             ["forecast", "--model", "crystal"],
-            "--set forecast.model: input should be 'statistical', 'network' or 'blend'",
+            "--set forecast.model: input should be 'auto', 'network', 'bank', 'statistical' or 'ensemble'",
         ),
         (["forecast"], "there is no finished etl run: expected `overspill etl` first"),
         (
@@ -158,7 +159,7 @@ def test_predict_takes_away_the_paths_of_an_earlier_forecast(cli, tmp_path):
     assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["quantiles.parquet"]
 
 
-@pytest.mark.parametrize("model", ["statistical", "network"])
+@pytest.mark.parametrize("model", ["statistical", "network", "bank"])
 def test_predict_of_a_series_does_not_hang_on_unlike_neighbours(cli, model):
     short = SERIES.head(5)
     counts = [
@@ -185,14 +186,34 @@ def test_predict_carries_variates_through(cli):
     assert set(pl.read_parquet("out/quantiles.parquet")["variate"]) == {"o", "c"}
 
 
-@pytest.mark.parametrize("horizon", [3, 70])
-def test_predict_by_the_network_answers_in_the_same_form(cli, horizon):
+ANSWERED = [(model, horizon) for model in ("network", "bank", "auto") for horizon in (3, 70)]
+
+
+@pytest.mark.parametrize(("model", "horizon"), [*ANSWERED, ("auto", 300)])
+def test_predict_answers_in_the_same_form_with_every_model(cli, model, horizon):
     SERIES.write_csv("panel.csv")
-    assert cli(*predict_arguments("panel.csv", model="network", paths=4, horizon=horizon))[0] == 0
+    assert cli(*predict_arguments("panel.csv", model=model, paths=4, horizon=horizon))[0] == 0
     quantiles = pl.read_parquet("out/quantiles.parquet")
     assert quantiles.height == 9 * horizon
     assert quantiles["value"].is_finite().all()
     assert pl.read_parquet("out/paths.parquet").height == 4 * horizon
+
+
+def test_predict_refuses_a_horizon_that_the_bank_does_not_reach(cli, tmp_path):
+    SERIES.write_csv("panel.csv")
+    status, _, error = cli(*predict_arguments("panel.csv", model="bank", horizon=300))
+    assert status == 2
+    assert "the horizon is too long for the bank: expected 1 to 256 steps, found 300" in error
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("model", ["auto", "bank"])
+def test_quantiles_are_those_of_the_paths(cli, model):
+    SERIES.write_csv("panel.csv")
+    assert cli(*predict_arguments("panel.csv", model=model, paths=1000, quantiles="0.1,0.5,0.9"))[0] == 0
+    quantiles = pl.read_parquet("out/quantiles.parquet").sort("ds", "quantile_level")["value"].to_numpy()
+    paths = pl.read_parquet("out/paths.parquet").sort("ds", "path")["value"].to_numpy().reshape(3, 1000)
+    assert quantiles.reshape(3, 3) == pytest.approx(np.quantile(paths, [0.1, 0.5, 0.9], axis=1).T)
 
 
 BAD_TABLES = {
@@ -222,11 +243,12 @@ BAD_TABLES = {
 }
 
 
+@pytest.mark.parametrize("model", ["auto", "network", "bank"])
 @pytest.mark.parametrize("name", BAD_TABLES)
-def test_predict_refuses_a_bad_table(cli, tmp_path, name):
+def test_predict_refuses_a_bad_table(cli, tmp_path, name, model):
     table, sentence = BAD_TABLES[name]
     table.write_parquet("panel.parquet")
-    status, _, error = cli(*predict_arguments("panel.parquet"))
+    status, _, error = cli(*predict_arguments("panel.parquet", model=model))
     assert status == 2
     assert re.search(sentence, error), error
     assert error.count("\n") == 1
@@ -242,7 +264,10 @@ def test_predict_refuses_a_bad_table(cli, tmp_path, name):
         ({"quantiles": "half"}, "--quantiles: quantile levels are numbers: found 'half'"),
         ({"quantiles": "0.5,0.5"}, "--quantiles: quantile levels must be given, each once"),
         ({"paths": -1}, "--paths: the number of paths must not be negative: found -1"),
-        ({"model": "crystal"}, "--model: unknown model: expected statistical, network or blend, found"),
+        (
+            {"model": "crystal"},
+            "--model: unknown model: expected auto, network, bank, statistical or ensemble, found",
+        ),
         ({"seed": -1}, "--seed: the seed must not be negative: found -1"),
     ],
 )

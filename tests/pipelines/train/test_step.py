@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -166,12 +167,12 @@ def test_a_better_one_takes_the_champions_place_and_then_forecasts(fresh, absurd
     assert fresh.tracker.client.get_run(tested.run_id).data.tags["overspill.weights"] == "overspill version 2"
 
 
-def test_the_blend_forecasts_with_the_champion_and_tells_its_share(fresh, tiny_network, tmp_path):
+def test_the_combination_forecasts_with_the_champion_and_tells_the_shares(fresh, tiny_network, tmp_path):
     crown(fresh, tiny_network, tmp_path / "tiny", {})
-    forecast = run_forecast(changed(fresh, "forecast", model="blend", checkpoint=None))
+    forecast = run_forecast(changed(fresh, "forecast", model="auto", checkpoint=None))
     note = fresh.tracker.client.get_run(forecast.run_id).data.tags["mlflow.note.content"]
-    assert "by the forecaster blend (" in note
-    assert "% network) with the weights of overspill version 1" in note
+    assert "by the forecaster auto (" in note
+    assert re.search(r"\(\d+% network, .*\) with the weights of overspill version 1", note)
 
 
 def test_the_test_days_come_after_all_that_the_training_knew(fresh):

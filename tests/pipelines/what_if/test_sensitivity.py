@@ -108,12 +108,12 @@ def test_nothing_is_sampled_again_where_the_panel_stays_the_same(evaluator, monk
 
 @pytest.fixture
 def by_the_champion(context, own_tracker, tiny_checkpoint):
-    """Context and windows run of a store whose champion drew the paths of a blend; and its registry."""
+    """Context and windows run of a store whose champion drew the paths of a combination; and its registry."""
     registry = Registry(own_tracker)
     with own_tracker.step("train") as run:
         version = registry.register(run, tiny_checkpoint, {})
     registry.settle(version, lambda _: Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0))
-    forecast = context.settings.forecast.model_copy(update={"model": "blend"})
+    forecast = context.settings.forecast.model_copy(update={"model": "auto"})
     own = replace(
         context, settings=context.settings.model_copy(update={"forecast": forecast}), tracker=own_tracker
     )

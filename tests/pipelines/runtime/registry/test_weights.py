@@ -72,16 +72,17 @@ def test_weights_answer_only_on_days_that_their_training_had_not_seen(trained, s
     assert known_by(dt.date(2025, 4, 1), trained, small_settings).label.startswith("pretrained")
 
 
-def test_weights_that_saw_real_series_do_not_search_for_their_own_weight_in_the_blend(
-    trained, small_settings
-):
-    blend = named_forecaster("blend", small_settings.statistical, trained)
-    assert blend.network.network is trained.network
-    assert blend.rehearsal.network.card["commit"] == shipped_weights("cpu").network.card["commit"]
+@pytest.mark.parametrize("name", ["auto", "ensemble"])
+def test_weights_that_saw_real_series_are_not_scored_on_them_in_a_combination(trained, small_settings, name):
+    member = named_forecaster(name, small_settings.statistical, trained).members[0]
     shipped = shipped_weights("cpu")
-    assert named_forecaster("blend", small_settings.statistical, shipped).rehearsal.network is shipped.network
+    assert member.forecaster.network is trained.network
+    assert member.rehearsing.network.card["commit"] == shipped.network.card["commit"]
+    member = named_forecaster(name, small_settings.statistical, shipped).members[0]
+    assert member.rehearsing.network is shipped.network
 
 
-def test_the_network_and_the_blend_stand_beside_the_statistical_forecaster(small_settings):
+def test_all_members_are_scored_beside_the_combination(small_settings):
     names = [forecaster.name for forecaster in backtest_forecasters(small_settings)]
-    assert names == ["SeasonalNaive", "AutoETS", "AutoARIMA", "AutoTheta", "statistical", "network", "blend"]
+    classics = ["SeasonalNaive", "AutoETS", "AutoARIMA", "AutoTheta", "statistical"]
+    assert names == [*classics, "network", "bank", "auto"]

@@ -1,0 +1,106 @@
+"""The bank for orders and capacity: on the scale of classical models, beside walks of the panel's volatility.
+
+I items, V variates, L context steps, P paths, H horizon steps.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+
+from forecasting.errors import require_at_least
+from forecasting.forecasters.bank import BankForecaster
+from forecasting.forecasters.bank.forecaster import shock_correlation
+from forecasting.forecasters.bounds import Bounds, Floor
+from forecasting.forecasters.combination.mixing import apportion
+from forecasting.forecasters.scaling import Pool, ScaledItem, scale_item
+from forecasting.panel.history import Floats, History, exact_history
+from forecasting.panel.schema import FLOWS
+from forecasting.seeds import item_generator
+
+WALK_SHARE = 0.5  # of the paths of orders and capacity (docs/decisions/0005)
+
+
+class FlowBankForecaster:
+    """The bank, which reads orders and capacity as log book-to-bill and log capacity.
+
+    Backlog and saturation hang on the ratio of the two, which two banks, one for each flow, do not keep
+    (docs/decisions/0017). A share of the paths of the flows are random walks with the panel's volatility, for
+    the reason of decision 5, and all keep within the guards of `Pool`. Other series are left to the bank as
+    they are.
+
+    Parameters
+    ----------
+    walk_share : float
+        In [0, 1].
+    floor : Floor
+        Of series other than orders and capacity, see `Bounds`.
+    """
+
+    def __init__(self, *, walk_share: float = WALK_SHARE, floor: Floor = "auto") -> None:
+        self.walk_share = walk_share
+        self.floor: Floor = floor
+        self._bank = BankForecaster()
+        self._items: list[ScaledItem] = []
+        self._item_ids: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`bank`."""
+        return "bank"
+
+    def fit(self, history: History) -> Self:
+        """Keep the history.
+
+        Raises
+        ------
+        InputError
+            If a variate has no observation or an infinite one, or orders or capacity are negative.
+        """
+        self._items, self._item_ids = [], history.item_ids
+        if history.variates != FLOWS:
+            self._bank = BankForecaster(nonnegative=self.floor != "none").fit(history)
+            self._bounds = Bounds.of(history, self.floor)
+            return self
+        self._items = [scale_item(history, item) for item in range(len(history.item_ids))]
+        scaled = exact_history(
+            _right_aligned(self._items),
+            item_ids=history.item_ids,
+            variates=history.variates,
+            origins=history.origins,
+            frequency=history.frequency,
+        )
+        self._bank = BankForecaster(season_length=1, nonnegative=False).fit(scaled)
+        self._scaled = scaled
+        return self
+
+    def sample(self, horizon: int, paths: int, seed: int) -> Floats:
+        """Sample joint futures [I, P, H, V] of the fitted items, in units; errors as those of the bank."""
+        require_at_least(1, horizon=horizon, paths=paths)
+        drawn = self._bank.sample(horizon, paths, seed)
+        if not self._items:
+            return self._bounds.keep(drawn)
+        pool = Pool.of(self._items)
+        walking = apportion(np.array([[self.walk_share, 1 - self.walk_share]]), paths)[0] == 0
+        shape = (int(walking.sum()), horizon, len(FLOWS))
+        for growth, item_id, values in zip(drawn, self._item_ids, self._scaled.values, strict=True):
+            rng = item_generator(seed, purpose="walks", item_id=item_id)
+            root = np.linalg.cholesky(shock_correlation(values, season=1))
+            growth[walking] = (rng.standard_normal(shape) @ root.T).cumsum(axis=1) * pool.volatility
+        return np.stack(
+            [
+                item.restore(pool.bounded(growth, item))
+                for item, growth in zip(self._items, drawn, strict=True)
+            ]
+        )
+
+
+def _right_aligned(items: list[ScaledItem]) -> Floats:
+    """Series of the items [I, V, L] that end together, after NaN."""
+    length = max(len(series) for item in items for series in item.series)
+    values = np.full((len(items), len(items[0].series), length), np.nan)
+    for rows, item in zip(values, items, strict=True):
+        for row, series in zip(rows, item.series, strict=True):
+            row[length - len(series) :] = series
+    return values
