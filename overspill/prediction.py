@@ -15,7 +15,7 @@ from forecasting.panel.long_table import check_long_table
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
-from pipelines.runtime.config.model_names import DEFAULT_MODEL, ModelName, named_model
+from pipelines.runtime.config.model_names import DEFAULT_MODEL, ModelName, named_model, needs_network
 from pipelines.runtime.registry.weights import shipped_weights
 
 if TYPE_CHECKING:
