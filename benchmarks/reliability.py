@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from reliability_command import Ended, Workplace, ends_of, started, wait_for
+from reliability_command import Ended, Workplace, ends_of, reached, started, wait_for
 from reliability_inputs import bad_inputs
 
 SECTIONS = ("kills", "signals", "inputs", "disk", "store")
@@ -53,9 +53,9 @@ def kills(place: Workplace, number: int, source: random.Random) -> Iterator[Case
             moment = source.uniform(FASTEST, usual)
             begun = time.monotonic()
             process = started(command, place.folder)
-            time.sleep(moment)
+            reached(process, moment)
             process.kill()
-            process.wait()
+            wait_for(process)
             after = place.result(name)
             same = after == before or place.is_whole(name)
             again = wait_for(started(command, place.folder)) if n == number - 1 else None
@@ -78,9 +78,11 @@ def signals(place: Workplace, number: int, source: random.Random) -> Iterator[Ca
             kind = (signal.SIGINT, signal.SIGTERM)[n % 2]
             moment = source.uniform(FASTEST, 0.95 * usual)
             process = started(command, place.folder)
-            time.sleep(moment)
+            if not reached(process, moment):
+                wait_for(process)
+                continue
             process.send_signal(kind)
-            ended = wait_for(process, seconds=60.0)
+            ended = wait_for(process, seconds=120.0)
             finished = ended.code == 0 and "Traceback" not in ended.stderr
             codes = {128 + kind, -kind}
             stopped = ended.code in codes and "Traceback" not in ended.stderr

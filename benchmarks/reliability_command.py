@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+import psutil
 
 COMMAND = (sys.executable, "-m", "pipelines.cli.entry")
 FORKER = Path(__file__).with_name("reliability_forker.py")
@@ -24,11 +26,12 @@ FEW = ("forecast.paths=20", "forecast.horizon=4", "statistical.candidates=[AutoT
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How a process ended: its exit status (negative: a signal), what it said, and the seconds it took."""
+    """How a process ended: exit status (negative: a signal), its errors, seconds by clock and processor."""
 
     code: int
     stderr: str
     seconds: float
+    processor: float = 0.0
 
     def said(self) -> str:
         """Its last words."""
@@ -76,8 +79,26 @@ def started(command: Sequence[str], folder: Path) -> subprocess.Popen[str]:
     return process
 
 
+def reached(process: subprocess.Popen[str], processor: float) -> bool:
+    """Wait until a process has used so many seconds of the processor; False if it ended before.
+
+    On a machine that others share, moments by the clock would fall behind the end of one run and before the
+    work of another.
+    """
+    try:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            if sum(watched.cpu_times()[:2]) >= processor:
+                return True
+            time.sleep(0.01)
+    except psutil.Error:
+        pass
+    return False
+
+
 def wait_for(process: subprocess.Popen[str], seconds: float = 600.0) -> Ended:
     """Wait for a process; one that takes longer is killed, which shows as -9."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     if process.poll() is None:
@@ -89,7 +110,9 @@ def wait_for(process: subprocess.Popen[str], seconds: float = 600.0) -> Ended:
     errors.close()
     Path(errors.name).unlink(missing_ok=True)
     took = time.monotonic() - process.begun  # type: ignore[attr-defined]
-    return Ended(code=process.returncode, stderr=text, seconds=took)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return Ended(code=process.returncode, stderr=text, seconds=took, processor=processor)
 
 
 @dataclass(kw_only=True)
@@ -104,7 +127,7 @@ class Workplace:
     lines : DataFrame
         The order book.
     seconds : mapping of command to seconds
-        How long each took undisturbed.
+        Of the processor that each took undisturbed.
     """
 
     folder: Path
@@ -123,7 +146,7 @@ class Workplace:
             ended = wait_for(started(command, folder))
             if ended.code:
                 raise RuntimeError(f"{name} failed undisturbed: {ended.said()}")
-            place.seconds[name] = ended.seconds
+            place.seconds[name] = ended.processor
         return place
 
     def etl(self, *, out: Path, cache: Path, store: Path) -> list[str]:

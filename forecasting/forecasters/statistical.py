@@ -132,9 +132,9 @@ class StatisticalForecaster:
         season = settings.season_length or history.frequency.season_length
         if len(set(history.item_ids)) < len(history.item_ids):
             raise InputError("an item must not come twice", found=", ".join(history.item_ids))
-        self._bounds = Bounds.of(history, self.floor)
         scaled = {item_id: scale_item(history, i) for i, item_id in enumerate(history.item_ids)}
         self._season, self._items = season, history.item_ids
+        self._bounds = Bounds.of(history, self.floor)
         self._lumpy = {
             item_id: history.values[i]
             for i, item_id in enumerate(history.item_ids)

@@ -183,9 +183,9 @@ def grid_of(frequency: Frequency) -> dict[str, pl.Expr]:
 
 
 def future_dates(
-    last: pl.DataFrame, *, horizon: int, frequency: Frequency, style: StampStyle
+    last: pl.DataFrame, *, horizon: int, frequency: Frequency, style: StampStyle, first: int = 0
 ) -> pl.DataFrame:
-    """Stamps of the horizon per item: unique_id, step (0 to H - 1), ds.
+    """Stamps of the horizon per item: unique_id, step (`first` to H - 1), ds. Step -1 is the last one known.
 
     They continue an item's own: the first or the last day of the month or any other (day 31 becomes the last
     of a shorter month), the same hour. Stamps with offsets keep the offset of the last one.
@@ -197,8 +197,9 @@ def future_dates(
     horizon : int
     frequency : Frequency
     style : StampStyle
+    first : int
     """
-    steps = pl.DataFrame({"step": np.arange(horizon, dtype=np.int32)})
+    steps = pl.DataFrame({"step": np.arange(first, horizon, dtype=np.int32)})
     ahead = pl.col("step").cast(pl.Int64) + 1
     if frequency.is_within_days:
         instant = pl.col("last_instant") + pl.duration(seconds=ahead * frequency.seconds)

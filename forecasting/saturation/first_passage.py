@@ -49,12 +49,13 @@ def confirmed(state: Array, hold_periods: int) -> Array:
             "a state must hold for at least one period", expected=">= 1", found=str(hold_periods)
         )
     xp = array_namespace(state)
-    steps = []
-    for t in range(state.shape[-1]):
-        held = state[..., t] if t + 1 >= hold_periods else xp.zeros_like(state[..., t])
-        for s in range(max(t + 1 - hold_periods, 0), t):
-            held = held & state[..., s]
-        steps.append(held)
+    steps = [state[..., t] for t in range(state.shape[-1])]
+    before = xp.zeros_like(steps[0])
+    held = 1
+    while held < hold_periods:  # two runs that overlap or touch make a longer one
+        shift = min(held, hold_periods - held)
+        steps = [now & (steps[t - shift] if t >= shift else before) for t, now in enumerate(steps)]
+        held += shift
     return stack_steps(steps)
 
 

@@ -18,6 +18,8 @@ from forecasting.forecasters.bounds import Floor
 from forecasting.panel.history import Floats, History
 from forecasting.panel.long_table import LongTable, histories
 from forecasting.panel.stamps import future_dates
+from forecasting.saturation.events import EventQuery
+from pipelines.forecast.events import EVENT_PATHS, event_table
 
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096
@@ -52,6 +54,7 @@ class ForecastOptions:
     paths: int
     seed: int
     floor: Floor = "auto"
+    events: EventQuery | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.horizon <= HORIZON_LIMIT:
@@ -90,10 +93,14 @@ class HasQuantiles(Protocol):
 
 
 class ForecastTables(NamedTuple):
-    """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value."""
+    """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value.
+
+    `events`, where asked for, has those of `event_table`.
+    """
 
     quantiles: pl.DataFrame
     paths: pl.DataFrame
+    events: pl.DataFrame | None = None
 
 
 def forecast_long_table(
@@ -108,7 +115,16 @@ def forecast_long_table(
     return ForecastTables(
         quantiles=pl.concat([part.quantiles for part in parts]).sort(*table.keys, "ds", "quantile_level"),
         paths=pl.concat([part.paths for part in parts]).sort(*table.keys, "path", "ds"),
+        events=_join_events([part.events for part in parts if part.events is not None], table),
     )
+
+
+def _join_events(parts: Sequence[pl.DataFrame], table: LongTable) -> pl.DataFrame | None:
+    """Events of all blocks by item, in the order asked; None where none were asked."""
+    if not parts:
+        return None
+    events = pl.concat(parts).sort("unique_id", maintain_order=True)
+    return events if table.has_variates else events.drop("variate")
 
 
 def _blocks(history: History, last: pl.DataFrame) -> Iterator[Block]:
@@ -129,7 +145,8 @@ def _forecast(
     fitted = forecaster.fit(history)
     levels = np.sort(np.asarray(options.quantile_levels, dtype=np.float64))
     quantiles = fitted.quantiles(options.horizon, levels) if isinstance(fitted, HasQuantiles) else None
-    count = options.paths if quantiles is not None else max(options.paths, PATHS_FOR_QUANTILES)
+    asked = options.paths or (EVENT_PATHS if options.events else 0)
+    count = asked if quantiles is not None else max(asked, PATHS_FOR_QUANTILES)
     sampled = fitted.sample(options.horizon, max(count, 1), options.seed)
     if quantiles is None:
         quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
@@ -137,9 +154,22 @@ def _forecast(
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
     )
+    events = None
+    if options.events is not None:
+        stamps = future_dates(
+            last, horizon=options.horizon, frequency=table.frequency, style=table.style, first=-1
+        )
+        events = event_table(
+            options.events,
+            history,
+            sampled[:, :asked],
+            stamps=stamps.sort("unique_id", "step"),
+            quantile_levels=options.quantile_levels,
+        )
     return ForecastTables(
         quantiles=of.table(quantiles, "quantile_level", levels),
         paths=of.table(sampled[:, : options.paths], "path", np.arange(options.paths, dtype=np.int32)),
+        events=events,
     )
 
 

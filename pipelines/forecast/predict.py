@@ -17,6 +17,7 @@ from forecasting.errors import InputError
 from forecasting.forecasters.settings import StatisticalSettings
 from forecasting.panel.long_table import Columns, LongTable, check_long_table
 from forecasting.periods import Frequency
+from pipelines.forecast.events import event_columns
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
 from pipelines.forecast.names import DEFAULT_MODEL, Model
@@ -26,7 +27,7 @@ from pipelines.runtime.registry.weights import Weights, folder_weights, require_
 from pipelines.runtime.store.address import is_laid_out, resolve_uri
 
 COMMAND = "predict"
-TABLES = ("quantiles", "paths")
+TABLES = ("quantiles", "paths", "events")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class PredictRequest:
 
 
 def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
-    """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths.parquet`.
+    """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths` and `events`.
 
     Ids, variates and labels of a text file are text to the letter; ids of a Parquet file keep their type.
     Files of these names that the command did not write itself are neither replaced nor removed.
@@ -73,8 +74,8 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
     Returns
     -------
     dict
-        Frequency, numbers of series, rows of quantiles and rows of paths, and the weights that answered, if
-        any.
+        Frequency, numbers of series, rows of quantiles, of paths and of events, and the weights that
+        answered, if any.
 
     Raises
     ------
@@ -85,6 +86,7 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
         If the output folder cannot be written.
     """
     require_device(request.device)
+    _check_names(request)
     _check_outputs(request)
     read = read_long_table(request.source, encoding=request.encoding, separator=request.separator)
     table = check_long_table(
@@ -121,7 +123,23 @@ def _named(given: ForecastTables, request: PredictRequest) -> dict[str, pl.DataF
     """The tables that are asked for, their columns called as in the source."""
     called = {"unique_id": request.columns.id, "ds": request.columns.time}
     tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.options.paths else {})
+    if given.events is not None:
+        tables["events"] = given.events
     return {name: table.rename(called) for name, table in tables.items()}
+
+
+def _check_names(request: PredictRequest) -> None:
+    """Refuse a name of the source's columns that the answer has for another one."""
+    taken = ["variate", "quantile_level", "path", "value"]
+    if request.options.events is not None:
+        taken += event_columns(request.options.quantile_levels)[1:]
+    for name in {request.columns.id, request.columns.time} & set(taken) - {"ds"}:
+        raise InputError(
+            "a column of the answer has that name already",
+            expected="another name for the id or the time",
+            found=name,
+            where="--id-col or --time-col",
+        )
 
 
 def _check_outputs(request: PredictRequest) -> None:
@@ -160,7 +178,7 @@ def _weights(request: PredictRequest) -> Weights | None:
 
 
 def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Put all tables in place, and take away the paths of an earlier forecast that do not belong to them."""
+    """Put all tables in place, and remove what an earlier forecast left that does not belong to them."""
     with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as beside:
         for name, table in tables.items():
             write_marked(Path(beside) / f"{name}.parquet", table, command=COMMAND)
@@ -168,5 +186,5 @@ def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
             check_own(out / f"{name}.parquet", command=COMMAND)
         for name in tables:
             (Path(beside) / f"{name}.parquet").replace(out / f"{name}.parquet")
-    if "paths" not in tables:
-        (out / "paths.parquet").unlink(missing_ok=True)
+    for name in {"paths", "events"} - tables.keys():
+        (out / f"{name}.parquet").unlink(missing_ok=True)

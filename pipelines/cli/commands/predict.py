@@ -57,6 +57,27 @@ def predict(
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
     ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--event",
+            help="When is a level first passed: 'above 120', 'below 80', or as a multiple of the last value "
+            "'above 1.2x'; repeatable. Writes events.parquet.",
+        ),
+    ] = None,
+    hold: Annotated[
+        int | None,
+        typer.Option("--hold", help="Periods in a row that an event must hold, past ones included; 1."),
+    ] = None,
+    event_of: Annotated[
+        str | None,
+        typer.Option(
+            "--event-of",
+            help="What events are about: series (each by itself); ratio (first variate over second); backlog "
+            "(of orders, the first, served from capacity, the second); cover (that backlog over capacity). "
+            "ratio:a,b names the two; else they are orders and capacity, or the two by name.",
+        ),
+    ] = None,
     id_col: Annotated[str, typer.Option("--id-col", help="Column that names the series.")] = "unique_id",
     time_col: Annotated[str, typer.Option("--time-col", help="Column of the dates.")] = "ds",
     target_col: Annotated[str, typer.Option("--target-col", help="Column of the values.")] = "y",
@@ -70,13 +91,14 @@ def predict(
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Forecast any long table of series: quantiles and joint sample paths."""
+    """Forecast any long table of series: quantiles, joint sample paths, and when events come."""
     with report_errors():
         from rich.console import Console
 
         from forecasting.errors import InputError
         from forecasting.panel.long_table import Columns
         from forecasting.periods import Frequency
+        from forecasting.saturation.events import EventQuery
         from pipelines.forecast.long_table import ForecastOptions
         from pipelines.forecast.predict import PredictRequest
         from pipelines.forecast.predict import predict as carry_out
@@ -88,7 +110,12 @@ def predict(
                 "quantile levels are numbers", found=repr(quantiles), where="--quantiles"
             ) from error
         options = ForecastOptions(
-            horizon=horizon, quantile_levels=levels, paths=paths, seed=seed, floor=cast("Floor", floor)
+            horizon=horizon,
+            quantile_levels=levels,
+            paths=paths,
+            seed=seed,
+            floor=cast("Floor", floor),
+            events=EventQuery.parse(event or [], hold=hold, measure=event_of, horizon=horizon),
         )
         request = PredictRequest(
             source=panel,
@@ -103,7 +130,12 @@ def predict(
             device=device or "auto",
         )
         figures: dict[str, Any] = {**carry_out(request, Console(stderr=True)), "out": str(out)}
-        print_result(figures, as_json=as_json)
+        if request.options.events is None:
+            print_result(figures, as_json=as_json)
+            return
+        from pipelines.cli.terminal.event_table import print_events
+
+        print_events(out, figures, as_json=as_json)
 
 
 def _one_byte(separator: str | None) -> str | None:

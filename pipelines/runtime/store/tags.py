@@ -13,6 +13,7 @@ PARAM_LENGTH = 6000  # limit of MLflow
 SPOOLED_TAG = "overspill.spooled_run_id"  # the id that a run had before the server gave it one
 DIGEST_TAG = "overspill.sha256."  # before the name of a table: SHA-256 of its content
 WHAT_IF_TAG = "overspill.what_if"  # JSON: settings of data and assumptions that deviate from the defaults
+DERIVED_TAG = "overspill.derived_settings"  # JSON: settings that the step took from its input
 ERROR_TAG = "overspill.error"  # why a run did not finish
 
 

@@ -45,7 +45,7 @@ def predict_arguments(panel, **changes):
 
 def test_help_needs_no_heavy_import():
     heavy = {"polars", "numpy", "torch", "mlflow", "statsforecast", "pydantic", "yaml"}
-    code = f"import sys, pipelines.cli; print(sorted({heavy!r} & set(sys.modules)))"
+    code = f"import sys, pipelines.cli.main; print(sorted({heavy!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
@@ -237,7 +237,7 @@ def test_predict_refuses_a_bad_table(cli, tmp_path, name):
     ("changes", "sentence"),
     [
         ({"horizon": 0}, "--horizon: the horizon is out of range: expected 1 to 4096 steps, found 0"),
-        ({"freq": "X"}, "--freq: unknown frequency: expected one of h, D, W, M, Q, Y, found 'X'"),
+        ({"freq": "X"}, "--freq: unknown frequency: expected min, h, D, B, W, M, Q, Y, a multiple"),
         ({"quantiles": "0.5,1"}, "--quantiles: a quantile level must lie between 0 and 1: found 1"),
         ({"quantiles": "half"}, "--quantiles: quantile levels are numbers: found 'half'"),
         ({"quantiles": "0.5,0.5"}, "--quantiles: quantile levels must be given, each once"),

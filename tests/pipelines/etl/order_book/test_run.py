@@ -15,6 +15,7 @@ from pipelines.evidence.step import write_evidence
 from pipelines.evidence.verify import verify
 from pipelines.forecast.step import run_forecast
 from pipelines.run import run_all
+from pipelines.runtime.step.selection import input_run
 from pipelines.windows.step import run_windows
 
 FEW = ["forecast.paths=40", "forecast.horizon=4", "backtest.paths=20", "policies=[bis_2026_01]"]
@@ -65,7 +66,9 @@ def test_evidence_of_an_order_book_brings_its_cases_and_files_and_a_removed_case
     context = bench.context(*FEW, ONE_MODEL, "forecast.model=statistical")
     etl = run_etl(context)
     windows = run_windows(context, run_forecast(context, etl.run_id).run_id)
-    made = write_evidence(tracker, tmp_path / "evidence", windows_run_id=windows.run_id)
+    found = input_run(context, "windows", None)  # though it has taken exports from the book
+    assert found == windows.run_id
+    made = write_evidence(tracker, tmp_path / "evidence", windows_run_id=found)
     path = made.out / "artifacts" / "priority_inversions.parquet"
     cases = pl.read_parquet(path)
     assert made.content.priority_inversions.cases == cases.height > 0

@@ -139,6 +139,18 @@ def test_evidence_after_windows_under_one_policy_reads_these_windows_and_says_so
     assert "policies.bis_2026_01" not in told
 
 
+def test_what_a_step_took_from_its_input_does_not_make_its_run_another(context_of):
+    context = context_of("data=order_book", "data.path=orders.csv")
+    key = "data.exports.H200.exported_so_far.value"
+    with context.opened("windows") as run:
+        context.log_settings(run)
+        run.log_params({key: "100"})
+    with pytest.raises(InputError, match=f"{key} = 100 .here none."):
+        input_run(context, "windows", None)
+    context.tracker.client.set_tag(run.run_id, "overspill.derived_settings", json.dumps([key]))
+    assert input_run(context, "windows", None) == run.run_id
+
+
 def test_beginnings_of_ids_name_a_run_and_ambiguous_or_unknown_ones_list_candidates(context_of):
     context = context_of()
     first, second = recorded(context, "etl"), recorded(context, "etl")
