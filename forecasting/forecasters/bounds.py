@@ -25,7 +25,7 @@ class Bounds:
     lowest : array [I, V]
         Least value that a forecast may have; minus infinity where there is none.
     constant : array [I, V]
-        The only value that a series had; NaN where it moved.
+        The only value that a series of at least two observations had; NaN where it moved.
     """
 
     lowest: Floats
@@ -56,8 +56,9 @@ class Bounds:
             shape = history.values.shape[:2]
             return cls(lowest=np.full(shape, -np.inf), constant=np.full(shape, np.nan))
         least, most = np.nanmin(history.values, axis=-1), np.nanmax(history.values, axis=-1)
+        still = (least == most) & ((~np.isnan(history.values)).sum(axis=-1) > 1)
         floored = np.zeros_like(least, bool) if floor == "none" else (least >= 0) | (floor == "0")
-        return cls(lowest=np.where(floored, 0.0, -np.inf), constant=np.where(least == most, least, np.nan))
+        return cls(lowest=np.where(floored, 0.0, -np.inf), constant=np.where(still, least, np.nan))
 
     def keep(self, values: Floats) -> Floats:
         """Paths or quantiles `[I, K, H, V]` within the bounds."""

@@ -20,8 +20,9 @@ DEFAULT_VOLATILITY = 0.2  # per step on the model scale, for a panel of single o
 RATIO_OFFSET = 0.1  # added to orders / capacity before the log
 CAPACITY_OFFSET = 0.1  # share of the item's largest capacity, added before the log
 # Largest over smallest value from which a positive series is read in logs. Below it logs and values have much
-# the same shape, and the distance from zero says little: y plus a constant is forecast like y.
-LOG_RATIO = 1.5
+# the same shape, and the distance from zero says little: y plus a constant is forecast like y. The range of a
+# walk grows with the root of its length, so a series of fewer than `RATIO_LENGTH` observations needs less.
+LOG_RATIO, RATIO_LENGTH = 1.5, 32
 Kind: TypeAlias = Literal["log", "from zero", "anywhere"]
 GROWTH_MARGIN = 1.25  # over the largest growth that any item of the panel has shown
 RATIO_MARGIN = 2.0  # over the highest book-to-bill of the panel
@@ -156,7 +157,8 @@ def kind_of(row: Floats) -> Kind:
     ('log', 'from zero', 'anywhere')
     """
     least, most = float(np.nanmin(row)), float(np.nanmax(row))
-    if least < 0 or most < LOG_RATIO * least:
+    count = min(int(np.count_nonzero(~np.isnan(row))), RATIO_LENGTH)
+    if least < 0 or most < LOG_RATIO ** np.sqrt(count / RATIO_LENGTH) * least:
         return "anywhere"
     return "log" if least > 0 else "from zero"
 

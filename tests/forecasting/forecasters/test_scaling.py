@@ -106,7 +106,9 @@ def test_orders_are_never_negative_on_a_path():
     ("row", "kind"),
     [
         ([1.0, np.nan, 1.5], "log"),
-        ([1.0, 1.4, 1.0], "anywhere"),
+        ([1.0, 1.1, 1.0], "anywhere"),
+        ([1.0, 1.3, 1.0], "log"),  # three values of a walk range less than thirty
+        ([1.0, *[1.3] * 30, 1.0], "anywhere"),
         ([1e6, 1e6 + 1], "anywhere"),
         ([0.0, 3.0, 1.0], "from zero"),
         ([0.0, 0.0], "from zero"),
@@ -114,7 +116,7 @@ def test_orders_are_never_negative_on_a_path():
         ([-9.0, -1.0], "anywhere"),
     ],
 )
-def test_logs_are_for_positive_series_that_range_over_half_their_least_value(row, kind):
+def test_logs_are_for_positive_series_that_range_widely_for_their_length(row, kind):
     item = scaled([row])
     assert item.kinds == (kind,)
     assert item.logs == (kind == "log",)

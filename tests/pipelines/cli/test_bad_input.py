@@ -80,6 +80,7 @@ def etl_run_with(store, panel, folder):
         panel.write_parquet(folder / "panel.parquet")
         run.log_folder(folder)
         run.set_tags({"overspill.sha256.panel": content_digest(panel), "overspill.known_until": "2026-06-30"})
+    return run.run_id
 
 
 BAD_PANELS = {
@@ -120,8 +121,8 @@ BAD_PANELS = {
 def test_forecast_and_train_refuse_a_bad_panel(cli, store, panel, tmp_path, name, command):
     spoil, sentence = BAD_PANELS[name]
     (tmp_path / "panel").mkdir()
-    etl_run_with(store, spoil(panel), tmp_path / "panel")
-    refused(cli(command, "--out", "out"), sentence)
+    etl_run = etl_run_with(store, spoil(panel), tmp_path / "panel")
+    refused(cli(command, "--etl-run", etl_run, "--out", "out"), sentence)
     assert list((tmp_path / "out").iterdir()) == []
     assert Registry(Tracker(store, "overspill")).champion() is None
 
@@ -219,10 +220,11 @@ def test_forecast_and_train_refuse_a_checkpoint_that_cannot_be_used(
     cli, store, panel, folder, tmp_path, spoil, sentence, command
 ):
     (tmp_path / "panel").mkdir()
-    etl_run_with(store, panel, tmp_path / "panel")
+    etl_run = etl_run_with(store, panel, tmp_path / "panel")
     spoil(folder)
     model = ["--model", "network"] if command == "forecast" else []
-    refused(cli(command, *model, "--set", f"forecast.checkpoint={folder}"), sentence)
+    asked = [*model, "--etl-run", etl_run, "--set", f"forecast.checkpoint={folder}"]
+    refused(cli(command, *asked), sentence)
     assert Tracker(store, "overspill").client.search_model_versions(f"name='{MODEL}'") == []
 
 

@@ -76,7 +76,7 @@ def test_a_machine_that_is_well_is_told_in_time_and_nothing_is_left(doctor, tmp_
     status, output, errors, seconds = doctor()
     assert (status, errors) == (0, "")
     assert all(check in output for check in ORDER if check not in {"ranks", "clocks", "waiting runs"})
-    assert seconds < 60  # 12 to 15 s where nothing else runs
+    assert seconds < 120  # 12 to 15 s where nothing else runs
     assert not list(tmp_path.iterdir())
 
 

@@ -163,7 +163,7 @@ def test_a_better_one_takes_the_champions_place_and_then_forecasts(fresh, absurd
     assert set(table(fresh.tracker, forecast.run_id, "choices")["model"].drop_nulls()) == {"network"}
 
     tested = run_backtest(changed(asked, "backtest", paths=20, case=None))
-    assert tested.weights.startswith("overspill version 2 on days from ")
+    assert tested.weights.startswith("overspill version 2 at origins from ")
     assert fresh.tracker.client.get_run(tested.run_id).data.tags["overspill.weights"] == "overspill version 2"
 
 
