@@ -11,6 +11,7 @@ from forecasting.errors import InputError
 from pipelines.cli.terminal.console import (
     print_json,
     print_ui,
+    report_errors,
     resolved_settings,
     stdout,
     step_context,
@@ -49,12 +50,8 @@ def pretrain(
     as_json: Json = False,
 ) -> None:
     """Train a network on synthetic worlds until it is stopped; run it again to resume."""
-    if decay is None and decays is not None:
-        raise InputError(
-            "only weights that are cut are averaged", expected="--cut beside it", where="--decays"
-        )
-    if decay is not None and steps is not None:
-        raise InputError("cutting weights does not train on", expected="--steps or --cut", where="--steps")
+    with report_errors():
+        _check_options(steps=steps, decay=decay, decays=decays)
     begin = None if init is None else str(init)
     options = {"forecast.device": device, "pretrain.training.steps": steps, "pretrain.init": begin}
     settings = resolved_settings(config, override, options)
@@ -101,6 +98,16 @@ def pretrain(
             soft_wrap=True,
         )
         print_ui(stdout(), context)
+
+
+def _check_options(*, steps: int | None, decay: int | None, decays: int | None) -> None:
+    """Refuse options that would have no effect, with --cut or without it."""
+    if decay is None and decays is not None:
+        raise InputError(
+            "only weights that are cut are averaged", expected="--cut beside it", where="--decays"
+        )
+    if decay is not None and steps is not None:
+        raise InputError("--cut trains no further steps", expected="--steps or --cut", where="--steps")
 
 
 def register(app: typer.Typer) -> None:

@@ -108,9 +108,9 @@ class Quarantine:
 
 
 def without_formulas(table: pl.DataFrame) -> pl.DataFrame:
-    """The table with an apostrophe before text and names of columns that a spreadsheet would run as a formula.
+    """The table with an apostrophe before text that a spreadsheet would run as a formula, headers too.
 
-    A name has as many as keep it apart from the other names.
+    A header has as many as keep it apart from the other headers.
     """
     words = pl.col(pl.String)
     safe = table.with_columns(pl.when(_is_run(words)).then("'" + words).otherwise(words).name.keep())

@@ -67,7 +67,7 @@ def test_weights_are_not_cut_from_a_folder_without_a_training(pretrain, tmp_path
         (("--decays", "2"), "--decays: only weights that are cut are averaged: expected --cut beside it"),
         (
             ("--cut", "2", "--steps", "4"),
-            "--steps: cutting weights does not train on: expected --steps or --cut",
+            "--steps: --cut trains no further steps: expected --steps or --cut",
         ),
     ],
 )

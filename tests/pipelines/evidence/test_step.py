@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -306,17 +307,32 @@ def test_a_run_that_is_killed_between_the_two_renames_leaves_the_earlier_evidenc
         (fresh / "evidence.json").write_text("{}")
     monkeypatch.undo()
     assert not copied.exists()
+    parts = sorted(path.name for path in copied.parent.iterdir())
+    with pytest.raises(InputError, match="the evidence is being written, or its writing was cut short"):
+        verify(copied)
+    assert sorted(path.name for path in copied.parent.iterdir()) == parts
     settle(copied)
     assert verify(copied)["seal"] == before
 
 
 def test_what_a_killed_run_left_is_cleared_and_what_a_living_one_writes_is_kept(tmp_path):
-    dead, living = tmp_path / f"{folder.PART}4194999-evidence", tmp_path / f"{folder.PART}1-evidence"
-    dead.mkdir()
-    living.mkdir()
+    here = socket.gethostname()
+    dead, living, elsewhere, others = (
+        tmp_path / f"{folder.PART}{name}"
+        for name in (
+            f"4194999-{here}-evidence",
+            f"1-{here}-evidence",
+            f"4194999-not-{here}-evidence",
+            f"4194999-{here}-other-evidence",
+        )
+    )
+    for part in (dead, living, elsewhere, others):
+        part.mkdir()
     with replaced(tmp_path / "evidence") as fresh:
         (fresh / "a").write_text("a")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, "evidence"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [living.name, elsewhere.name, others.name, "evidence"]
+    )
 
 
 def test_folders_with_other_files_are_refused_and_left_alone(tmp_path, whole_run, tracker):
