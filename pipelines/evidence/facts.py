@@ -236,7 +236,7 @@ def inversions(path: Path | None) -> Inversions:
         why=why,
         cases=cases.height,
         sha256=file_digest(path),
-        largest=plain(cases.sort(units, descending=True, maintain_order=True).head(20).to_dicts()),
+        largest=plain(cases.sort(-pl.col(units), pl.exclude(units)).head(20).to_dicts()),
     )
 
 
