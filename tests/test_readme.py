@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from forecasting.order_book.countries import country_code
 from pipelines.cli.main import app
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +94,15 @@ def test_readmes_commands_run_as_printed(tmp_path, environment):
     assert (folder / "evidence" / "evidence.html").is_file()
     assert (folder / "book" / "quarantine").is_dir()
     assert (folder / "predicted" / "paths.parquet").is_file()
+
+
+def test_the_bad_row_of_readmes_order_book_is_the_one_whose_country_is_refused():
+    [book] = [block for block in blocks(README) if block.info == "csv orders.csv"]
+    rows = [row.split(",") for row in book.text.splitlines()]
+    place = rows[0].index("end_use_country")
+    bad = [(number, row[place]) for number, row in enumerate(rows[1:], 1) if country_code(row[place]) is None]
+    [(number, words)] = bad
+    assert f"(row {number}: `{words}` is no country)" in README.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)

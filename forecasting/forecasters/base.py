@@ -116,7 +116,7 @@ def forecast_paths(
     seed : int
         Base seed, not negative.
     error_correlation : float
-        Correlation of measurement errors within an item, see `measurement.draw_history`.
+        Correlation of measurement errors within an item, see `measurement_error.draw_history`.
 
     Raises
     ------

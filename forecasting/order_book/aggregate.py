@@ -87,7 +87,7 @@ def partial_plans(
     Parameters
     ----------
     lines : LazyFrame
-        As `intake.normalise` returns them; rows with a `broken_rule` are left out.
+        As `normalise` returns them; rows with a `broken_rule` are left out.
     calendar : Calendar
     normal_lead_days : int
         Days from request to shipment that count as the normal lead time.
@@ -278,7 +278,7 @@ def merge_partials(partials: Iterable[Partial]) -> Partial:
 
 
 def negate(partial: Partial) -> Partial:
-    """The partial that takes `partial` back: merged([p, negated(p)]) is empty."""
+    """The partial that takes `partial` back: merge_partials([p, negate(p)]) is empty."""
     taken = {name: table.with_columns(-pl.col(SUMS[name])) for name, table in partial.tables().items()}
     return Partial(**taken)
 

@@ -59,7 +59,7 @@ def decide(contested: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        The same rows in their order, with `outcome` (Enum of contract.OUTCOMES).
+        The same rows in their order, with `outcome` (Enum of rules.OUTCOMES).
     """
     update = pl.col("updated_at").to_physical().fill_null(OLDEST)
     newest = pl.when(pl.col("refused").is_null()).then(update).max().over(KEY_NAMES)

@@ -141,7 +141,7 @@ def _countries(column: Column) -> dict[str, str]:
     for words, row in column.texts.iter_rows():
         if meaning := ambiguous_country(words):
             raise InputError(
-                "a name of a country may mean several",
+                "the name of a country is ambiguous",
                 expected="an ISO code or a full name",
                 found=f"{words!r} in column {column.own!r}: {meaning}",
                 where=f"{column.where}, row {row}",

@@ -184,8 +184,8 @@ def _check_slips(names: Sequence[str], intake: Intake, *, where: str) -> None:
 def _check_not_required(name: str) -> None:
     if name in REQUIRED:
         raise InputError(
-            "a required column cannot do without a column of yours",
-            expected=f"the name of yours for {name}",
+            "a required column must be one of your file's columns",
+            expected=f"the name of your column for {name}",
             found="null",
             where="data.columns",
         )

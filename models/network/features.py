@@ -163,7 +163,10 @@ def _look_up(filled: Tensor, observed: Tensor, index: Tensor) -> tuple[Tensor, T
 def _seasonal_lags(
     filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, horizon: int
 ) -> Tensor:
-    """Scaled values at each step's phase in the last seasons, and which exist [B, V, H, 2 * ECHOES]."""
+    """Scaled values at each step's phase in the last seasons, and which exist.
+
+    Shape [B, V, H, 2 * SEASONAL_LAGS].
+    """
     step = torch.arange(1, horizon + 1, device=filled.device)
     length = season[:, None].clamp(min=1)
     cycles = (step + length - 1) // length

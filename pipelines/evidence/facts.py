@@ -47,7 +47,7 @@ LIMITS = (
     "Whatever else a rule asks, for instance of the buyer, the end use or testing, is not examined here.",
     "Whether a licence will be granted is not forecast.",
     "Probabilities are shares of sampled paths of a statistical model.",
-    "How well such probabilities came true in the past stands under calibration, on few forecasts.",
+    "Calibration shows how such probabilities compared with past outcomes, for few forecasts.",
     "Stock, licences, past exports and prices enter with their default values, without their ranges.",
 )
 LIMITS_OF_DATA = {
@@ -236,7 +236,7 @@ def inversions(path: Path | None) -> Inversions:
         why=why,
         cases=cases.height,
         sha256=file_digest(path),
-        largest=plain(cases.sort(units, descending=True).head(20).to_dicts()),
+        largest=plain(cases.sort(-pl.col(units), pl.exclude(units)).head(20).to_dicts()),
     )
 
 

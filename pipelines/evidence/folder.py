@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forecasting.errors import InputError, StepError
@@ -51,6 +52,23 @@ def _others(out: Path) -> list[str]:
     )
 
 
+def check_finished(out: Path) -> None:
+    """Refuse a place whose evidence is being written or was left half-written; nothing is changed.
+
+    Raises
+    ------
+    InputError
+        If there is no folder, but an earlier one or a new one lies beside it under the name of a part.
+    """
+    if not out.exists() and (_old(out).is_dir() or _parts(out)):
+        raise InputError(
+            "the evidence is being written, or its writing was cut short",
+            expected="a finished folder: wait, or write the evidence again",
+            found="parts of it beside that place",
+            where=str(out),
+        )
+
+
 def settle(out: Path) -> None:
     """Put the earlier evidence back, if a run was killed while it was being replaced."""
     old = _old(out)
@@ -68,7 +86,7 @@ def replaced(out: Path) -> Iterator[Path]:
         If it cannot be written; what was there stays as it was.
     """
     out = out.resolve()
-    part, old = out.with_name(f"{PART}{os.getpid()}-{out.name}"), _old(out)
+    part, old = out.with_name(f"{PART}{os.getpid()}-{socket.gethostname()}-{out.name}"), _old(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         settle(out)
@@ -92,8 +110,23 @@ def _old(out: Path) -> Path:
 
 
 def _clear(out: Path) -> None:
-    """Remove what killed runs left of the folder; a run that is still at work keeps its own."""
-    for part in out.parent.glob(f"{PART}*-{out.name}"):
-        process = part.name.removeprefix(PART).partition("-")[0]
-        if not Path(f"/proc/{process}").exists():
+    """Remove what killed runs of this machine left of the folder; other parts may be of a run at work."""
+    for part in _parts(out):
+        process, _, rest = part.name.removeprefix(PART).partition("-")
+        if rest == f"{socket.gethostname()}-{out.name}" and not _is_there(int(process)):
             shutil.rmtree(part, ignore_errors=True)
+
+
+def _parts(out: Path) -> list[Path]:
+    """Parts of the folder by processes of any machine: each is named by process, machine and folder."""
+    named = (path for path in out.parent.glob(f"{PART}[0-9]*") if path.name.endswith(f"-{out.name}"))
+    return [path for path in named if path.name.removeprefix(PART).partition("-")[0].isdecimal()]
+
+
+def _is_there(process: int) -> bool:
+    with suppress(PermissionError):
+        try:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True

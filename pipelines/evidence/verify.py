@@ -16,7 +16,7 @@ from pipelines.evidence.content import RecordedFacts, build_evidence
 from pipelines.evidence.derive import derive
 from pipelines.evidence.document import render, template_digest
 from pipelines.evidence.figure_records import Json
-from pipelines.evidence.folder import settle
+from pipelines.evidence.folder import check_finished
 from pipelines.evidence.manifest import (
     ARTIFACTS,
     DOCUMENT,
@@ -53,12 +53,12 @@ def verify(folder: Path, *, key: Ed25519PublicKey | None = None) -> Json:
     Raises
     ------
     InputError
-        If the folder is no evidence folder.
+        If the folder is no evidence folder, or is just being written.
     StepError
         If it is not signed by the key, a file was changed or does not belong there, or a statement does not
         follow from the artifacts; the sentence names it.
     """
-    settle(folder.resolve())
+    check_finished(folder.resolve())
     manifest = check_manifest(folder)
     signature = check_signature(folder, manifest, key)
     stated = _read(folder)

@@ -160,7 +160,7 @@ def _weights(request: PredictRequest) -> Weights | None:
     if not needs_network(request.model):
         if request.checkpoint is not None:
             raise InputError(
-                "a checkpoint is one of the network",
+                "a checkpoint holds weights of the network, which this model does not use",
                 expected="--model auto, network or ensemble beside it",
                 found=f"--model {request.model}",
                 where="--checkpoint",

@@ -166,5 +166,5 @@ def _parsed(content: bytes, separator: str, where: str) -> pl.DataFrame:
     again = table.select(pl.all_horizontal(pl.col(name) == name for name in table.columns)).to_series()
     if again.any():
         row = int(again.arg_max() or 0) + 1
-        raise InputError("the header stands a second time", where=f"{where}, row {row} (line {row + 1})")
+        raise InputError("the header is repeated", where=f"{where}, row {row} (line {row + 1})")
     return table

@@ -43,6 +43,16 @@ def with_exports_of_book(
     )
 
 
+def derived_exports(settings: Settings, *, stated: Settings) -> list[str]:
+    """Dotted keys of the counts of exports that settings hold and the stated ones do not."""
+    own = stated.data.exports
+    return [
+        f"data.exports.{chip_id}.exported_so_far"
+        for chip_id, facts in settings.data.exports.items()
+        if facts.exported_so_far and not own.get(chip_id, ExportFacts()).exported_so_far
+    ]
+
+
 def exported_units(shipped: pl.DataFrame, *, chips: Iterable[str]) -> dict[str, int]:
     """Units of each chip that were shipped for use in China, Hong Kong and Macau, returns not deducted.
 

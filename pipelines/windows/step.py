@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,16 +23,14 @@ from forecasting.windows.schema import (
 )
 from forecasting.windows.tables import Estimator, Row
 from pipelines.figures.page import write_figures
-from pipelines.runtime.config.deviations import differing
-from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.derived import derived_tags
 from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.step.selection import input_run
-from pipelines.runtime.store.tags import DERIVED_TAG
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator
-from pipelines.windows.exports import with_exports_of_book
+from pipelines.windows.exports import derived_exports, with_exports_of_book
 from pipelines.windows.run_page import windows_page_text
 
 
@@ -65,7 +62,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         check_policy_reaches(policy, settings.data.catalogue.values())
     read = read_input(tracker, input_run(context, "forecast", forecast_run_id), step="forecast", name="paths")
     settings = with_exports_of_book(settings, tracker, read.run_id, items=read.table["item_id"].unique())
-    derived = sorted(differing(flatten(settings), flatten(context.settings)))
+    derived = derived_tags(derived_exports(settings, stated=context.settings))
     context = replace(context, settings=settings)
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
     any_market = next(iter(estimator.markets.values()))
@@ -77,7 +74,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     with context.step("windows", upstream_run_id=read.run_id) as (run, folder):
         read.log(run)
         if derived:
-            run.set_tags({DERIVED_TAG: json.dumps(derived)})
+            run.set_tags(derived)
         expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
         tables = windows_tables(estimator, rows)

@@ -12,9 +12,7 @@ import numpy.typing as npt
 
 from forecasting.panel.history import Bools, Floats
 
-LONE_CHANGE = (
-    0.2  # one-step move over the value, of a series that has but one (model_scale.DEFAULT_VOLATILITY)
-)
+LONE_CHANGE = 0.2  # one-step move over the value, of a series that has but one (scaling.DEFAULT_VOLATILITY)
 
 LEAST_SHARE = 0.01  # of the moves that is not drift
 

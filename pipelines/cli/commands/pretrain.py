@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forecasting.errors import InputError
 from pipelines.cli.terminal.console import (
     print_json,
     print_ui,
+    report_errors,
     resolved_settings,
     stdout,
     step_context,
@@ -40,13 +42,16 @@ def pretrain(
         typer.Option("--cut", min=1, help="Cut weights: let the rate go to zero in so many steps, apart."),
     ] = None,
     decays: Annotated[
-        int, typer.Option("--decays", min=1, help="Decays whose weights are averaged, with --cut.")
-    ] = 1,
+        int | None,
+        typer.Option("--decays", min=1, help="Decays whose weights are averaged, with --cut; 1 without it."),
+    ] = None,
     device: Device = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Train a network on synthetic worlds until it is stopped; run it again to resume."""
+    with report_errors():
+        _check_options(steps=steps, decay=decay, decays=decays)
     begin = None if init is None else str(init)
     options = {"forecast.device": device, "pretrain.training.steps": steps, "pretrain.init": begin}
     settings = resolved_settings(config, override, options)
@@ -64,7 +69,10 @@ def pretrain(
         from pipelines.train.pretrain import cut_weights, run_pretrain
 
         if decay is not None:
-            folder = cut_weights(context, state, steps=decay, decays=decays)
+            folder = cut_weights(context, state, steps=decay, decays=decays or 1)
+            if as_json:
+                print_json({"checkpoint": str(folder), "steps": decay, "decays": decays or 1})
+                return
             stdout().print(f"weights in {folder}", highlight=False, soft_wrap=True)
             return
         if not context.tracker.is_unreachable:
@@ -90,6 +98,16 @@ def pretrain(
             soft_wrap=True,
         )
         print_ui(stdout(), context)
+
+
+def _check_options(*, steps: int | None, decay: int | None, decays: int | None) -> None:
+    """Refuse options that would have no effect, with --cut or without it."""
+    if decay is None and decays is not None:
+        raise InputError(
+            "only weights that are cut are averaged", expected="--cut beside it", where="--decays"
+        )
+    if decay is not None and steps is not None:
+        raise InputError("--cut trains no further steps", expected="--steps or --cut", where="--steps")
 
 
 def register(app: typer.Typer) -> None:

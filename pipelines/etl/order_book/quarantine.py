@@ -108,10 +108,24 @@ class Quarantine:
 
 
 def without_formulas(table: pl.DataFrame) -> pl.DataFrame:
-    """The table with an apostrophe before text that a spreadsheet would run as a formula."""
+    """The table with an apostrophe before text that a spreadsheet would run as a formula, headers too.
+
+    A header has as many as keep it apart from the other headers.
+    """
     words = pl.col(pl.String)
-    runs = words.str.slice(0, 1).is_in(list(FORMULA)) | words.str.contains(SIGNED_TEXT)
-    return table.with_columns(pl.when(runs).then("'" + words).otherwise(words).name.keep())
+    safe = table.with_columns(pl.when(_is_run(words)).then("'" + words).otherwise(words).name.keep())
+    names = pl.Series(table.columns, dtype=pl.String)
+    taken = set(names)
+    renamed = {}
+    for name in names.filter(pl.select(_is_run(pl.lit(names))).to_series()):
+        renamed[name] = f"'{name}"
+        while renamed[name] in taken:
+            renamed[name] = f"'{renamed[name]}"
+    return safe.rename(renamed)
+
+
+def _is_run(words: pl.Expr) -> pl.Expr:
+    return words.str.slice(0, 1).is_in(list(FORMULA)) | words.str.contains(SIGNED_TEXT)
 
 
 def check_share(parts: Sequence[RowCounts], quarantine: Quarantine, *, at_most: float) -> None:

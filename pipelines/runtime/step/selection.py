@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from forecasting.errors import InputError
 from pipelines.runtime.config.deviations import differing, lines, relevant, stated, what_if
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
-from pipelines.runtime.store.tags import DERIVED_TAG
+from pipelines.runtime.step.derived import without_derived
 from pipelines.runtime.tracking import PARAM_LENGTH, what_if_of
 
 Differences = Mapping[str, tuple[str | None, str | None]]
@@ -82,9 +81,8 @@ def _differences(
     of: Callable[[Mapping[str, str], str], Mapping[str, str]] = relevant,
 ) -> Differences:
     """How settings of a run, and of what it was computed from, differ from the context's."""
-    mine = {key: value[:PARAM_LENGTH] for key, value in flatten(context.settings).items()}
-    derived = set(json.loads(run.data.tags.get(DERIVED_TAG, "[]"))) - set(mine)
-    theirs = {key: value for key, value in run.data.params.items() if key not in derived}
+    mine: Mapping[str, str] = {key: value[:PARAM_LENGTH] for key, value in flatten(context.settings).items()}
+    theirs, mine = without_derived(run.data.params, mine, run.data.tags)
     own = differing(of(theirs, step), of(mine, step))
     inherited = differing(relevant(what_if_of(run), step), relevant(what_if(context.settings), step))
     return inherited | own

@@ -171,7 +171,7 @@ def test_names_of_countries_become_codes_and_codes_stay(book):
 
 
 def test_name_of_several_countries_is_refused_with_them(book):
-    with pytest.raises(InputError, match=r"row 2: a name of a country may mean several.*'Korea'.*KP or KR"):
+    with pytest.raises(InputError, match=r"row 2: the name of a country is ambiguous.*'Korea'.*KP or KR"):
         recognise(book_of(end_use_country=["US", "Korea", "DE"]), book.intake, where="a.csv")
 
 

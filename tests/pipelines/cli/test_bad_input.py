@@ -232,7 +232,8 @@ def test_forecast_and_train_refuse_a_checkpoint_that_cannot_be_used(
 def test_predict_refuses_a_checkpoint_without_the_network(cli, folder, model):
     refused(
         predict(cli, checkpoint=folder, model=model),
-        "--checkpoint: a checkpoint is one of the network",
+        "--checkpoint: a checkpoint holds weights of the network, which this model does not use: "
+        "expected --model auto, network or ensemble beside it",
     )
 
 

@@ -138,7 +138,7 @@ def test_an_encoding_that_is_unknown_or_wrong_is_refused(predict):
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ([*months("a"), "unique_id,ds,y"], r"row 13 \(line 14\): the header stands a second time"),
+        ([*months("a"), "unique_id,ds,y"], r"row 13 \(line 14\): the header is repeated"),
         (["a,2023-01-01,1", "a,2023-02-01", "a,2023-03-01,3"], r"row 2 \(line 3\): every line must have"),
         (["a,2023-01-01,1", "a,2023-02-01,1,5"], r"row 2 \(line 3\): every line .*expected 3, found 4"),
         (['a,2023-01-01,"1', "a,2023-02-01,1"], r"row 1 \(line 2\): a quote is opened and not closed"),

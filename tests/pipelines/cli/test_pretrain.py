@@ -44,10 +44,12 @@ def test_a_training_begins_from_weights_is_made_longer_and_weights_are_cut_from_
     assert pretrain(*begin, "--steps", "2")[0] == 0
     assert pretrain(*begin, "--steps", "4")[0] == 0
     assert (card_of(state)["steps"], card_of(state)["begun_from"]["steps"]) == (4, None)
-    status, text, _ = pretrain(*begin, "--steps", "4", "--cut", "2", "--decays", "2")
+    status, text, _ = pretrain(*begin, "--cut", "2", "--decays", "2")
     assert status == 0
     folder = state / "cuts" / "step-4"
     assert str(folder) in text.replace("\n", "")
+    status, text, _ = pretrain(*begin, "--cut", "2", "--decays", "2", "--json")
+    assert (status, json.loads(text)) == (0, {"checkpoint": str(folder), "steps": 2, "decays": 2})
     assert card_of(folder)["decay"] == {"from": 4, "steps": 2, "averaged": 2}
     assert card_of(state)["steps"] == 4
 
@@ -57,6 +59,23 @@ def test_weights_are_not_cut_from_a_folder_without_a_training(pretrain, tmp_path
     assert status == 2
     assert "found no last.ckpt" in " ".join(error.split())
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--decays", "2"), "--decays: only weights that are cut are averaged: expected --cut beside it"),
+        (
+            ("--cut", "2", "--steps", "4"),
+            "--steps: --cut trains no further steps: expected --steps or --cut",
+        ),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(pretrain, tmp_path, options, sentence):
+    status, _, error = pretrain("--state", str(tmp_path / "state"), *options)
+    assert status == 2
+    assert sentence in " ".join(error.split())
+    assert not (tmp_path / "state").exists()
 
 
 def test_weights_to_begin_from_must_be_there(pretrain, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -187,6 +188,14 @@ def test_priority_inversions_of_an_order_book_are_counted_and_hashed(tmp_path, u
     assert [row["quantity"] for row in found.largest] == sorted(units, reverse=True)
 
 
+def test_the_largest_inversions_are_the_same_in_whatever_order_their_table_is(tmp_path):
+    path = tmp_path / "priority_inversions.parquet"
+    lines = range(30, 0, -1)
+    pl.DataFrame({"us_line": lines, "quantity": [1 + line % 2 for line in lines]}).write_parquet(path)
+    found = [row["us_line"] for row in facts.inversions(path).largest]
+    assert found == [*range(1, 30, 2), *range(2, 11, 2)]
+
+
 def test_files_of_an_order_book_stand_with_the_digests_that_the_etl_run_read(tmp_path):
     entry = {"path": "book.csv", "bytes": 12, "sha256": "a" * 64, "rows": {"in": 3}, "notes": []}
     (tmp_path / "summary.json").write_text(json.dumps({"files": [entry]}))
@@ -298,17 +307,32 @@ def test_a_run_that_is_killed_between_the_two_renames_leaves_the_earlier_evidenc
         (fresh / "evidence.json").write_text("{}")
     monkeypatch.undo()
     assert not copied.exists()
+    parts = sorted(path.name for path in copied.parent.iterdir())
+    with pytest.raises(InputError, match="the evidence is being written, or its writing was cut short"):
+        verify(copied)
+    assert sorted(path.name for path in copied.parent.iterdir()) == parts
     settle(copied)
     assert verify(copied)["seal"] == before
 
 
 def test_what_a_killed_run_left_is_cleared_and_what_a_living_one_writes_is_kept(tmp_path):
-    dead, living = tmp_path / f"{folder.PART}4194999-evidence", tmp_path / f"{folder.PART}1-evidence"
-    dead.mkdir()
-    living.mkdir()
+    here = socket.gethostname()
+    dead, living, elsewhere, others = (
+        tmp_path / f"{folder.PART}{name}"
+        for name in (
+            f"4194999-{here}-evidence",
+            f"1-{here}-evidence",
+            f"4194999-not-{here}-evidence",
+            f"4194999-{here}-other-evidence",
+        )
+    )
+    for part in (dead, living, elsewhere, others):
+        part.mkdir()
     with replaced(tmp_path / "evidence") as fresh:
         (fresh / "a").write_text("a")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, "evidence"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [living.name, elsewhere.name, others.name, "evidence"]
+    )
 
 
 def test_folders_with_other_files_are_refused_and_left_alone(tmp_path, whole_run, tracker):

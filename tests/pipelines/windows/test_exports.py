@@ -16,6 +16,7 @@ from pipelines.evidence.verify import verify
 from pipelines.forecast.step import run_forecast
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.step.context import Context
+from pipelines.runtime.step.selection import input_run
 from pipelines.windows.exports import exported_units
 from pipelines.windows.step import run_windows
 
@@ -112,6 +113,15 @@ def test_stated_count_at_or_above_the_book_overrides_it(forecast, tracker):
         for stated in ((), ("data.exports.H200.exported_so_far=600",))
     ]
     assert rooms[1] > rooms[0]
+
+
+@pytest.mark.parametrize("stated", [(), ("data.exports.H200.unsold_stock=5",)])
+def test_windows_with_derived_exports_are_found_again_by_what_was_stated_alone(forecast, stated):
+    context, run_id = forecast
+    windows = run_windows(context(*stated), run_id)
+    assert input_run(context(*stated), "windows", None) == windows.run_id
+    with pytest.raises(InputError, match="no finished windows run has these settings"):
+        input_run(context(*stated, "data.exports.H200.exported_so_far=601"), "windows", None)
 
 
 def test_stated_count_below_the_book_is_refused_with_both_counts(forecast):

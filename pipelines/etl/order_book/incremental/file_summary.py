@@ -184,7 +184,9 @@ def _notes(schema: pl.Schema, intake: Intake) -> Iterator[str]:
         yield f"column {own[name]!r}: numbers are read with {separators}"
     if forms.countries:
         shown = ", ".join(f"{words} as {code}" for words, code in list(forms.countries.items())[:3])
-        yield f"{len(forms.countries)} names of countries are read as codes: {shown}"
+        count = len(forms.countries)
+        read = "name of a country is read as a code" if count == 1 else "names of countries are read as codes"
+        yield f"{count} {read}: {shown}"
     wrong = [
         name for name in DISPENSABLE if own[name] in schema and not readable(name, schema[str(own[name])])
     ]

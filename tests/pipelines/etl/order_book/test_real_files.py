@@ -47,6 +47,13 @@ def test_export_of_an_erp_system_gives_the_series_of_the_clean_book(bench):
     assert "3 names of countries are read as codes" in notes
 
 
+def test_a_single_name_of_a_country_is_noted_in_the_singular(bench):
+    lines = bench.table(bench.lines(60)).with_columns(end_use_country=pl.lit("United States"))
+    lines.write_csv(bench.orders / "a.csv")
+    [notes] = bench.etl().summary["notes"].values()
+    assert "1 name of a country is read as a code: United States as US" in notes
+
+
 def test_forms_of_a_file_are_remembered_and_hold_for_lines_that_are_looked_at_again(bench):
     lines = bench.table(bench.lines(60))
     as_exported(lines).write_csv(bench.orders / "a.csv")
@@ -168,6 +175,13 @@ def test_formulas_in_names_reach_no_spreadsheet_and_numbers_stay_as_they_are():
         "plain",
         None,
     ]
+
+
+def test_formulas_in_headers_reach_no_spreadsheet_and_no_column_is_lost():
+    table = pl.DataFrame({"=1+1": ["a"], "'=1+1": ["b"], "-2+cmd": [1], "+1": [2], "plain": [3]})
+    safe = without_formulas(table)
+    assert safe.columns == ["''=1+1", "'=1+1", "'-2+cmd", "+1", "plain"]
+    assert safe.row(0) == ("a", "b", 1, 2, 3)
 
 
 def test_formula_in_an_order_number_stands_in_the_quarantine_as_text(bench):

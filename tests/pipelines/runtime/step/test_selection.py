@@ -13,6 +13,7 @@ from pipelines.runtime.config.deviations import deviations, lines, relevant, wha
 from pipelines.runtime.config.loader import flatten, resolve
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.selection import input_run
+from pipelines.runtime.store.tags import DERIVED_TAG
 from pipelines.runtime.tracking.ui import list_runs
 
 DECAY = "data.assumptions.capacity_decay.value"
@@ -147,8 +148,12 @@ def test_what_a_step_took_from_its_input_does_not_make_its_run_another(context_o
         run.log_params({key: "100"})
     with pytest.raises(InputError, match=f"{key} = 100 .here none."):
         input_run(context, "windows", None)
-    context.tracker.client.set_tag(run.run_id, "overspill.derived_settings", json.dumps([key]))
-    assert input_run(context, "windows", None) == run.run_id
+    for derived in (key, "data.exports.H200.exported_so_far"):
+        context.tracker.client.set_tag(run.run_id, DERIVED_TAG, json.dumps([derived]))
+        assert input_run(context, "windows", None) == run.run_id
+    context.tracker.client.set_tag(run.run_id, DERIVED_TAG, json.dumps([key])[:-5])
+    with pytest.raises(InputError, match=f"{key} = 100 .here none."):
+        input_run(context, "windows", None)
 
 
 def test_beginnings_of_ids_name_a_run_and_ambiguous_or_unknown_ones_list_candidates(context_of):
