@@ -42,6 +42,8 @@ class ForecastOptions:
     seed : int
     floor : Floor
         `auto`: a series that was never negative is not forecast below zero; `0`: none is; `none`: no floor.
+    events : EventQuery, optional
+        Levels whose first passage is asked about; None for no events.
 
     Raises
     ------
