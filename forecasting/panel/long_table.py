@@ -137,7 +137,11 @@ def check_long_table(
         frequency = _inferred(rows, keys, where)
     rows = _placed(rows, frequency)
     check_frequency(rows, keys=keys, frequency=frequency, style=style, where=where)
-    last = rows.sort("unique_id", "instant").group_by("unique_id").agg(offset=(pl.col("local") - pl.col("instant")).last())
+    last = (
+        rows.sort("unique_id", "instant")
+        .group_by("unique_id")
+        .agg(offset=(pl.col("local") - pl.col("instant")).last())
+    )
     return LongTable(
         rows=rows,
         frequency=frequency,

@@ -220,7 +220,7 @@ def future_dates(
         raise InputError(
             "the horizon leaves the dates that the column can hold",
             expected=f"a shorter one, or a column in microseconds instead of {style.dtype}",
-            found=f"{horizon} steps of {frequency.step_name} after {last['last'].max()}",
+            found=f"{horizon} steps of {frequency.step_name} after {last['last'].max()!s}",
             where="--horizon",
         ) from error
     if style.offsets:

@@ -1,4 +1,4 @@
-"""Stamps at the ends of a table: offsets of several variates, types that end in 2262, rows that stand twice."""
+"""Stamps at the ends of a table: offsets of several variates, dates beyond 2262, rows that stand twice."""
 
 import datetime as dt
 
