@@ -63,5 +63,5 @@ class Bounds:
     def keep(self, values: Floats) -> Floats:
         """Paths or quantiles `[I, K, H, V]` within the bounds."""
         constant = self.constant[:, None, None, :]
-        bounded = np.maximum(values, self.lowest[:, None, None, :])
-        return np.where(np.isnan(constant), bounded, constant)
+        moving = np.where(np.isnan(constant), values, constant)
+        return np.maximum(moving, self.lowest[:, None, None, :])

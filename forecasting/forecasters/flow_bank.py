@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from forecasting.errors import require_at_least
-from forecasting.forecasters.bank import BankForecaster
+from forecasting.forecasters.bank import LONGEST_HORIZON, BankForecaster
 from forecasting.forecasters.bank.forecaster import shock_correlation
 from forecasting.forecasters.bounds import Bounds, Floor
 from forecasting.forecasters.combination.mixing import apportion
@@ -37,6 +37,8 @@ class FlowBankForecaster:
     floor : Floor
         Of series other than orders and capacity, see `Bounds`.
     """
+
+    longest_horizon = LONGEST_HORIZON
 
     def __init__(self, *, walk_share: float = WALK_SHARE, floor: Floor = "auto") -> None:
         self.walk_share = walk_share

@@ -137,7 +137,11 @@ def check_long_table(
         frequency = _inferred(rows, keys, where)
     rows = _placed(rows, frequency)
     check_frequency(rows, keys=keys, frequency=frequency, style=style, where=where)
-    last = rows.group_by("unique_id").agg(offset=(pl.col("local") - pl.col("instant")).last())
+    last = (
+        rows.sort("unique_id", "instant")
+        .group_by("unique_id")
+        .agg(offset=(pl.col("local") - pl.col("instant")).last())
+    )
     return LongTable(
         rows=rows,
         frequency=frequency,
@@ -205,7 +209,11 @@ def _placed(rows: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:
 
 
 def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
-    """The coarsest frequency that every series fits; business days only where Mondays follow on Fridays."""
+    """The coarsest frequency that every series fits; business days only where Mondays follow on Fridays.
+
+    A date that a series holds twice counts once here: `check_frequency` names its rows.
+    """
+    rows = rows.unique([*keys, "instant"], keep="first", maintain_order=True)
     style = StampStyle(dtype=rows["ds"].dtype)
     for frequency in COARSEST_FIRST:
         placed = _placed(rows, frequency)

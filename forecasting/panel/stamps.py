@@ -198,6 +198,11 @@ def future_dates(
     frequency : Frequency
     style : StampStyle
     first : int
+
+    Raises
+    ------
+    InputError
+        If the column's type cannot hold a stamp: nanoseconds end in 2262.
     """
     steps = pl.DataFrame({"step": np.arange(first, horizon, dtype=np.int32)})
     ahead = pl.col("step").cast(pl.Int64) + 1
@@ -209,7 +214,15 @@ def future_dates(
             ds = style.write(instant + pl.col("offset"))
     else:
         ds = style.write(_future_local(ahead, frequency))
-    laid = last.join(steps, how="cross").with_columns(ds=ds)
+    try:
+        laid = last.join(steps, how="cross").with_columns(ds=ds)
+    except pl.exceptions.InvalidOperationError as error:
+        raise InputError(
+            "the horizon leaves the dates that the column can hold",
+            expected=f"a shorter one, or a column in microseconds instead of {style.dtype}",
+            found=f"{horizon} steps of {frequency.step_name} after {last['last'].max()!s}",
+            where="--horizon",
+        ) from error
     if style.offsets:
         laid = laid.with_columns(ds=_with_offset(laid, style))
     return laid.select("unique_id", "step", "ds")

@@ -42,7 +42,7 @@ def cut(
     settings : PretrainSettings
         Recipe of the training, with the stable schedule.
     folder : Path
-        Of the training; the decays lie in `cuts` in it, by the step that they begin at.
+        Of the training; the decays lie in `cuts` in it, by the step that they begin at and their length.
     steps, decays : int
         Steps of each decay, and their number; both >= 1.
     device : str
@@ -57,7 +57,7 @@ def cut(
     """
     begin = first_step(settings, folder)
     base = folder / "cuts" / f"step-{begin}"
-    parts = [base / f"decay-{number}" for number in range(1, decays + 1)]
+    parts = [base / f"decay-{number}-{steps}" for number in range(1, decays + 1)]
     for number, part in enumerate(parts):
         training = replace(
             settings.training,

@@ -19,10 +19,9 @@ from forecasting.panel.history import Floats, History
 from forecasting.panel.long_table import LongTable, histories
 from forecasting.panel.stamps import future_dates
 from forecasting.saturation.events import EventQuery
+from pipelines.forecast.ahead import HORIZON_LIMIT, Demand, alike, ended, forecast_ahead, trailing_gaps
 from pipelines.forecast.events import EVENT_PATHS, event_table
 
-PATHS_FOR_QUANTILES = 1000
-HORIZON_LIMIT = 4096
 ITEMS_PER_BLOCK = 200
 Block: TypeAlias = tuple[PathForecaster, History, pl.DataFrame]
 
@@ -42,6 +41,8 @@ class ForecastOptions:
     seed : int
     floor : Floor
         `auto`: a series that was never negative is not forecast below zero; `0`: none is; `none`: no floor.
+    events : EventQuery, optional
+        Levels whose first passage is asked about; None for no events.
 
     Raises
     ------
@@ -84,15 +85,6 @@ class ForecastOptions:
 
 
 @runtime_checkable
-class HasQuantiles(Protocol):
-    """A path forecaster that knows quantiles without counting paths."""
-
-    def quantiles(self, horizon: int, levels: Floats) -> Floats | None:
-        """Quantiles [I, Q, H, V] of the items last given to `fit`; None where only paths tell them."""
-        ...
-
-
-@runtime_checkable
 class LearnsFromPanel(Protocol):
     """A path forecaster that learns something from all items before it is fitted to some of them."""
 
@@ -119,10 +111,11 @@ def forecast_long_table(
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
 ) -> ForecastTables:
     """Forecast every series of a checked table; `progress` may watch the blocks go by."""
+    parts_of_table = list(histories(table))
+    for _, last in parts_of_table:  # refuses a horizon that the dates cannot hold before anything is forecast
+        _dates(last, table, options.horizon, first=options.horizon - 1)
     blocks = [
-        block
-        for history, last in histories(table)
-        for block in _blocks(_learned(forecaster, history, options.horizon), history, last)
+        block for history, last in parts_of_table for block in _blocks(forecaster, history, last, options)
     ]
     parts = [_forecast(*block, table, options) for block in progress(blocks)]
     return ForecastTables(
@@ -144,11 +137,17 @@ def _learned(forecaster: PathForecaster, history: History, horizon: int) -> Path
     return forecaster.learned(history, horizon) if isinstance(forecaster, LearnsFromPanel) else forecaster
 
 
-def _blocks(forecaster: PathForecaster, history: History, last: pl.DataFrame) -> Iterator[Block]:
-    """Cut the items into blocks whose paths fit into memory."""
-    for start in range(0, len(history.item_ids), ITEMS_PER_BLOCK):
-        rows = list(range(start, min(start + ITEMS_PER_BLOCK, len(history.item_ids))))
-        yield forecaster, history.select(rows), last[rows]
+def _blocks(
+    forecaster: PathForecaster, history: History, last: pl.DataFrame, options: ForecastOptions
+) -> Iterator[Block]:
+    """Cut the items into blocks whose paths fit into memory, each of items that end alike."""
+    gaps = trailing_gaps(history).min(axis=1)
+    for rows in alike(gaps):
+        steps = options.horizon + int(gaps[rows].max())
+        learned = _learned(forecaster, ended(history.select(rows), gaps[rows]), steps)
+        for start in range(0, len(rows), ITEMS_PER_BLOCK):
+            some = rows[start : start + ITEMS_PER_BLOCK]
+            yield learned, history.select(some), last[some]
 
 
 def _forecast(
@@ -159,23 +158,17 @@ def _forecast(
     options: ForecastOptions,
 ) -> ForecastTables:
     """Quantiles and paths of the items that share one set of variates."""
-    fitted = forecaster.fit(history)
     levels = np.sort(np.asarray(options.quantile_levels, dtype=np.float64))
-    quantiles = fitted.quantiles(options.horizon, levels) if isinstance(fitted, HasQuantiles) else None
     asked = options.paths or (EVENT_PATHS if options.events else 0)
-    count = asked if quantiles is not None else max(asked, PATHS_FOR_QUANTILES)
-    sampled = fitted.sample(options.horizon, max(count, 1), options.seed)
-    if quantiles is None:
-        quantiles = np.moveaxis(np.quantile(sampled, levels, axis=1), 0, 1)
-    dates = future_dates(last, horizon=options.horizon, frequency=table.frequency, style=table.style)
+    demand = Demand(horizon=options.horizon, levels=levels, paths=asked, seed=options.seed)
+    quantiles, sampled = forecast_ahead(forecaster, history, demand)
+    dates = _dates(last, table, options.horizon)
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
     )
     events = None
     if options.events is not None:
-        stamps = future_dates(
-            last, horizon=options.horizon, frequency=table.frequency, style=table.style, first=-1
-        )
+        stamps = _dates(last, table, options.horizon, first=-1)
         events = event_table(
             options.events,
             history,
@@ -188,6 +181,10 @@ def _forecast(
         paths=of.table(sampled[:, : options.paths], "path", np.arange(options.paths, dtype=np.int32)),
         events=events,
     )
+
+
+def _dates(last: pl.DataFrame, table: LongTable, horizon: int, *, first: int = 0) -> pl.DataFrame:
+    return future_dates(last, horizon=horizon, frequency=table.frequency, style=table.style, first=first)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,8 +25,8 @@ TEXT = (".csv", ".txt", ".tsv")
 # First bytes of a packed file, its name, and what unpacks it.
 PACKED: dict[bytes, tuple[str, Callable[[Path], IO[bytes]]]] = {
     b"\x1f\x8b": ("gzip", lambda path: cast("IO[bytes]", gzip.GzipFile(path))),
-    b"BZh": ("bzip2", lambda path: cast("IO[bytes]", bz2.BZ2File(path))),
-    b"\xfd7zXZ\x00": ("xz", lambda path: cast("IO[bytes]", lzma.LZMAFile(path))),  # noqa: SIM115 - its caller does
+    b"BZh": ("bzip2", lambda path: _all_streams(path, bz2.BZ2Decompressor)),
+    b"\xfd7zXZ\x00": ("xz", lambda path: _all_streams(path, lzma.LZMADecompressor)),
     b"\x28\xb5\x2f\xfd": ("Zstandard", lambda path: pa.CompressedInputStream(str(path), "zstd")),
     b"\x04\x22\x4d\x18": ("LZ4", lambda path: pa.CompressedInputStream(str(path), "lz4")),
     b"PK\x03\x04": ("zip", lambda path: _only_member(path)),  # noqa: PLW0108 - defined below
@@ -89,6 +89,21 @@ def _first_bytes(source: Path) -> bytes:
             return file.read(8)
     except OSError as error:
         raise InputError("the file cannot be read", found=str(error.strerror), where=str(source)) from error
+
+
+def _all_streams(
+    path: Path, decompressor: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]
+) -> IO[bytes]:
+    """What all streams of a file hold; anything else behind them but zero bytes is an error."""
+    content, packed = io.BytesIO(), path.read_bytes()
+    while packed and content.tell() <= MAX_BYTES:
+        stream = decompressor()
+        content.write(stream.decompress(packed, MAX_BYTES + 1))
+        if not stream.eof and content.tell() <= MAX_BYTES:
+            raise EOFError("the stream has no end")
+        packed = stream.unused_data.lstrip(b"\0")
+    content.seek(0)
+    return content
 
 
 def _only_member(path: Path) -> IO[bytes]:

@@ -105,7 +105,9 @@ def test_dates_that_fit_no_frequency_and_a_missing_column_are_named(sales):
         overspill.predict({"unique_id": []}, 2)
     with pytest.raises(overspill.InputError, match="the horizon is out of range"):
         overspill.predict(sales, 0)
-    with pytest.raises(overspill.InputError, match="unknown model: expected statistical, network or blend"):
+    with pytest.raises(
+        overspill.InputError, match="unknown model: expected auto, network, bank, statistical or ensemble"
+    ):
         overspill.predict(sales, 2, model="netwrok")
 
 

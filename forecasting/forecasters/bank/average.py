@@ -95,11 +95,13 @@ def _groups(
     seen = ~np.isnan(values)
     trailing = seen[:, ::-1].argmax(axis=1)
     length = values.shape[1] - seen.argmax(axis=1) - trailing
-    usable = np.array([sum(needed <= each for needed in seasons.values()) for each in length])
-    for key in np.unique(np.stack([trailing, usable], axis=1), axis=0):
-        some = np.flatnonzero((trailing == key[0]) & (usable == key[1]))
+    usable = length[:, None] >= np.array(list(seasons.values()), dtype=np.intp)
+    kinds = np.column_stack([trailing, usable])
+    for kind in np.unique(kinds, axis=0):
+        some = np.flatnonzero((kinds == kind).all(axis=1))
+        fulfilled = tuple(season for season, seen in zip(seasons, kind[1:], strict=True) if seen)
         for start in range(0, len(some), CHUNK):
-            yield some[start : start + CHUNK], int(key[0]), tuple(seasons)[: key[1]]
+            yield some[start : start + CHUNK], int(kind[0]), fulfilled
 
 
 def _posterior(

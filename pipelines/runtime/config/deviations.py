@@ -55,7 +55,7 @@ def stated(flat: Flat, step: str) -> dict[str, str]:
 @functools.cache
 def default_settings(kind: str) -> Flat:
     """The packaged defaults for one kind of data."""
-    return flatten(resolve(overrides=[] if kind == "public" else [f"data={kind}"]))
+    return flatten(resolve(None if kind == "public" else kind))
 
 
 def differing(mine: Flat, other: Flat) -> dict[str, tuple[str | None, str | None]]:

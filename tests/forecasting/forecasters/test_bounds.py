@@ -83,3 +83,9 @@ def test_a_series_and_the_same_series_plus_a_constant_are_forecast_alike(constan
     walk = 500 + np.round(np.random.default_rng(3).normal(size=60).cumsum() * 8) / 8
     one, other = (StatisticalForecaster().fit(history([walk + c])).sample(7, 200, 1) for c in (0.0, constant))
     np.testing.assert_allclose(other - constant, one, rtol=1e-6, atol=1e-6)
+
+
+def test_a_floor_of_zero_holds_for_a_series_that_never_moved_below_it():
+    past = history([[-5.0] * 6])
+    assert set(StatisticalForecaster(floor="0").fit(past).sample(3, 10, 1).ravel().tolist()) == {0.0}
+    assert set(StatisticalForecaster(floor="auto").fit(past).sample(3, 10, 1).ravel().tolist()) == {-5.0}

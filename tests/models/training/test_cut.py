@@ -54,11 +54,17 @@ def test_a_cut_that_is_stopped_goes_on_with_the_losses_of_an_unbroken_one(recipe
 
 def test_several_decays_see_batches_of_their_own_and_are_averaged(recipe, trained):
     folder = cut(recipe, trained, steps=2, decays=2, device="cpu")
-    first, second = (weights_of(folder / f"decay-{number}") for number in (1, 2))
+    first, second = (weights_of(folder / f"decay-{number}-2") for number in (1, 2))
     mean = weights_of(folder)
     assert any(not np.array_equal(first[name], second[name]) for name in first)
     for name, value in mean.items():
         np.testing.assert_allclose(value, (first[name] + second[name]) / 2, rtol=1e-6, atol=1e-7)
+
+
+def test_a_second_cut_of_another_length_is_a_decay_of_its_own(recipe, trained):
+    cut(recipe, trained, steps=3, device="cpu")
+    card = load_checkpoint(cut(recipe, trained, steps=2, device="cpu"), CPU)[1]
+    assert (card["steps"], card["decay"]["steps"]) == (6, 2)
 
 
 def test_the_mean_of_one_network_is_itself(small_network):

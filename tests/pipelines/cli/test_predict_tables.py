@@ -216,3 +216,21 @@ def test_a_second_forecast_replaces_the_first_unless_that_was_changed(predict, t
     pq.write_table(table.slice(0, 2), path)  # keeps the marks of the file
     assert first[0] == 0
     refused(predict(lines(months("a")), "--freq", "M"), "was changed since.*found quantiles.parquet")
+
+
+@pytest.mark.parametrize("suffix", ["bz2", "xz", "gz"])
+def test_what_is_behind_the_packed_text_is_not_ignored(predict, suffix):
+    packed = PACKERS[suffix](lines(months("a")).encode())
+    refused(
+        predict(packed + b"more", "--freq", "M", name=f"t.csv.{suffix}"), "cut short or no (bzip2|xz|gzip)"
+    )
+    status, _, found = predict(
+        packed + PACKERS[suffix](lines(months("b"), "b,2022-12-01,1").encode()), "--freq", "M"
+    )
+    assert (status, found["unique_id"].unique().sort().to_list()) == (0, ["a", "b"])
+
+
+def test_a_horizon_beyond_the_dates_of_the_column_is_refused(predict):
+    dates = pl.Series([dt.datetime(2020 + n, 1, 1) for n in range(12)]).cast(pl.Datetime("ns"))  # noqa: DTZ001
+    frame = pl.DataFrame({"unique_id": "a", "ds": dates, "y": VALUES})
+    refused(predict(frame, "--freq", "Y", "--horizon", "300"), "--horizon: the horizon leaves the dates")

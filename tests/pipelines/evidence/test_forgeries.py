@@ -148,7 +148,7 @@ def test_a_replaced_table_is_named_though_every_digest_of_it_was_computed_again(
         ("windows", "confidence: 0.5", "confidence: 0.4"),
         ("windows", "fill_rate_min: 0.95", "fill_rate_min: 0.5"),
         ("windows", "seed: 20260115", "seed: 7"),
-        ("forecast", "model: blend", "model: statistical"),
+        ("forecast", "model: auto", "model: statistical"),
         ("etl", "low: 0.8", "low: 0.1"),
         ("backtest", "seed: 20260115", "seed: 7"),
     ],

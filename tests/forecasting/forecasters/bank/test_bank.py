@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.forecasters.bank import BankSettings, bank_posterior
-from forecasting.forecasters.bank.average import season_lengths
+from forecasting.forecasters.bank.average import _groups, season_lengths
 
 LEVELS = (0.1, 0.5, 0.9)
 PLAIN = BankSettings(logs=0.0)
@@ -147,3 +147,9 @@ def test_series_without_a_finite_observation_are_refused(bad):
 )
 def test_hours_of_a_day_come_with_those_of_a_week(seasons, expected):
     assert tuple(season_lengths(seasons)) == expected
+
+
+def test_a_season_too_long_to_be_seen_does_not_take_the_place_of_one_that_was():
+    values = walks(length=300)
+    groups = list(_groups(values, season_lengths([24, 200])))
+    assert [seasons for _, _, seasons in groups] == [(24, 200)]
