@@ -48,7 +48,6 @@ def ends_of(
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
     )
     asked, told = forker.stdin, forker.stdout
@@ -59,6 +58,7 @@ def ends_of(
         asked.flush()
         yield name, Ended(**json.loads(told.readline()))
     asked.close()
+    told.close()
     forker.wait()
 
 

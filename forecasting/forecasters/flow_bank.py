@@ -5,6 +5,7 @@ I items, V variates, L context steps, P paths, H horizon steps.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from forecasting.forecasters.bank import LONGEST_HORIZON, BankForecaster
 from forecasting.forecasters.bank.forecaster import shock_correlation
 from forecasting.forecasters.bounds import Bounds, Floor
 from forecasting.forecasters.combination.mixing import apportion
-from forecasting.forecasters.scaling import Pool, ScaledItem, scale_item
+from forecasting.forecasters.scaling import Pool, ScaledItem, kind_of, scale_item
 from forecasting.panel.history import Floats, History, exact_history
 from forecasting.panel.schema import FLOWS
 from forecasting.seeds import item_generator
@@ -62,7 +63,9 @@ class FlowBankForecaster:
         """
         self._items, self._item_ids = [], history.item_ids
         if history.variates != FLOWS:
-            self._bank = BankForecaster(nonnegative=self.floor != "none").fit(history)
+            self._level = _levels(history)
+            shifted = replace(history, values=history.values - self._level[..., None])
+            self._bank = BankForecaster(nonnegative=False).fit(shifted)
             self._bounds = Bounds.of(history, self.floor)
             return self
         self._items = [scale_item(history, item) for item in range(len(history.item_ids))]
@@ -82,7 +85,7 @@ class FlowBankForecaster:
         require_at_least(1, horizon=horizon, paths=paths)
         drawn = self._bank.sample(horizon, paths, seed)
         if not self._items:
-            return self._bounds.keep(drawn)
+            return self._bounds.keep(drawn + self._level[:, None, None, :])
         pool = Pool.of(self._items)
         walking = apportion(np.array([[self.walk_share, 1 - self.walk_share]]), paths)[0] == 0
         shape = (int(walking.sum()), horizon, len(FLOWS))
@@ -96,6 +99,17 @@ class FlowBankForecaster:
                 for item, growth in zip(self._items, drawn, strict=True)
             ]
         )
+
+
+def _levels(history: History) -> Floats:
+    """Last value [I, V] of each series that zero says little about, 0 of the others: see `kind_of`."""
+    level = np.zeros(history.values.shape[:2])
+    for place in np.ndindex(level.shape):
+        row = history.values[place]
+        seen = row[~np.isnan(row)]
+        if len(seen) and kind_of(seen) == "anywhere":
+            level[place] = seen[-1]
+    return level
 
 
 def _right_aligned(items: list[ScaledItem]) -> Floats:

@@ -161,7 +161,7 @@ def test_settling_file_by_file_is_settling_all_at_once(bench, seed):
             assert cases[0].height
 
 
-CLI = "from pipelines.cli import main; main()"
+CLI = "from pipelines.cli.main import main; main()"
 
 
 @pytest.mark.slow
