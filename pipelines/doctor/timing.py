@@ -10,7 +10,7 @@ import torch
 
 WARM_UP, LEAST, MOST = 3, 3, 50  # repeats
 BUDGET = 0.4  # seconds that the repeats may take after the least number of them
-CPU_SIDE, GPU_SIDE = 1024, 8192  # of the matrices
+CPU_SIDE, GPU_SIDE = 512, 8192  # of the matrices; a CPU without bfloat16 needs seconds for more
 CPU_BYTES, GPU_BYTES = 2**27, 2**30  # of a copy
 
 

@@ -390,7 +390,7 @@ def test_an_altered_artifact_is_refused(name, message, lone, tracker, tmp_path):
     whole = path.read_bytes()
     try:
         if name.endswith("parquet"):
-            pl.read_parquet(path).with_columns(p_never=pl.col("p_never") / 2).write_parquet(path)
+            pl.read_parquet(path).with_columns(p_never=(pl.col("p_never") + 1) / 3).write_parquet(path)
         else:
             path.write_text(path.read_text().replace("confidence: 0.5", "confidence: 0.4"))
         with pytest.raises(InputError, match=message):

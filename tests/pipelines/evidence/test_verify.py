@@ -81,9 +81,12 @@ def test_what_is_no_evidence_folder_is_bad_input(tmp_path):
         verify(tmp_path)
 
 
-def test_verification_puts_back_what_a_killed_run_had_moved_aside(copied):
-    copied.rename(copied.with_name(".overspill-old-evidence"))
-    assert verify(copied)["figures"] > 500
+def test_verification_says_that_a_write_was_cut_short_and_changes_nothing(copied):
+    aside = copied.rename(copied.with_name(".overspill-old-evidence"))
+    with pytest.raises(InputError, match="being written, or its writing was cut short"):
+        verify(copied)
+    assert aside.is_dir()
+    assert not copied.exists()
 
 
 def test_a_moved_folder_is_still_verified(copied, tmp_path):
