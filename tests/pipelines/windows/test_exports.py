@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 
 import polars as pl
 import pytest
@@ -77,7 +78,8 @@ def evidence(forecast, tracker, tmp_path_factory):
     context, run_id = forecast
     windows = run_windows(context(), run_id)
     out = tmp_path_factory.mktemp("sealed") / "evidence"
-    return write_evidence(tracker, out, windows_run_id=windows.run_id)
+    written = write_evidence(tracker, out, windows_run_id=windows.run_id)
+    return written.out, json.loads((written.out / "evidence.json").read_text())
 
 
 def cap_finding(content):
@@ -87,17 +89,19 @@ def cap_finding(content):
 
 def test_room_of_the_sealed_cap_is_half_of_us_shipments_less_exports_to_china_hong_kong_and_macau(evidence):
     shipped = US_PER_MONTH * 27  # January 2024 to March 2026
-    of_next_quarter = cap_finding(evidence.content)["figure"] - (0.5 * shipped - EXPORTED)
+    _, content = evidence
+    of_next_quarter = cap_finding(content)["figure"] - (0.5 * shipped - EXPORTED)
     assert (
         0 <= of_next_quarter <= 0.5 * 4 * US_PER_MONTH < EXPORTED
     )  # 60 units if next quarter is as the last
 
 
 def test_count_of_exports_stands_among_the_assumptions_that_the_cap_text_points_to(evidence):
-    [entry] = [e for e in evidence.content["assumptions"] if e["name"] == "data.exports.H200.exported_so_far"]
+    out, content = evidence
+    [entry] = [e for e in content["assumptions"] if e["name"] == "data.exports.H200.exported_so_far"]
     assert (entry["value"], entry["low"], entry["high"]) == (EXPORTED, EXPORTED, EXPORTED)
     assert "Counted in the order book" in entry["reason"]
-    text = (evidence.out / "evidence.html").read_text()
+    text = (out / "evidence.html").read_text()
     assert "an assumption below" in text
     assert "data.exports.H200.exported_so_far" in text
 
