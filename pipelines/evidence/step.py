@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from forecasting.errors import InputError
 from pipelines.evidence import facts
 from pipelines.evidence.content import RecordedFacts, build_evidence
 from pipelines.evidence.derive import derive
@@ -118,7 +119,8 @@ def _gathered(of: Lineage) -> Iterator[StoredArtifacts]:
             run.settings()
             for name in artifacts.names_of(run.step):
                 shutil.copyfile(run.path(name), artifacts.folder / name)
-        artifacts.check()
+        for fault in artifacts.faults():
+            raise InputError("an artifact is not what its run wrote", found=fault, where=f"run {of.windows.run_id}")
         yield artifacts
 
 

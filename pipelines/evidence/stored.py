@@ -96,15 +96,21 @@ class StoredArtifacts:
         )
 
     def check(self) -> None:
-        """Check that the files are those of the listed runs, and that each run read what another wrote.
+        """Refuse a folder that is not in order.
 
         Raises
         ------
         StepError
             Naming the file or run that does not fit.
         """
-        for sentence in (*self._wrong_chain(), *self._wrong_files(), *self._wrong_contents()):
-            raise StepError(f"{self.folder}: {sentence}")
+        for fault in self.faults():
+            raise StepError(f"{self.folder}: {fault}")
+
+    def faults(self) -> Iterator[str]:
+        """What does not fit: files that are not those of the listed runs, runs that read something else."""
+        yield from self._wrong_chain()
+        yield from self._wrong_files()
+        yield from self._wrong_contents()
 
     def _wrong_chain(self) -> Iterator[str]:
         found = [run.step for run in self.runs]

@@ -100,6 +100,13 @@ def database(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE)).resolve() if uri.startswith(SQLITE) else None
 
 
+def absolute(uri: str) -> str:
+    """The URI with the path of a SQLite store in full: MLflow keeps a store open under the URI it was given,
+    so that a relative one would still mean the old folder after the process has gone to another."""
+    file = database(uri)
+    return uri if file is None or "?" in uri else f"{SQLITE}{file}"
+
+
 def is_laid_out(uri: str) -> bool:
     """False for a SQLite store whose file is not there yet; other stores must be asked."""
     file = database(uri)

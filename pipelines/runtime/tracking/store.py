@@ -22,6 +22,7 @@ from pipelines.runtime.spool.outbox import LOCAL_ID
 from pipelines.runtime.spool.sender import Sender
 from pipelines.runtime.store.address import (
     LAYOUT,
+    absolute,
     is_server,
     one_at_a_time,
     reason_away,
@@ -65,7 +66,7 @@ class Store:
         away = self._reason_unreachable(spooling)
         with self.translated(), one_at_a_time(uri, LAYOUT):  # the client lays out a new database
             follow_store(uri)
-            client = MlflowClient(tracking_uri=uri)
+            client = MlflowClient(tracking_uri=absolute(uri))
         self.client = client
         if spooling is not None and is_server(uri):
             carrier = Carrier(client, uri=uri, experiment=experiment, spooling=spooling, away=away)

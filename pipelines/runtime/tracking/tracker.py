@@ -18,7 +18,7 @@ from forecasting.errors import InputError, StepError
 from pipelines.runtime.spool.carrier import Spooling
 from pipelines.runtime.spool.client import SpooledClient
 from pipelines.runtime.spool.sender import reopen_run
-from pipelines.runtime.store.address import LAYOUT, one_at_a_time, without_secrets
+from pipelines.runtime.store.address import LAYOUT, absolute, one_at_a_time, without_secrets
 from pipelines.runtime.store.artifact_root import ROOT_TAG, artifact_root
 from pipelines.runtime.store.tags import (
     DIGEST_TAG,
@@ -225,7 +225,9 @@ class Tracker(Store):
                 found=repr(prefix),
                 where=self.shown,
             )
-        return of_step[0] if of_step else found[0] if found else None
+        if not found:  # where the server is away, this says so
+            return self.found(lambda: self.client.get_run(prefix))
+        return of_step[0] if of_step else found[0]
 
     def _check_step(self, run: Run, step: str) -> None:
         found = run.data.tags.get(STEP_TAG, "no step of overspill")
@@ -258,7 +260,7 @@ class Tracker(Store):
 
     def system_monitor(self, run_id: str, seconds: float) -> LoadMonitor:
         """Sampler of the machine's load that logs to a run; not started."""
-        return LoadMonitor(self.client, run_id, seconds=seconds, uri=self.uri)
+        return LoadMonitor(self.client, run_id, seconds=seconds, uri=absolute(self.uri))
 
     def finish_monitor(self, monitor: LoadMonitor) -> None:
         """Stop a sampler and log the samples it still holds; a store that is down is told of by the step."""

@@ -329,7 +329,7 @@ def test_clocks_that_differ_are_told_with_the_nodes_and_gpus_that_are_shared_are
             now = time.time
             time.time = lambda: now() + 5 * ranks.rank
             notes = ranks.notes()
-            JoinedRanks._card = lambda self: "GPU-1"
+            DistributedRanks._card = lambda self: "GPU-1"
             try:
                 ranks.notes()
             except ModelError as error:

@@ -381,7 +381,7 @@ def stored_folder(tracker, run_id):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("windows.parquet", r"windows\.parquet: the artifact is not what its run wrote"),
+        ("windows.parquet", r"windows\.parquet: its content is not what the windows run recorded"),
         ("settings-windows.yaml", r"settings-windows\.yaml: the artifact is not what its run wrote"),
     ],
 )
