@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from forecasting.periods import Frequency, label
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.number_format import percent, units_text
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

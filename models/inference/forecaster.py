@@ -22,7 +22,7 @@ from models.errors import ModelError, SeriesError
 from models.hardware.device import choose_device
 from models.inference.checkpoint import PRETRAINED, load_checkpoint
 from models.inference.inputs import MIN_PADDED_CONTEXT, Floats, checked_inputs, checked_levels
-from models.inference.readings import read
+from models.inference.transforms import read
 from models.network.features import Inputs
 from models.network.head import PredictiveDistribution, quantile
 from models.network.sampling import DEFAULT_BUDGET, sample_paths

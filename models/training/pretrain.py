@@ -2,7 +2,7 @@
 
 The folder holds the recipe, the state of the training (`last.ckpt`), and a checkpoint of the averaged weights
 that is written anew with every state. With the stable schedule the training has no end of its own: it can be
-made longer, and `models.training.cut` takes decayed weights from it at any time.
+made longer, and `models.training.decay` takes decayed weights from it at any time.
 """
 
 from __future__ import annotations

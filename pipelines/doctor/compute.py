@@ -16,7 +16,7 @@ from models.hardware.peaks import Peak, peak
 from pipelines.doctor.drivers import READERS
 from pipelines.doctor.findings import LEAVE_OFF, Finding, fail, ok, warn
 from pipelines.doctor.timing import copy_rate, matrix_product
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 from pipelines.runtime.config.settings import Settings
 
 GPU_BUSY = (

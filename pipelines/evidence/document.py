@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from forecasting.periods import Frequency, label
 from pipelines.evidence.figure_records import Json
-from pipelines.figures.format import share_of_paths
+from pipelines.figures.number_format import share_of_paths
 
 TEMPLATE = "document.html.jinja"
 

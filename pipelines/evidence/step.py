@@ -120,7 +120,9 @@ def _gathered(of: Lineage) -> Iterator[StoredArtifacts]:
             for name in artifacts.names_of(run.step):
                 shutil.copyfile(run.path(name), artifacts.folder / name)
         for fault in artifacts.faults():
-            raise InputError("an artifact is not what its run wrote", found=fault, where=f"run {of.windows.run_id}")
+            raise InputError(
+                "an artifact is not what its run wrote", found=fault, where=f"run {of.windows.run_id}"
+            )
         yield artifacts
 
 

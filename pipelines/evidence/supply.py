@@ -23,7 +23,7 @@ from forecasting.windows.windows import MIN_UNITS
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.figure_records import Condition, Dates, Figures, Finding
 from pipelines.evidence.verdicts import NOT_SHOWN, by_probability, plain, quantiles_of, term
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 
 Judge: TypeAlias = "Callable[[Estimator, Market, SupplyRule], _Share]"
 

@@ -12,7 +12,7 @@ from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
 from forecasting.windows.schema import q
 from pipelines.evidence.figure_records import Figures, Json, Term, Verdict
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 
 MET: Verdict = "met"
 NOT_MET: Verdict = "not met"

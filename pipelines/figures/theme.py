@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
 
-from pipelines.figures.format import percent, units_text
+from pipelines.figures.number_format import percent, units_text
 
 FONT = "DejaVu Sans, Verdana, sans-serif"
 WIDTH = 1080  # pixels

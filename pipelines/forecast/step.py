@@ -15,7 +15,7 @@ from forecasting.forecasters.combination import CombinationForecaster
 from forecasting.forecasters.path_table import to_table
 from forecasting.forecasters.statistical import StatisticalForecaster
 from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, to_history
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.paths import sample_paths
 from pipelines.runtime.config.model_names import needs_network

@@ -14,7 +14,7 @@ from forecasting.errors import StepError
 from models.distributed.ranks import Ranks
 from models.inference.checkpoint import CARD, WEIGHTS
 from models.settings import PretrainSettings
-from models.training.cut import cut, first_step
+from models.training.decay import cut, first_step
 from models.training.module import NotANumberError
 from models.training.pretrain import first_weights, pretrain, steps_done
 from pipelines.runtime.files.artifacts import file_digest

@@ -16,7 +16,7 @@ from forecasting.saturation.first_passage import probability_by_step
 from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
 from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy
 from forecasting.windows.schema import q, scenarios_schema, table_of
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 from pipelines.runtime.config.loader import load_scenario, packaged_scenarios
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.selection import input_run

@@ -18,7 +18,7 @@ from forecasting.what_if.sensitivity import (
     rank_effects,
     select_assumptions,
 )
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 from pipelines.runtime.registry.registry import recorded_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.selection import input_run

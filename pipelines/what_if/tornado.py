@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 from pipelines.figures.theme import FONT, GRID, TEXT, WIDTH, Tone, format_figure
 from pipelines.runtime.files.artifacts import write_atomic
 

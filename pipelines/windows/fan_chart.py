@@ -11,7 +11,7 @@ from forecasting.panel.history import Floats
 from forecasting.periods import label
 from forecasting.saturation.market import PORTFOLIO, Market
 from pipelines.figures.chart import Band, Chart, Line, Mark, Panel
-from pipelines.figures.format import units_text
+from pipelines.figures.number_format import units_text
 from pipelines.figures.theme import Tone, format_figure
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)

@@ -8,7 +8,7 @@ import polars as pl
 
 from forecasting.periods import Frequency, label
 from pipelines.figures.chart import Chart, Dash, Line, Mark, Note, Panel
-from pipelines.figures.format import share_of_paths
+from pipelines.figures.number_format import share_of_paths
 from pipelines.figures.theme import Tone, join_names
 
 NOTE = (

@@ -8,7 +8,7 @@ import polars as pl
 from forecasting.periods import Frequency, label
 from forecasting.windows.schema import LOSSES, SUPPLY
 from pipelines.figures.chart import Bars, Chart, Line, Mark, Panel
-from pipelines.figures.format import share_of_paths, units_text
+from pipelines.figures.number_format import share_of_paths, units_text
 from pipelines.figures.theme import Tone
 
 STAGES = {

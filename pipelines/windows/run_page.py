@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from forecasting.errors import OverspillError
-from pipelines.figures.format import share_of_paths, units_text
+from pipelines.figures.number_format import share_of_paths, units_text
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input

@@ -6,7 +6,7 @@ import polars as pl
 
 from forecasting.periods import Frequency, label
 from pipelines.figures.chart import Cells, Chart, Panel
-from pipelines.figures.format import units_text
+from pipelines.figures.number_format import units_text
 from pipelines.figures.theme import join_names
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.forecasters.bank.catalogue import FAMILIES, Hypothesis, catalogue
-from forecasting.forecasters.bank.evidence import Evidence, evidence
 from forecasting.forecasters.bank.factors import Factors, factors
+from forecasting.forecasters.bank.marginal_likelihood import Evidence, evidence
 from forecasting.forecasters.bank.posterior import (
     LOG_DEVIATIONS,
     LOG_MOST,
@@ -22,8 +22,8 @@ from forecasting.forecasters.bank.posterior import (
     BankPosterior,
     joined,
 )
-from forecasting.forecasters.bank.readings import Readings, read
 from forecasting.forecasters.bank.settings import BankSettings
+from forecasting.forecasters.bank.transforms import Readings, read
 from forecasting.panel.history import Floats
 
 CHUNK = 128  # series at a time: bounds the memory of the means of all hypotheses

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting.periods import Frequency, label
-from pipelines.figures.format import share_of_paths, units_text
+from pipelines.figures.number_format import share_of_paths, units_text
 
 Row = dict[str, Any]
 

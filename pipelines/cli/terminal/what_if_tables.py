@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forecasting.periods import Frequency, label
-from pipelines.figures.format import share_of_paths, units_text
+from pipelines.figures.number_format import share_of_paths, units_text
 
 LEVELS = ("q10", "q50", "q90")
 INDEX_DIGITS = 3

@@ -18,7 +18,7 @@ from pipelines.etl.order_book.incremental.engines import side_by_side
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
 from pipelines.etl.order_book.incremental.kept_rows import read_rows
 from pipelines.etl.order_book.overtaking import DerivedTables
-from pipelines.figures.format import percent
+from pipelines.figures.number_format import percent
 
 FORMULA = (
     "=@\t\r"  # what a spreadsheet may take for a formula, and below: a sign before anything but a number

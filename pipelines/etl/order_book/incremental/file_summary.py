@@ -25,7 +25,7 @@ import polars as pl
 from forecasting.errors import InputError, StepError
 from forecasting.order_book.aggregate import partial_plans, sum_parts
 from forecasting.order_book.deduplicate import key_hash
-from forecasting.order_book.forms import recognise
+from forecasting.order_book.formats import recognise
 from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
 from forecasting.order_book.normalise import ROW, RULE, Forms, Intake, check_columns, normalise, readable
 from forecasting.order_book.schema import COLUMNS, DISPENSABLE

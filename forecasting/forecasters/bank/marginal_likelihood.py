@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy.special import gammaln
 
 from forecasting.forecasters.bank.factors import Factors
-from forecasting.forecasters.bank.readings import Readings
+from forecasting.forecasters.bank.transforms import Readings
 from forecasting.panel.history import Floats
 
 

@@ -5,7 +5,7 @@ from scipy.stats import lognorm, norm
 
 from models.inference.checkpoint import PRETRAINED
 from models.inference.forecaster import NetworkForecaster
-from models.inference.readings import of_logs, read, undo_logs, weight_of_logs
+from models.inference.transforms import of_logs, read, undo_logs, weight_of_logs
 from models.network.features import Inputs
 from models.network.head import TAIL_LIMIT, PredictiveDistribution
 from models.network.scaling import SeriesScaling

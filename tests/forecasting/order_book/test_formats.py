@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
-from forecasting.order_book.forms import recognise
+from forecasting.order_book.formats import recognise
 from forecasting.order_book.normalise import normalise
 from forecasting.order_book.parsing import NumberForm
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.figures.format import percent, share_of_paths, units_text
+from pipelines.figures.number_format import percent, share_of_paths, units_text
 
 
 @pytest.mark.parametrize(

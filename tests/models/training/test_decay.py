@@ -8,7 +8,7 @@ from models.distributed.signals import STOP, StopRequestedError
 from models.errors import CheckpointError
 from models.inference.checkpoint import load_checkpoint
 from models.settings import PretrainSettings, TrainingSettings, WorldSettings
-from models.training.cut import averaged, cut
+from models.training.decay import averaged, cut
 from models.training.pretrain import STATE, pretrain
 from tests.models.training.test_module import StopAt, weights_of
 

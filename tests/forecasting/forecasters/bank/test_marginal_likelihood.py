@@ -6,9 +6,9 @@ from oracle import conditional, dense, log_density, log_density_by_quadrature
 from scipy import stats
 
 from forecasting.forecasters.bank import BankSettings, bank_posterior, catalogue
-from forecasting.forecasters.bank.evidence import evidence
 from forecasting.forecasters.bank.factors import factors
-from forecasting.forecasters.bank.readings import read
+from forecasting.forecasters.bank.marginal_likelihood import evidence
+from forecasting.forecasters.bank.transforms import read
 
 FREEDOM, HORIZON = 2.0, 4
 
