@@ -101,8 +101,10 @@ def database(uri: str) -> Path | None:
 
 
 def absolute(uri: str) -> str:
-    """The URI with the path of a SQLite store in full: MLflow keeps a store open under the URI it was given,
-    so that a relative one would still mean the old folder after the process has gone to another.
+    """The URI with the path of a SQLite store in full.
+
+    MLflow keeps a store open under the URI it was given, so that a relative one would still mean the old
+    folder after the process has gone to another.
     """
     file = database(uri)
     return uri if file is None or "?" in uri else f"{SQLITE}{file}"
