@@ -21,7 +21,8 @@ from forecasting.panel.history import Floats, History
 from forecasting.periods import Frequency, add_periods, period_end, periods_between
 
 VARIATES = ("orders", "capacity", "shipments", "backlog", "spending")
-KINDS = ("reported", "derived", "estimated")
+NOWCAST = "nowcast"  # kind of a figure of a period that has ended and has no estimate yet
+KINDS = ("reported", "derived", "estimated", NOWCAST)
 KEY = ("item_id", "timestamp", "variate")
 CHINA = "china/"  # prefix of items that hold shipments to China and Macau
 CONTEXT = "context/"  # prefix of series that are shown beside the answer and never forecast
@@ -44,7 +45,9 @@ class PanelSchema(dy.Schema):
     value_p05 = dy.Float64(min=0, description="5 % point of what the true figure may be")
     value_p95 = dy.Float64(min=0, description="95 % point of what the true figure may be")
     unit = dy.String(description="units, H100e or USD million, per period")
-    kind = dy.Enum(KINDS, description="reported by its source, derived by arithmetic, or estimated")
+    kind = dy.Enum(
+        KINDS, description="reported by its source, derived by arithmetic, estimated, or a nowcast"
+    )
     source_id = dy.String(description="key of sources.yaml; several joined by +")
 
     @dy.rule()
@@ -192,6 +195,11 @@ def as_of(panel: pl.LazyFrame, date: dt.date) -> pl.LazyFrame:
 def latest(panel: pl.LazyFrame) -> pl.LazyFrame:
     """Keep the newest published figure for each key."""
     return as_of(panel, dt.date.max)
+
+
+def estimates(panel: pl.LazyFrame) -> pl.LazyFrame:
+    """Keep what has been reported, derived or estimated of its period: no nowcast, which is no outcome."""
+    return panel.filter(pl.col("kind") != NOWCAST)
 
 
 def content_digest(frame: pl.DataFrame) -> str:

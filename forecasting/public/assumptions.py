@@ -56,6 +56,10 @@ class PublicAssumptions:
 
     us_end_use_share: Assumption
     unknown_owner_us_share: Assumption
+    carried_share_drift: Assumption
+    nowcast_persistence: Assumption
+    nowcast_step: Assumption
+    nowcast_portfolio_step: Assumption
     h200_midpoint_quarters: Assumption
     h200_ramp_quarters: Assumption
     tight_tolerance: Assumption

@@ -77,12 +77,13 @@ def us_shipments(owners: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.Laz
     ----------
     owners : LazyFrame
         vintage, chip_pool, vendor, timestamp, owner_region, units_p05, units_p50, units_p95 (a publicly
-        counted shipment has no 5 and 95 % points and is taken as exact).
+        counted shipment has no 5 and 95 % points and is taken as exact), source_id, carried (quarters for
+        which the owners' shares were carried forward).
 
     Returns
     -------
     LazyFrame
-        vintage, item_id (the chip pool), vendor, timestamp, shipments (units), down, up.
+        vintage, item_id (the chip pool), vendor, timestamp, shipments (units), down, up, source_id.
     """
     us, unknown = assumptions.us_end_use_share, assumptions.unknown_owner_us_share
     share = pl.when(pl.col("owner_region") == "US").then(us.value).otherwise(unknown.value)
@@ -98,17 +99,26 @@ def us_shipments(owners: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.Laz
             (pl.coalesce("units_p95", "units_p50") * share).sum().alias("p95"),
             (units * low).sum().alias("share_low"),
             (units * high).sum().alias("share_high"),
+            carried=pl.col("carried").max(),
+            source_id=joined_sources(),
         )
+        .with_columns(drift=assumptions.carried_share_drift.value * pl.col("carried").sqrt())
         .with_columns(
             spread_columns(
                 combine_errors(
                     sides(pl.col("p05"), pl.col("shipments"), pl.col("p95")),
                     sides(pl.col("share_low"), pl.col("shipments"), pl.col("share_high")),
+                    Sides(down=pl.col("drift"), up=pl.col("drift")),
                 )
             )
         )
-        .select(*SERIES, "vendor", "timestamp", "shipments", "down", "up")
+        .select(*SERIES, "vendor", "timestamp", "shipments", "down", "up", "source_id")
     )
+
+
+def joined_sources() -> pl.Expr:
+    """Sources of the rows of a group, each once, joined by `+`."""
+    return pl.col("source_id").cast(pl.String).str.split("+").explode().unique().sort().str.join("+")
 
 
 def split_hopper(shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, launch: dt.date) -> pl.LazyFrame:
@@ -157,9 +167,9 @@ def aggregate_shipments(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.Laz
     )
     return (
         in_h100e.group_by("vintage", "timestamp", item_id="group")
-        .agg(pl.col("p05", "shipments", "p95").sum())
+        .agg(pl.col("p05", "shipments", "p95").sum(), ahead=pl.col("ahead").max(), source_id=joined_sources())
         .with_columns(spread_columns(sides(pl.col("p05"), pl.col("shipments"), pl.col("p95"))))
-        .select(*SERIES, "timestamp", "shipments", "down", "up")
+        .select(*SERIES, "timestamp", "shipments", "down", "up", "ahead", "source_id")
     )
 
 

@@ -12,6 +12,7 @@ from forecasting.errors import InputError
 from forecasting.periods import Frequency
 from forecasting.public.assumptions import Assumption, PublicAssumptions, certain
 from forecasting.public.bookings import CloudSeries
+from forecasting.public.editions import Unreported
 from forecasting.reference.chips import Chip, catalogue
 
 
@@ -82,11 +83,22 @@ class MarketData(Frozen):
         return 0.0
 
 
+class EditionFile(Frozen):
+    """One edition of the shipment estimates: when it came out, and its tables (names or paths)."""
+
+    published: dt.date
+    totals: str
+    owners: str | None = None
+
+
 class PublicData(MarketData):
     """Settings of the public way in (`configs/data/us_public.yaml`)."""
 
     kind: Literal["public"]
     frequency: Literal["Q"]
+    editions: tuple[EditionFile, ...]
+    as_of: dt.date | None
+    unreported: tuple[Unreported, ...]
     clouds: Mapping[str, CloudSeries]
     books_from: dt.date
     calm_from: dt.date

@@ -35,6 +35,10 @@ FEW = settings(deadline=None, max_examples=25)
 DEFAULTS = {
     "us_end_use_share": (0.85, 0.7, 1.0),
     "unknown_owner_us_share": (0.4, 0.2, 0.6),
+    "carried_share_drift": (0.06, 0.03, 0.1),
+    "nowcast_persistence": (0.35, 0.0, 0.6),
+    "nowcast_step": (0.45, 0.3, 0.6),
+    "nowcast_portfolio_step": (0.16, 0.12, 0.3),
     "h200_midpoint_quarters": (2.0, 1.0, 3.0),
     "h200_ramp_quarters": (0.75, 0.5, 1.25),
     "tight_tolerance": (0.1, 0.05, 0.2),
@@ -70,6 +74,8 @@ def shipments(series, *, ratio=None, down=0.0, up=0.0, ratio_spread=0.0):
                 "ratio": 1.0 if ratio is None else ratio[step],
                 "ratio_down": ratio_spread,
                 "ratio_up": ratio_spread,
+                "ahead": 0,
+                "source_id": "source",
             }
             for item, amounts in series.items()
             for step, amount in enumerate(amounts)
@@ -262,6 +268,8 @@ def owners(rows):
         pl.exclude("step"),
         vintage=pl.lit(VINTAGE),
         vendor=pl.lit("nvidia"),
+        source_id=pl.lit("source"),
+        carried=pl.lit(0),
         timestamp=pl.col("step").map_elements(lambda step: add_periods(START, step, Q), pl.Date),
     )
 
