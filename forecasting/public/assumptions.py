@@ -62,10 +62,10 @@ class PublicAssumptions:
     nowcast_portfolio_step: Assumption
     h200_midpoint_quarters: Assumption
     h200_ramp_quarters: Assumption
-    tight_tolerance: Assumption
     tight_lead_time_weeks: Assumption
     capacity_decay: Assumption
-    cancelled_at_most_share: Assumption
+    short_ends: Assumption
+    end_hazard: Assumption
     delivery_duration_quarters: Assumption
     coreweave_double_counted_share: Assumption
     microsoft_basis_ratio: Assumption

@@ -15,7 +15,7 @@ import polars as pl
 import polars.selectors as cs
 
 from forecasting.panel.measurement_error import Z_95
-from forecasting.panel.schema import CHINA, COLUMNS, KEY, NOWCAST
+from forecasting.panel.schema import CHINA, COLUMNS, KEY, NOWCAST, STATE
 from forecasting.periods import Frequency
 from forecasting.public.assumptions import PublicAssumptions
 from forecasting.public.bookings import CloudSeries, DeliveryProfile, cloud_books, due_and_delivered
@@ -244,11 +244,17 @@ def flow_rows(flows: pl.LazyFrame) -> pl.LazyFrame:
             source_id="source_id",
         )
 
+    flows = flows.with_columns(exact=pl.lit(0.0))
+    states = [
+        rows(name, "exact", "exact", "derived").with_columns(unit=pl.lit("probability")) for name in STATE
+    ]
     return pl.concat(
         [
             rows("shipments", "down", "up", "estimated"),
             rows("orders", "orders_down", "orders_up", "derived"),
             rows("capacity", "capacity_down", "capacity_up", "derived"),
+            rows("backlog", "exact", "exact", "derived"),
+            *states,
         ]
     )
 

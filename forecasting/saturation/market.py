@@ -25,6 +25,7 @@ from forecasting.saturation.first_passage import confirmed, saturated
 PORTFOLIO = "portfolio/"
 WORKERS = os.cpu_count() or 1  # threads over slices of the paths
 US_PORTFOLIO = "portfolio/us"
+BACKLOG = "backlog"  # variate of paths whose history holds a drawn queue
 H100E_CHIP = "H100"  # one H100-equivalent has the TPP of this chip
 
 
@@ -39,6 +40,8 @@ class Market:
         Units or H100e per period.
     observed_shipments : array [P, T]
         Drawn history of shipments; NaN after the origin.
+    standing : array [P, T], optional
+        Queue of the history, where the state of the market is inferred; NaN after it.
     horizon : int
         H.
     origin : date
@@ -53,11 +56,31 @@ class Market:
     horizon: int
     origin: dt.date
     frequency: Frequency
+    standing: Floats | None = None
 
     @cached_property
     def flow(self) -> Flow:
-        """Backlog, shipments and surplus [P, T], from an empty backlog at the item's start."""
-        return join_paths(map_path_chunks(flow, self.orders, self.capacity, workers=WORKERS))
+        """Backlog, shipments and surplus [P, T].
+
+        Where a standing queue is drawn, the history shows it, and the future starts from it; else both follow
+        from an empty backlog at the item's start.
+        """
+        if self.standing is None:
+            return join_paths(map_path_chunks(flow, self.orders, self.capacity, workers=WORKERS))
+        first = int(np.argmin(~np.isnan(self.standing[0]))) or self.periods
+        waiting, shipped = self.standing[:, :first], self.observed_shipments[:, :first]
+        left = np.where(waiting > 0, 0.0, np.maximum(self.capacity[:, :first] - shipped, 0.0))
+        past = Flow(waiting, shipped, left)
+        if first == self.periods:
+            return past
+        parts = map_path_chunks(
+            lambda orders, capacity, opening: flow(orders, capacity, opening[..., -1]),
+            self.orders[:, first:],
+            self.capacity[:, first:],
+            waiting,
+            workers=WORKERS,
+        )
+        return Flow(*(np.concatenate(pair, axis=1) for pair in zip(past, join_paths(parts), strict=True)))
 
     @cached_property
     def shipments(self) -> Floats:
@@ -95,6 +118,11 @@ class Market:
         parts = map_path_chunks(held, self.orders, self.capacity, *self.flow, workers=WORKERS)
         return np.concatenate(parts)
 
+    def supply_ended(self, step: int) -> float:
+        """Share of paths on which no capacity is left in the period `step` after the origin, to the horizon."""
+        later = self.capacity[:, self.origin_column + step :]
+        return float((later == 0).all(axis=1).mean())
+
     @property
     def lead_time(self) -> Floats:
         """Weeks until the last order in the queue is served [P, H + 1], from the origin on."""
@@ -118,10 +146,12 @@ def market(paths: PathSet, item_id: str) -> Market:
     orders, capacity, shipments = (
         paths.values[item, :, :, paths.variates.index(name)] for name in ("orders", "capacity", "shipments")
     )
+    standing = paths.values[item, :, :, paths.variates.index(BACKLOG)] if BACKLOG in paths.variates else None
     known = ~np.isnan(orders).any(axis=0) & ~np.isnan(capacity).any(axis=0)
     start = int(np.argmax(known))
     return Market(
         item_id=item_id,
+        standing=None if standing is None else standing[:, start:],
         orders=orders[:, start:],
         capacity=capacity[:, start:],
         observed_shipments=shipments[:, start:],

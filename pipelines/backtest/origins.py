@@ -15,15 +15,17 @@ from forecasting.panel.history import History
 from forecasting.panel.schema import (
     CONTEXT,
     FLOWS,
+    STATE,
     as_of,
     estimates,
     forecastable,
     latest,
     newest_period,
+    path_variates,
     to_history,
 )
 from forecasting.periods import add_periods, periods_between
-from forecasting.saturation.market import Market, market
+from forecasting.saturation.market import BACKLOG, Market, market
 from pipelines.runtime.config.settings import Settings
 
 ORIGINS = 8  # tried where no first one is set: two years of quarters
@@ -59,7 +61,7 @@ def origin_on(panel: pl.DataFrame, day: dt.date, settings: Settings) -> Backtest
     if not observed:
         return None
     history = to_history(
-        known, items=list(observed), origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
+        known, items=list(observed), origin=origin, frequency=frequency, variates=path_variates(known)
     )
     steps = max(outcome.horizon for outcome in observed.values())
     return BacktestOrigin(as_of=day, history=history, actuals=observed, steps=steps)
@@ -90,7 +92,7 @@ def _actuals(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Setti
         items=[item],
         origin=stamps[-1],
         frequency=settings.data.panel_frequency,
-        variates=[*FLOWS, "shipments"],
+        variates=[*FLOWS, "shipments", *([BACKLOG] if STATE[0] in path_variates(final) else [])],
     )
     paths = PathSet(
         item_ids=history.item_ids,
