@@ -7,15 +7,15 @@ any more. A hidden Markov model keeps both open. Three states follow each other 
     met     orders are served, capacity is left          about -0.10, scale 0.45
     ended   the vendor makes (nearly) none any more      about -0.70, scale 1.00
 
-with the tails of Student's t of 4 degrees of freedom, so that no one quarter decides, and the scale widened by
-the measurement error of the two quarters. Growth beyond `FASTEST` says no more than
-that: a ramp is no stronger sign of shortage for being steep. Supply ends with a hazard that rises as the
-successor outsells the product and shipments fall below the peak:
+with the tails of Student's t of 4 degrees of freedom, so that no one quarter decides, and the scale widened
+by the measurement error of the two quarters. Growth beyond `FASTEST` says no more than that: a ramp is no
+stronger sign of shortage for being steep. Supply ends with a hazard that rises as the successor outsells the
+product and shipments fall below the peak:
 
     hazard = end_hazard * successor's share of both * 1 / (1 + (shipments / peak / 0.15)^2).
 
 The filter looks back only, and nothing outside the shipments is read: the dated statements of others
-(`saturation_checkpoints`) judge it. A quarter without an estimate moves the states by their transitions alone.
+(`saturation_checkpoints`) judge it. A quarter without an estimate moves the states by the transitions alone.
 
 N series, T quarters; states in the order of `STATES`.
 """
@@ -125,7 +125,7 @@ def with_states(flows: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.LazyF
     assumptions : PublicAssumptions
     """
     ready = _with_successor_share(flows)
-    schema = {**ready.collect_schema(), **dict.fromkeys(ADDED, pl.Float64)}
+    schema = pl.Schema({**ready.collect_schema(), **{name: pl.Float64() for name in ADDED}})
     return ready.map_batches(
         lambda frame: _filter_frame(frame, assumptions),
         schema=schema,
@@ -135,7 +135,7 @@ def with_states(flows: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.LazyF
 
 
 def _with_successor_share(flows: pl.LazyFrame) -> pl.LazyFrame:
-    """Add `successor_share`: the successor's shipments over both, in processing performance; 0 without one."""
+    """Add `successor_share`: the successor's shipments over both by processing performance, or 0."""
     known = pl.LazyFrame(
         [
             {"item_id": item, "successor": other, "weight": ratio}
@@ -194,9 +194,7 @@ def _filter_frame(frame: pl.DataFrame, assumptions: PublicAssumptions) -> pl.Dat
         growth=_growth(amounts, is_nowcast=laid_out(ahead, 0.0) > 0),
         variance=(1 - SAME_ERROR) * (errors**2 + np.pad(errors, ((0, 0), (1, 0)))[:, :-1] ** 2),
         hazard=hazard,
-        is_past=np.pad(np.ones((shape[0], max(shape[1] - 1, 0)), dtype=np.bool_), ((0, 0), (1, 0)))[
-            :, : shape[1]
-        ],
+        is_past=np.broadcast_to(np.arange(shape[1]) > 0, shape),
     )
     states = filtered(observed, short_ends=assumptions.short_ends.value)
     return frame.with_columns(
@@ -205,7 +203,7 @@ def _filter_frame(frame: pl.DataFrame, assumptions: PublicAssumptions) -> pl.Dat
 
 
 def _growth(amounts: Floats, *, is_nowcast: Bools) -> Floats:
-    """Log change [N, T] from the quarter before; NaN at the start, after nil, and where nothing is observed."""
+    """Log change [N, T] from the quarter before; NaN at the start, after nil, and where none is observed."""
     growth = np.full(amounts.shape, np.nan)
     before, after = amounts[:, :-1], amounts[:, 1:]
     seen = (before > 0) & ~np.isnan(after) & ~is_nowcast[:, 1:]

@@ -8,7 +8,8 @@ vendor is covered for goes on from there,
 its last change shrinking by `persistence` from quarter to quarter; one that had ended before does not. Where
 the vendor has already reported data-centre revenue for such a quarter, its chips are scaled together so that
 their H100e grow as that revenue did: revenue per H100e has been about stable. The spread adds up over the
-quarters and to the error of the last estimate; it was measured on the past, as was what pays (docs/nowcast.md).
+quarters and to the error of the last estimate; it was measured on the past, as was what pays
+(docs/nowcast.md).
 """
 
 from __future__ import annotations

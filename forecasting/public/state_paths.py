@@ -1,7 +1,7 @@
 """A state of the market on each path, and with it capacity, queue and the end of supply.
 
-The panel says how probable it is that an item is short of supply, has its orders met or has lost its supply. A
-path takes one of them in each quarter, by one number u for the whole path (ended below P(ended), short above
+The panel says how probable it is that an item is short of supply, has its orders met or has lost its supply.
+A path takes one of them in each quarter, by one number u for the whole path (ended below P(ended), short above
 1 - P(short), met between): so it changes its state only as the probabilities pass u, and shares of paths are
 the probabilities. On a path
 
@@ -10,8 +10,8 @@ the probabilities. On a path
     ended   as short up to now, and no capacity from then on: orders go on and are not met
 
 and in all of them what orders exceeded capacity by waits too.
-Paths that have not ended end in each later quarter with the hazard of the last one. Lead time and decay are drawn
-for each path from their ranges. I items, P paths, L context steps, H horizon steps.
+Paths that have not ended end in each later quarter with the hazard of the last one. Lead time and decay are
+drawn for each path from their ranges. I items, P paths, L context steps, H horizon steps.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Market:
         return np.concatenate(parts)
 
     def supply_ended(self, step: int) -> float:
-        """Share of paths on which no capacity is left in the period `step` after the origin, to the horizon."""
+        """Share of paths on which no capacity is left from the period `step` after the origin on."""
         later = self.capacity[:, self.origin_column + step :]
         return float((later == 0).all(axis=1).mean())
 

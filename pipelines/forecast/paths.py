@@ -18,8 +18,8 @@ def sample_paths(history: History, settings: Settings, forecaster: PathForecaste
     """Joint paths of orders and capacity, with the drawn history of shipments beside them (no future).
 
     `history` holds the variates orders, capacity and shipments; the last is not forecast, since shipments
-    follow from the other two. Where it also holds the probabilities of the market's state, a state is drawn for
-    each path (`public.state_paths`).
+    follow from the other two. Where it also holds the probabilities of the market's state, a state is drawn
+    for each path (`public.state_paths`).
     """
     forecast, correlation = settings.forecast, settings.data.correlation_of_errors
     flows = forecast_paths(

@@ -13,6 +13,7 @@ from forecasting.panel.schema import (
     COLUMNS,
     KEY,
     NOWCAST,
+    STATE,
     PanelSchema,
     as_of,
     check_panel,
@@ -185,13 +186,8 @@ def test_partial_quarters_are_left_out(public):
 
 def test_a_nowcast_reaches_from_the_last_estimate_to_the_last_ended_quarter(public):
     panel = newest(public).filter(pl.col("variate") == "shipments", ~pl.col("item_id").str.contains("/"))
-    rows_ahead = panel.filter(pl.col("kind") == NOWCAST).partition_by("item_id", as_dict=True)
-    ahead = {
-        item: sorted(rows["timestamp"].to_list())
-        for (item,), rows in panel.filter(pl.col("kind") == NOWCAST)
-        .partition_by("item_id", as_dict=True)
-        .items()
-    }
+    added = panel.filter(pl.col("kind") == NOWCAST)
+    ahead = dict(added.group_by("item_id").agg(pl.col("timestamp").sort()).iter_rows())
     assert ahead["MI325X"] == [dt.date(2026, 9, 30)]  # its edition ends in 2026Q2
     assert ahead["TPU v7"] == [dt.date(2026, 3, 31), dt.date(2026, 6, 30), dt.date(2026, 9, 30)]
     assert "A100" not in ahead  # ended in 2023
@@ -270,7 +266,9 @@ def test_families_and_portfolios_sum_up_in_h100e(public):
             if end >= known_from or not group.startswith("portfolio/")
         }
         assert series(panel, group) == pytest.approx(expected, rel=1e-7)
-        assert set(panel.filter(pl.col("item_id") == group)["unit"]) == {"H100e"}
+        own = panel.filter(pl.col("item_id") == group)
+        assert set(own["unit"]) == {"H100e", "probability"}
+        assert set(own.filter(pl.col("unit") == "probability")["variate"]) == set(STATE)
 
 
 def test_vendors_make_up_the_us_portfolio(public):

@@ -27,7 +27,7 @@ RULE = SupplyRule(
 
 
 def made(*, short, ended, hazard=0.0, orders=None, seed=1):
-    """Paths of one item whose flows are steady after the origin, with these probabilities in every quarter."""
+    """Paths of one item with steady flows after the origin, under these probabilities in every quarter."""
     values = np.full((1, PATHS, CONTEXT + HORIZON, 3), 40.0)
     values[..., 2] = np.nan
     values[0, :, :CONTEXT] = SHIPPED[:, None]
