@@ -1,7 +1,7 @@
 """A state of the market on each path, and with it capacity, queue and the end of supply.
 
 The panel says how probable it is that an item is short of supply, has its orders met or has lost its supply.
-A path takes one of them in each quarter, by one number u for the whole path (ended below P(ended), short above
+A path takes one of them in each quarter, by one number u for all of them (ended below P(ended), short above
 1 - P(short), met between): so it changes its state only as the probabilities pass u, and shares of paths are
 the probabilities. On a path
 

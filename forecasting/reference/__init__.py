@@ -30,6 +30,7 @@ TABLES: Mapping[str, type[dy.Schema]] = MappingProxyType(
         "prices": schema.Prices,
         "macro": schema.Macro,
         "published_estimates": schema.PublishedEstimates,
+        "saturation_checkpoints": schema.SaturationCheckpoints,
     }
 )
 
