@@ -1,13 +1,14 @@
 """Hold the inferred states of the market against dated statements by others: writes docs/checkpoints.md.
 
-`python -m benchmarks.checkpoints` from the root. The statements (`forecasting/reference/saturation_checkpoints.csv`)
-are read here alone; nothing was fitted to them.
+`python -m benchmarks.checkpoints` from the root. The statements (the reference table
+`saturation_checkpoints`) are read here alone; nothing was fitted to them.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -64,7 +65,7 @@ def judged(panel: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def verdict(row: dict[str, object], column: str) -> str:
+def verdict(row: dict[str, Any], column: str) -> str:
     """Whether a probability lies on the side that the statement says, or within its range."""
     p, low, high = row[column], row["met_low"], row["met_high"]
     if row["kind"] == "supply" and column == "met":
@@ -83,49 +84,61 @@ def brier(rows: pl.DataFrame, column: str) -> float:
     return float(rows.select((off**2).mean()).item())
 
 
+HEAD = """# The market's state held against dated statements
+
+Written by `python -m benchmarks.checkpoints` on {today}. {all} statements by others, of which {usable}
+speak of US demand for an item of the panel in a quarter that it covers. They were used for nothing else.
+A hit lies on the side of one half that the statement says; for supply withdrawn, P(ended) does. *Former
+rule*: met as soon as shipments fall 10 % below the decaying peak. *As known*: with what had been
+published on that day, whose newest quarter lies two to three quarters back (before April 2026 those days
+are hypothetical). Score: mean squared distance from the stated probability or range; less is better.
+
+| kind | statements | hits | score | former rule: hits | score | as known: hits | score | always 0.5: score |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{scores}
+
+| date | about | kind | statement | stated P(met) | P(met) | P(ended) | verdict | as known |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{statements}
+"""
+
+
 def page(rows: pl.DataFrame, today: dt.date) -> str:
-    """The page with the table of all statements, and scores by kind."""
+    """The page with scores by kind and the table of all statements."""
     usable = rows.drop_nulls(["met", "met_low"])
-    lines = [
-        "# The market's state held against dated statements",
-        "",
-        f"Written by `python -m benchmarks.checkpoints` on {today}. {rows.height} statements by others, of which "
-        f"{usable.height} speak of US demand for an item of the panel in a quarter that it covers. They were used for "
-        "nothing else. A hit lies on the side of one half that the statement says; for supply withdrawn, P(ended) does. *Former rule*: met as soon as "
-        "shipments fall 10 % below the decaying peak. *As known*: with what had been published on that day, whose "
-        "newest quarter lies two to three quarters back (before April 2026 those days are hypothetical).",
-        "",
-        "| kind | statements | hits | score | hits of the former rule | its score | hits as known | score | always 0.5 |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
     kinds = [*usable["kind"].unique(maintain_order=True).cast(pl.String), "all"]
-    for kind in kinds:
-        part = usable if kind == "all" else usable.filter(pl.col("kind").cast(pl.String) == kind)
-        early = part.drop_nulls("met_as_known")
-        half = part.with_columns(half=pl.lit(HALF))
-        lines.append(
-            f"| {kind} | {part.height} | {hits(part, 'met')} | {brier(part, 'met'):.3f} | {hits(part, 'former')} | "
-            f"{brier(part, 'former'):.3f} | {hits(early, 'met_as_known')} of {early.height} | "
-            f"{brier(early, 'met_as_known') if early.height else float('nan'):.3f} | {brier(half, 'half'):.3f} |"
-        )
-    lines += [
-        "",
-        "Score: mean squared distance from the stated probability or range; less is better.",
-        "",
-        "| date | about | kind | statement | stated P(met) | P(met) | P(ended) | verdict | as known |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    parts = [
+        (kind, usable if kind == "all" else usable.filter(pl.col("kind").cast(pl.String) == kind))
+        for kind in kinds
     ]
-    for row in rows.iter_rows(named=True):
-        low, high = row["met_low"], row["met_high"]
-        said = "" if low is None else f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        figures = [
-            "" if row[name] is None else f"{row[name]:.2f}" for name in ("met", "ended", "met_as_known")
-        ]
-        lines.append(
-            f"| {row['stated_on']} | {row['subject']} | {row['kind']} | {row['statement']} | {said} | {figures[0]} | "
-            f"{figures[1]} | {verdict(row, 'met')} | {figures[2]} |"
-        )
-    return "\n".join(lines) + "\n"
+    return HEAD.format(
+        today=today,
+        all=rows.height,
+        usable=usable.height,
+        scores="\n".join(score_line(kind, part) for kind, part in parts),
+        statements="\n".join(statement_line(row) for row in rows.iter_rows(named=True)),
+    )
+
+
+def score_line(kind: str, rows: pl.DataFrame) -> str:
+    """Hits and scores of the statements of one kind."""
+    early = rows.drop_nulls("met_as_known")
+    half = brier(rows.with_columns(half=pl.lit(HALF)), "half")
+    known = f"{brier(early, 'met_as_known'):.3f}" if early.height else ""
+    own, former = (f"{hits(rows, name)} | {brier(rows, name):.3f}" for name in ("met", "former"))
+    as_known = f"{hits(early, 'met_as_known')} of {early.height} | {known}"
+    return f"| {kind} | {rows.height} | {own} | {former} | {as_known} | {half:.3f} |"
+
+
+def statement_line(row: dict[str, Any]) -> str:
+    """One statement beside the state of its quarter."""
+    low, high = row["met_low"], row["met_high"]
+    said = "" if low is None else f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    met, ended, known = (
+        "" if row[name] is None else f"{row[name]:.2f}" for name in ("met", "ended", "met_as_known")
+    )
+    cells = [row["stated_on"], row["subject"], row["kind"], row["statement"], said, met, ended]
+    return "| " + " | ".join(map(str, [*cells, verdict(row, "met"), known])) + " |"
 
 
 def hits(rows: pl.DataFrame, column: str) -> int:
@@ -134,5 +147,5 @@ def hits(rows: pl.DataFrame, column: str) -> int:
 
 
 if __name__ == "__main__":
-    panel, _ = public_panel(resolve().data)
+    panel, _ = public_panel(resolve().data)  # type: ignore[arg-type]
     PAGE.write_text(page(judged(panel), dt.datetime.now(dt.UTC).date()), encoding="utf-8")

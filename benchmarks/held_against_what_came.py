@@ -1,8 +1,9 @@
 """What the edition of April 2026 gave, held against what that of September says: writes a page of docs.
 
-`python -m benchmarks.held_against_what_came` from the root writes docs/held-against-what-came.md. Each forecaster
-stands on 30 April 2026, with the panel of that day and its nowcast, and is scored on the US shipments of the two
-quarters that came. The dates on which demand is met are set beside what the newer panel says of the same days.
+`python -m benchmarks.held_against_what_came` from the root writes docs/held-against-what-came.md. Each
+forecaster stands on 30 April 2026, with the panel of that day and its nowcast, and is scored on the US
+shipments of the two quarters that came. The dates on which demand is met are set beside what the newer
+panel says of the same days.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,8 +29,10 @@ from pipelines.forecast.paths import sample_paths
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.config.settings import Settings
 
+Score = dict[str, Any]
 PAGE = Path("docs/held-against-what-came.md")
 THEN = dt.date(2026, 4, 30)
+LAST = dt.date(2025, 12, 31)
 CAME = (dt.date(2026, 3, 31), dt.date(2026, 6, 30))
 ITEMS = ("H100", "H200", "MI300X", "MI325X", "MI350X", "MI355X", "B200", "B300")
 GROUPS = ("Hopper", "Blackwell", "CDNA3", "portfolio/nvidia", "portfolio/amd")
@@ -115,67 +119,78 @@ def peer_lines(settings: Settings, then: pl.DataFrame, now: pl.DataFrame) -> lis
         rows = score_rows(markets_on(then, settings, forecaster), now, (*ITEMS, *GROUPS))
         hits, score = sum(row["hit"] for row in rows), float(np.mean([row["crps"] for row in rows]))
         lines.append(f"| {forecaster.name} | {len(rows)} | {hits / len(rows):.0%} | {score:.3f} |")
-    last = [
-        abs(
-            np.log(
-                max(came(now, item, end) or 1.0, 1.0)
-                / max(came(then, item, dt.date(2025, 12, 31)) or 1.0, 1.0)
-            )
-        )
+    errors = [
+        abs(np.log(level(now, item, end) / level(then, item, LAST)))
         for item in (*ITEMS, *GROUPS)
         for end in CAME
     ]
-    return [
-        *lines,
-        f"| the last estimate (2025Q4), carried forward as a point | {len(last)} | | {np.mean(last):.3f} |",
-    ]
+    carried = "the last estimate (2025Q4), carried forward as a point"
+    return [*lines, f"| {carried} | {len(errors)} | | {np.mean(errors):.3f} |"]
+
+
+def level(panel: pl.DataFrame, item: str, end: dt.date) -> float:
+    """Newest estimate of an item's shipments in a quarter, at least one unit."""
+    return max(came(panel, item, end) or 0.0, 1.0)
+
+
+HEAD = """# What April said, held against what came
+
+Written by `python -m benchmarks.held_against_what_came` on {today}: {paths} paths. The answer is that of
+`overspill run --as-of {then}`; what came are the central estimates of the edition of 24 September 2026.
+2026Q1 was a nowcast on that day, 2026Q2 a forecast. The figure of H100 and H200 in 2026Q1 is an
+assumption (`data.unreported`), and so is how their pool is parted.
+
+| item | quarter | US shipments, 10 / 50 / 90 % | came | share of paths below | in the interval |
+| --- | --- | --- | --- | --- | --- |
+{shipments}
+
+Dates on which US demand is met (10 / 50 / 90 %), and P(met) in 2026Q2, as said in April and as the newest
+panel says with its nowcast to now (whose first date means: then or earlier).
+
+| item | said in April | said now | P(met in 2026Q2) in April | now |
+| --- | --- | --- | --- | --- |
+{dates}
+
+Peers on the same items and quarters: share of outcomes in the 10 to 90 % interval (80 % wanted), and CRPS
+of the logarithm of units (less is better). All share the nowcast and the drawn states.
+
+| forecaster | outcomes | in the interval | CRPS of the logarithm |
+| --- | --- | --- | --- |
+{peers}
+"""
 
 
 def page(settings: Settings, then: pl.DataFrame, now: pl.DataFrame, today: dt.date) -> str:
     """The page."""
     auto = next(each for each in backtest_forecasters(settings) if each.name == settings.forecast.model)
     early, late = markets_on(then, settings, auto), markets_on(now, settings, auto)
-    lines = [
-        "# What April said, held against what came",
-        "",
-        f"Written by `python -m benchmarks.held_against_what_came` on {today}: {settings.forecast.paths} paths. The answer "
-        f"is that of `overspill run --as-of {THEN}`; what came are the central estimates of the edition of 24 September "
-        "2026. 2026Q1 was a nowcast on that day, 2026Q2 a forecast. The estimate of H100 and H200 in 2026Q1 is an "
-        "assumption (`data.unreported`), and how the pool is parted is one, too.",
-        "",
-        "| item | quarter | US shipments, 10 / 50 / 90 % | came | share of paths below | in the interval |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in score_rows(early, now, (*ITEMS, *GROUPS)):
-        lines.append(
-            f"| {row['item']} | {label(row['end'], Frequency.QUARTER)} | {row['low']:,.0f} / {row['middle']:,.0f} / "
-            f"{row['high']:,.0f} | {row['came']:,.0f} | {row['below']:.2f} | {'yes' if row['hit'] else 'no'} |"
-        )
-    lines += [
-        "",
-        "Dates on which US demand is met (10 / 50 / 90 %), and P(met) in 2026Q2, as said in April and as the newest panel "
-        "says with the nowcast to now.",
-        "",
-        "| item | said in April | said now | P(met in 2026Q2) in April | now |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for item in (*ITEMS, *GROUPS):
-        if item in early and item in late:
-            said = [met_on(of, CAME[1], settings) for of in (early[item], late[item])]
-            lines.append(
-                f"| {item} | {met_dates(early[item], settings)} | {met_dates(late[item], settings)} | "
-                f"{said[0]:.0%} | {said[1]:.0%} |"
-            )
-    lines += [
-        "",
-        "Peers on the same items and quarters: share of outcomes in the 10 to 90 % interval (80 % wanted), and CRPS of the "
-        "logarithm of units (less is better).",
-        "",
-        "| forecaster | outcomes | in the interval | CRPS of the logarithm |",
-        "| --- | --- | --- | --- |",
-        *peer_lines(settings, then, now),
-    ]
-    return "\n".join(lines) + "\n"
+    return HEAD.format(
+        today=today,
+        then=THEN,
+        paths=settings.forecast.paths,
+        shipments="\n".join(shipment_line(row) for row in score_rows(early, now, (*ITEMS, *GROUPS))),
+        dates="\n".join(
+            date_line(item, early[item], late[item], settings)
+            for item in (*ITEMS, *GROUPS)
+            if item in early and item in late
+        ),
+        peers="\n".join(peer_lines(settings, then, now)),
+    )
+
+
+def shipment_line(row: Score) -> str:
+    """What was said of one item and quarter, and what came."""
+    points = " / ".join(f"{row[name]:,.0f}" for name in ("low", "middle", "high"))
+    hit = "yes" if row["hit"] else "no"
+    quarter = label(row["end"], Frequency.QUARTER)
+    return f"| {row['item']} | {quarter} | {points} | {row['came']:,.0f} | {row['below']:.2f} | {hit} |"
+
+
+def date_line(item: str, early: Market, late: Market, settings: Settings) -> str:
+    """When demand for one item is met, as said then and now."""
+    before, after = (met_on(of, CAME[1], settings) for of in (early, late))
+    dates = f"{met_dates(early, settings)} | {met_dates(late, settings)}"
+    return f"| {item} | {dates} | {before:.0%} | {after:.0%} |"
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
 """How well the nowcast does one quarter ahead, and which indicator pays: writes docs/nowcast.md.
 
-`python -m benchmarks.nowcast` from the root. Central estimates of the newest panel; each rule sees the quarters
-before the one it is scored on. (One real pair of editions is at hand: see docs/held-against-what-came.md.)
+`python -m benchmarks.nowcast` from the root. Central estimates of the newest panel; each rule sees the
+quarters before the one it is scored on. (One real pair of editions is at hand: see
+docs/held-against-what-came.md.)
 """
 
 from __future__ import annotations
@@ -67,9 +68,8 @@ def chip_lines(by_item: dict[str, dict[dt.date, float]]) -> list[str]:
             for own in series
             for before, after in pairwise(own[SETTLED - 1 :])
         ]
-        lines.append(
-            f"| {persistence:g} | {len(errors)} | {root_mean_square(errors):.3f} | {np.mean(np.abs(errors)):.3f} |"
-        )
+        scores = f"{root_mean_square(errors):.3f} | {np.mean(np.abs(errors)):.3f}"
+        lines.append(f"| {persistence:g} | {len(errors)} | {scores} |")
     return lines
 
 
@@ -93,34 +93,35 @@ def portfolio_lines(by_item: dict[str, dict[dt.date, float]]) -> list[str]:
     return lines
 
 
+HEAD = """# The nowcast
+
+Written by `python -m benchmarks.nowcast` on {today}. Errors of the logarithm of US shipments, one quarter
+ahead; 0 is carrying the last estimate forward.
+
+Chips (and the pool of H100 and H200), past their first two changes:
+
+| share of the last change that goes on | quarters | root mean square | mean absolute |
+| --- | --- | --- | --- |
+{chips}
+
+Vendors that report data-centre revenue (it is out 40 days after the quarter, shipments after 86 and
+more), root mean square:
+
+| portfolio | quarters | carried forward | 35 % of the last change | as revenue grew |
+| --- | --- | --- | --- | --- |
+{portfolios}
+
+So revenue is read where it is ahead of the shipments, and 35 % of the last change where nothing is.
+Google's and Amazon's chips have no such figure. TSMC's monthly revenue overlaps for two quarters only;
+rents and M3 move with the market as a whole and were not tried; none is read.
+"""
+
+
 def page(panel: pl.DataFrame, today: dt.date) -> str:
     """The page."""
     by_item = changes(panel)
-    return "\n".join(
-        [
-            "# The nowcast",
-            "",
-            f"Written by `python -m benchmarks.nowcast` on {today}. Errors of the logarithm of US shipments, one quarter "
-            "ahead; 0 is carrying the last estimate forward.",
-            "",
-            "Chips (and the pool of H100 and H200), past their first two changes:",
-            "",
-            "| share of the last change that goes on | quarters | root mean square | mean absolute |",
-            "| --- | --- | --- | --- |",
-            *chip_lines(by_item),
-            "",
-            "Vendors that report data-centre revenue (it is out 40 days after the quarter, shipments after 86 and more):",
-            "",
-            "| portfolio | quarters | carried forward | 35 % of the last change | as revenue grew |",
-            "| --- | --- | --- | --- | --- |",
-            *portfolio_lines(by_item),
-            "",
-            "So revenue is read where it is ahead of the shipments, and 35 % of the last change where nothing is. Google's "
-            "and Amazon's chips have no such figure. TSMC's monthly revenue overlaps for two quarters only, rents and M3 "
-            "move with the market as a whole; none is read.",
-            "",
-        ]
-    )
+    chips, portfolios = "\n".join(chip_lines(by_item)), "\n".join(portfolio_lines(by_item))
+    return HEAD.format(today=today, chips=chips, portfolios=portfolios)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ the probabilities. On a path
 
     met     capacity is the recent peak of shipments, decaying
     short   capacity is shipments, and a queue of the lead time waits
-    ended   as short up to now, and no capacity from then on: orders go on and are not met
+    ended   as short up to now; from then on capacity runs down by the decay in each quarter from what is
+            ordered or made, whichever is less: orders go on, are not met, and nothing is left over
 
 and in all of them what orders exceeded capacity by waits too.
 Paths that have not ended end in each later quarter with the hazard of the last one. Lead time and decay are
@@ -26,7 +27,7 @@ from forecasting.panel.history import Floats, History
 from forecasting.panel.measurement_error import Z_95
 from forecasting.panel.schema import STATE
 from forecasting.public.assumptions import Assumption
-from forecasting.saturation.market import BACKLOG
+from forecasting.saturation.market import BACKLOG, ENDED
 from forecasting.seeds import item_generator
 
 SHORTEST_QUEUE_WEEKS = 12.0  # 8 to 12 weeks were quoted once supply had eased; less is no shortage
@@ -51,7 +52,7 @@ def drawn(given: Assumption, z: Floats) -> Floats:
 
 
 def with_states(paths: PathSet, states: History, terms: StateTerms, *, seed: int) -> PathSet:
-    """Paths whose capacity follows a drawn state, with the queue of the history as a further variate.
+    """Paths whose capacity follows a drawn state, with the queue of the history and the end of supply.
 
     Parameters
     ----------
@@ -62,8 +63,8 @@ def with_states(paths: PathSet, states: History, terms: StateTerms, *, seed: int
     terms : StateTerms
     seed : int
     """
-    names = (*paths.variates, BACKLOG)
-    queue = np.full((*paths.values.shape[:3], 1), np.nan)
+    names = (*paths.variates, BACKLOG, ENDED)
+    queue = np.full((*paths.values.shape[:3], 2), np.nan)
     values = np.concatenate([paths.values, queue], axis=3)
     for i, item_id in enumerate(paths.item_ids):
         rng = item_generator(seed, purpose="market state", item_id=item_id)
@@ -95,8 +96,8 @@ class _Draw:
 
 def _set_item(values: Floats, names: Sequence[str], states: Floats, draw: _Draw, context: int) -> None:
     """Set capacity and queue of one item [P, L + H, V] in place."""
-    orders, capacity, shipments, backlog = (
-        values[:, :, names.index(name)] for name in ("orders", "capacity", "shipments", BACKLOG)
+    orders, capacity, shipments, backlog, is_over = (
+        values[:, :, names.index(name)] for name in ("orders", "capacity", "shipments", BACKLOG, ENDED)
     )
     short_share, ended_share, hazard = (states[STATE.index(name)] for name in STATE)
     peak, excess = np.zeros(len(values)), np.zeros(len(values))
@@ -112,8 +113,11 @@ def _set_item(values: Floats, names: Sequence[str], states: Floats, draw: _Draw,
         capacity[:, t] = np.where(short | ended, shipped, peak)
         excess = np.maximum(excess + orders[:, t] - capacity[:, t], 0.0)
         backlog[:, t] = np.where(short | ended, draw.queue_periods * shipped, 0.0) + excess
+        is_over[:, t] = ended
     moved = np.divide(capacity[:, context - 1], before, out=np.ones_like(before), where=before > 0)
     capacity[:, context:] *= moved[:, None]
     ahead = np.arange(1, capacity.shape[1] - context + 1)
-    survives = draw.end[:, None] < (1 - hazard[-1]) ** ahead
-    capacity[:, context:] *= survives & ~ended[:, None]
+    is_over[:, context:] = (draw.end[:, None] >= (1 - hazard[-1]) ** ahead) | ended[:, None]
+    since = is_over[:, context:].cumsum(axis=1)
+    left = np.minimum(capacity[:, context:], orders[:, context:]) * draw.decay[:, None] ** since
+    capacity[:, context:] = np.where(since > 0, left, capacity[:, context:])

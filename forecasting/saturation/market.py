@@ -26,6 +26,7 @@ PORTFOLIO = "portfolio/"
 WORKERS = os.cpu_count() or 1  # threads over slices of the paths
 US_PORTFOLIO = "portfolio/us"
 BACKLOG = "backlog"  # variate of paths whose history holds a drawn queue
+ENDED = "ended"  # variate of paths that says where supply has ended: 0 or 1
 H100E_CHIP = "H100"  # one H100-equivalent has the TPP of this chip
 
 
@@ -42,6 +43,8 @@ class Market:
         Drawn history of shipments; NaN after the origin.
     standing : array [P, T], optional
         Queue of the history, where the state of the market is inferred; NaN after it.
+    ended : array [P, T], optional
+        1 where the supply of the path has ended, 0 where it has not; not known where no state is inferred.
     horizon : int
         H.
     origin : date
@@ -57,6 +60,7 @@ class Market:
     origin: dt.date
     frequency: Frequency
     standing: Floats | None = None
+    ended: Floats | None = None
 
     @cached_property
     def flow(self) -> Flow:
@@ -119,9 +123,8 @@ class Market:
         return np.concatenate(parts)
 
     def supply_ended(self, step: int) -> float:
-        """Share of paths on which no capacity is left from the period `step` after the origin on."""
-        later = self.capacity[:, self.origin_column + step :]
-        return float((later == 0).all(axis=1).mean())
+        """Share of paths on which supply has ended by a step after the origin; 0 if not inferred."""
+        return 0.0 if self.ended is None else float(self.ended[:, self.origin_column + step].mean())
 
     @property
     def lead_time(self) -> Floats:
@@ -146,12 +149,16 @@ def market(paths: PathSet, item_id: str) -> Market:
     orders, capacity, shipments = (
         paths.values[item, :, :, paths.variates.index(name)] for name in ("orders", "capacity", "shipments")
     )
-    standing = paths.values[item, :, :, paths.variates.index(BACKLOG)] if BACKLOG in paths.variates else None
+    standing, ended = (
+        paths.values[item, :, :, paths.variates.index(name)] if name in paths.variates else None
+        for name in (BACKLOG, ENDED)
+    )
     known = ~np.isnan(orders).any(axis=0) & ~np.isnan(capacity).any(axis=0)
     start = int(np.argmax(known))
     return Market(
         item_id=item_id,
         standing=None if standing is None else standing[:, start:],
+        ended=None if ended is None else ended[:, start:],
         orders=orders[:, start:],
         capacity=capacity[:, start:],
         observed_shipments=shipments[:, start:],

@@ -56,7 +56,8 @@ def test_withdrawn_supply_is_neither_met_demand_nor_surplus():
     of = made(short=0.0, ended=1.0)
     assert met(of) == 0
     assert met(of, HORIZON) == 0
-    assert (of.capacity[:, CONTEXT:] == 0).all()
+    # of the 40 that are made, 0.8 are left after each quarter
+    assert of.capacity[0, CONTEXT:].tolist() == pytest.approx([40 * 0.8**k for k in range(1, HORIZON + 1)])
     assert (of.flow.surplus[:, CONTEXT - 1 :] == 0).all()
 
 
@@ -89,8 +90,9 @@ def test_supply_that_has_not_ended_ends_with_its_hazard():
     of = made(short=0.0, ended=0.0, hazard=0.3)
     ended = [of.supply_ended(step) for step in range(1, HORIZON + 1)]
     assert ended == pytest.approx([1 - 0.7**step for step in range(1, HORIZON + 1)], abs=0.03)
-    again = of.capacity[:, CONTEXT:] > 0
-    assert (again[:, :-1] >= again[:, 1:]).all()  # what has ended does not come back
+    over = of.ended[:, CONTEXT - 1 :]
+    assert (over[:, :-1] <= over[:, 1:]).all()  # what has ended does not come back
+    assert (of.flow.surplus[of.ended > 0] == 0).all()
 
 
 def test_a_path_keeps_its_state_while_the_probabilities_stand():
