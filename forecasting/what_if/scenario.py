@@ -138,8 +138,8 @@ def _stand_still(
 
     In the paths a change of generation is orders and capacity moving from one item to the next. While the new
     chip is late, every item stays where it was in the period before the launch was due, and the rest of its
-    path follows that much later: X'[h] = X[max(h - d, min(h, s))] with s the steps before the launch. A launch
-    in the quarter of the origin, which is known from a nowcast at most, may be late too (s = 0).
+    path follows that much later: X'[h] = X[max(h - d, min(h, s))] with s the steps before the launch. A
+    launch in the quarter of the origin, which is known from a nowcast at most, may be late too (s = 0).
     """
     late = _launched_later(chips, delay)
     flows = [paths.variates.index(name) for name in ("orders", "capacity")]

@@ -48,7 +48,7 @@ def finding_of(made, name, **case):
 
 
 def item_paths(made, item):
-    """Paths of an item as nested lists: per path a list of (timestamp, orders, capacity, shipments, queue)."""
+    """Paths of an item as nested lists of (timestamp, orders, capacity, shipments, queue)."""
     table = pl.read_parquet(made.out / "artifacts" / "paths.parquet").filter(pl.col("item_id") == item)
     parts = table.sort("path", "step").partition_by("path", maintain_order=True)
     return [
