@@ -173,7 +173,7 @@ def _number(version: Version | None) -> str | None:
 def hold_champion(store: Store) -> None:
     """Read the champion's checkpoint, so that it is at hand should the server go away later.
 
-    A store that is no server is always at hand. A champion that cannot be used is told of where it is used.
+    A store that is no server is always at hand. A champion that cannot be used is reported where it is used.
     """
     registry = Registry(store)
     champion = registry.champion() if store.spools else None
