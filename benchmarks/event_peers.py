@@ -18,7 +18,7 @@ from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 from forecasting.forecasters.bank import BankForecaster
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import STANDARD
+from forecasting.periods import STANDARD, Frequency
 from models.inference.forecaster import NetworkForecaster
 from pipelines.forecast.forecasters import build_auto
 from pipelines.forecast.network import NetworkPathForecaster
