@@ -19,7 +19,7 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.panel.history import Floats, History, exact_history
 from forecasting.panel.stamps import StampStyle, grid_of, place, read_stamps
-from forecasting.panel.table_checks import check_frequency, check_values
+from forecasting.panel.table_checks import check_frequency, check_values, is_mostly_dense
 from forecasting.periods import STANDARD, Frequency, Unit
 
 MISSING = ("", "na", "n/a", "nan", "null")  # what text holds for a value that was not observed
@@ -209,7 +209,9 @@ def _placed(rows: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:
 
 
 def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
-    """The coarsest frequency that every series fits; business days only where Mondays follow on Fridays.
+    """The coarsest frequency that every series fits, most of its dates one step apart.
+
+    Business days only where Mondays follow on Fridays.
 
     A date that a series holds twice counts once here: `check_frequency` names its rows.
     """
@@ -225,11 +227,12 @@ def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
             check_frequency(placed, keys=keys, frequency=frequency, style=style, where=where)
         except InputError:
             continue
-        return frequency
+        if is_mostly_dense(placed, keys=keys):
+            return frequency
     tried = ", ".join(str(frequency) for frequency in COARSEST_FIRST)
     raise InputError(
         "no frequency fits all series",
-        expected=f"one of {tried} throughout; with --freq the first row that does not fit it is named",
+        expected=f"one of {tried} throughout, most dates one step apart; with --freq the first row that does not fit it is named",
         where=where,
     )
 
