@@ -168,4 +168,4 @@ def _timed(context: Context, step: str) -> Iterator[None]:
     started = time.monotonic()
     with context.console.status(f"{step} ...") if context.console.is_terminal else nullcontext():
         yield
-    context.console.print(f"{step:<9} {time.monotonic() - started:5.1f} s", highlight=False)
+    context.note(f"{step:<9} {time.monotonic() - started:5.1f} s")

@@ -28,6 +28,7 @@ from pipelines.runtime.step.derived import derived_tags
 from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
+from pipelines.windows.answer import Answer, answer_of, basis_of, last_period
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator
 from pipelines.windows.exports import derived_exports, with_exports_of_book
@@ -40,12 +41,14 @@ class WindowsResult:
 
     `windows` has one row per policy, chip and scope; `saturation` one per policy, item and step;
     `window_steps` one per policy, chip, scope and step; `lead_time` one per item and step; `cap_readings` one
-    per policy, chip and reading of the cap. `now` is the period end that "now" means.
+    per policy, chip and reading of the cap. `now` is the period end that "now" means, `answer` what people
+    read of all this.
     """
 
     run_id: str
     now: dt.date
     tables: dict[str, pl.DataFrame]
+    answer: Answer
 
 
 def run_windows(context: Context, forecast_run_id: str | None = None) -> WindowsResult:
@@ -66,7 +69,7 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     context = replace(context, settings=settings)
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
     any_market = next(iter(estimator.markets.values()))
-    context.tell(
+    context.note(
         f"paths of forecast run {read.run_id}: {len(any_market.orders)} paths, {any_market.horizon} periods "
         f"from {any_market.origin}"
     )
@@ -79,12 +82,15 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
         tables = windows_tables(estimator, rows)
         context.write(run, folder, tables)
+        end = last_period(tables["saturation"])
+        basis = basis_of(tracker, read.run_id, settings)
+        answer = answer_of(tables["windows"], settings, end=end, basis=basis)
         _log_curves(run, tables)
         _log_window_metrics(run, tables["windows"])
         run.describe(windows_page_text(context, tables["windows"], read.run_id, previous))
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
         write_figures(folder, windows_charts(estimator, tables), heading=heading)
-    return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables)
+    return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables, answer=answer)
 
 
 def windows_tables(

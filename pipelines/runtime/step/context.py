@@ -46,6 +46,8 @@ class Context:
         The processes that the job was started with; this one is the first of them.
     state : JobState, optional
         What remembers how far the job is, for a process that goes on after an interruption.
+    brief : bool
+        Whether notes are left out: the answer says what matters of them.
     """
 
     settings: Settings
@@ -55,10 +57,16 @@ class Context:
     out: Path | None = None
     ranks: Ranks = field(default_factory=Ranks)
     state: JobState | None = None
+    brief: bool = False
 
     def tell(self, sentence: str) -> None:
-        """Print a note."""
+        """Print what a user must know."""
         self.console.print(sentence, highlight=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        """Print what a user may want to know: how far the work is, and from what."""
+        if not self.brief:
+            self.tell(sentence)
 
     def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
         """Iterate with a progress bar that vanishes at the end; nothing is drawn without a terminal."""
@@ -100,7 +108,7 @@ class Context:
         """Open the run of a step, or again the one that an interrupted process of this job left."""
         if self.parent_run_id is None:
             for line in lines(deviations(self.settings), other="default"):
-                self.tell(f"not the default: {line}")
+                self.note(f"not the default: {line}")
         state = self.state
         resume = None if state is None else state.open_run(name, upstream_run_id)
         with self.tracker.step(
