@@ -23,6 +23,7 @@ from pipelines.runtime.registry.weights import ORIGIN_TAG
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker, what_if_of
 
 DECIDES = ("seed", "forecast.", "statistical.", "windows.")  # besides data and policies
+NAME_LENGTH = 60  # of what a run's name says about a what-if
 OWN, VENDOR = "product", "portfolio"
 SCOPES = {OWN: "own orders", VENDOR: "whole vendor"}
 LIMITS = {
@@ -99,7 +100,7 @@ class Basis:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer under the first policy.
+    """The answer under one policy, by default the first.
 
     Attributes
     ----------
@@ -175,7 +176,8 @@ class Answer:
     @property
     def name(self) -> str:
         """The answer in a few words, as a run is called: H200 85 % own / 4 % vendor, default."""
-        kind = "default" if not self.deviating else f"{len(self.deviating)} changed"
+        kind = f"what-if: {', '.join(self.deviating)}" if self.deviating else "default"
+        kind = kind if len(kind) <= NAME_LENGTH else f"what-if: {len(self.deviating)} settings"
         chip = self.leader
         if chip is None:
             return f"no chip eligible under {self.policy.name}, {kind}"
@@ -187,8 +189,15 @@ class Answer:
         return f"{chip.chip} {' / '.join(shares)}, {kind}"
 
 
-def answer_of(windows: pl.DataFrame, settings: Settings, *, end: dt.date, basis: Basis) -> Answer:
-    """The answer under the first policy.
+def answer_of(
+    windows: pl.DataFrame,
+    settings: Settings,
+    *,
+    end: dt.date,
+    basis: Basis,
+    policy: Policy | None = None,
+) -> Answer:
+    """The answer under a policy.
 
     Parameters
     ----------
@@ -199,8 +208,10 @@ def answer_of(windows: pl.DataFrame, settings: Settings, *, end: dt.date, basis:
     end : date
         Last period of the horizon.
     basis : Basis
+    policy : Policy, optional
+        By default the first of the settings.
     """
-    policy = settings.policies[0]
+    policy = policy or settings.policies[0]
     rows = windows.filter(pl.col("policy") == policy.name)
     now = rows["now"].drop_nulls()
     by_chip = {str(key): part.to_dicts() for (key,), part in rows.group_by("chip", maintain_order=True)}

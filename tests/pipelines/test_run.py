@@ -20,7 +20,6 @@ from pipelines.etl.step import run_etl
 from pipelines.forecast.step import run_forecast
 from pipelines.runtime.files.artifacts import read_table
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG
-from pipelines.windows.run_page import markdown
 from pipelines.windows.step import run_windows
 
 MODEL_STEPS = {"etl": None, "backtest": "etl", "forecast": "etl", "windows": "forecast"}
@@ -77,11 +76,14 @@ def test_input_datasets_carry_the_digest_of_what_was_read(whole_run, tracker):
     assert [(entry.dataset.name, entry.dataset.digest) for entry in inputs] == [("panel", digest[:36])]
 
 
-def test_saturation_curves_have_the_period_as_step(whole_run, tracker):
-    history = tracker.client.get_metric_history(whole_run.run_ids["windows"], "p_saturated/H200/bis_2026_01")
+def test_curves_have_the_period_as_step_and_its_end_as_time(whole_run, tracker):
+    history = tracker.client.get_metric_history(whole_run.run_ids["windows"], "met/H200 own orders")
     table = whole_run.windows.tables["saturation"].filter(
         pl.col("item_id") == "H200", pl.col("policy") == "bis_2026_01"
     )
+    days = dict(table.select("step", "timestamp").iter_rows())
+    for metric in history:
+        assert dt.datetime.fromtimestamp(metric.timestamp / 1000, dt.UTC).date() == days[metric.step]
     stored = {metric.step: metric.value for metric in history}
     assert stored == pytest.approx(dict(table.select("step", "p_saturated").iter_rows()))
 
@@ -254,7 +256,7 @@ def test_network_answers_where_it_is_asked_for_and_stands_in_the_leaderboard(con
 
 def test_answer_is_told_on_the_page_of_the_parent_run(whole_run, tracker):
     note = tracker.client.get_run(whole_run.run_ids["run"]).data.tags["mlflow.note.content"]
-    assert note.startswith(markdown(whole_run.windows.tables["windows"]))
+    assert note.startswith(whole_run.windows.page)
     for step in MODEL_STEPS:
         assert f"/runs/{whole_run.run_ids[step]}?" in note
-    assert "| bis_2026_01 | H200 | product |" in note
+    assert "| H200&emsp; |" in note

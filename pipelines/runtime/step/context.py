@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from models.errors import ClusterError
 from pipelines.runtime.config.deviations import deviations, lines, what_if
 from pipelines.runtime.config.loader import dump, flatten
 from pipelines.runtime.config.settings import Settings
-from pipelines.runtime.files.artifacts import check_writable, write_table
+from pipelines.runtime.files.artifacts import check_writable, file_digest, write_table
 from pipelines.runtime.files.output_folder import complete, publish
 from pipelines.runtime.jobs.state import JobState
+from pipelines.runtime.store.tags import DIGEST_TAG, DIGESTS, DIGESTS_TAG
 from pipelines.runtime.tracking import StepRun, Tracker
 from pipelines.runtime.tracking.system_metrics import log_system_metrics
 
@@ -137,8 +139,32 @@ class Context:
         known = self.tracker.client.get_run(run.run_id).data.params if self.state is not None else {}
         run.log_params({key: value for key, value in flatten(self.settings).items() if key not in known})
 
-    def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-        """Write tables with their CSV twins and record each one's digest on the run."""
-        run.set_tags(
-            {f"overspill.sha256.{name}": write_table(folder, name, table) for name, table in tables.items()}
-        )
+    def write(
+        self,
+        run: StepRun,
+        folder: Path,
+        tables: Mapping[str, pl.DataFrame],
+        *,
+        inputs: Mapping[str, str] | None = None,
+        in_one: bool = False,
+    ) -> None:
+        """Write tables with their CSV twins and record each one's digest on the run.
+
+        Parameters
+        ----------
+        run : StepRun
+        folder : Path
+        tables : mapping
+        inputs : mapping, optional
+            Digests of what the step read, recorded beside them.
+        in_one : bool
+            Record the digests in one artifact, whose own digest is a tag, instead of a tag for each.
+        """
+        digests = dict(inputs or {}) | {
+            name: write_table(folder, name, table) for name, table in tables.items()
+        }
+        if not in_one:
+            run.set_tags({f"{DIGEST_TAG}{name}": digest for name, digest in digests.items()})
+            return
+        (folder / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True), encoding="utf-8")
+        run.set_tags({DIGESTS_TAG: file_digest(folder / DIGESTS)})
