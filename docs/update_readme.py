@@ -26,6 +26,7 @@ BENCHMARKS = DOCS / "benchmarks.md"
 OVERSPILL = str(Path(sys.executable).with_name("overspill"))
 OUTPUTS = (
     (READING, "run", ["--set", "policies=[bis_2026_01]", "--out", "out"]),
+    (READING, "show", ["--all"]),
     (SENSITIVITY, "sensitivity", []),
     (SENSITIVITY, "scenario", []),
 )
