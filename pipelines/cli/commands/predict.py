@@ -19,8 +19,9 @@ def predict(
     panel: Annotated[
         Path,
         typer.Argument(
-            help="Long table unique_id, ds, y[, variate]: Parquet or CSV, also packed (.gz, .zst, ...). Ids "
-            "of CSV are text to the letter; ids of Parquet keep their type."
+            help="Long table unique_id, ds, y[, variate], one series ds, y, or a wide table with a column a "
+            "series: Parquet or CSV, also packed (.gz, .zst, ...). Ids of CSV are text to the letter; ids of "
+            "Parquet keep their type."
         ),
     ],
     horizon: Annotated[int, typer.Option("--horizon", help="Steps ahead.")],
@@ -79,6 +80,36 @@ def predict(
     id_col: Annotated[str, typer.Option("--id-col", help="Column that names the series.")] = "unique_id",
     time_col: Annotated[str, typer.Option("--time-col", help="Column of the dates.")] = "ds",
     target_col: Annotated[str, typer.Option("--target-col", help="Column of the values.")] = "y",
+    covariates: Annotated[
+        str,
+        typer.Option(
+            "--covariates",
+            help="Columns of numbers known ahead, such as promo,price; --future has those of the horizon.",
+        ),
+    ] = "",
+    future: Annotated[
+        Path | None,
+        typer.Option("--future", help="Table of id, time and the covariates over the horizon."),
+    ] = None,
+    statics: Annotated[
+        str,
+        typer.Option(
+            "--statics",
+            help="Columns that never change in a series, such as region: series alike in them share what "
+            "their covariates do.",
+        ),
+    ] = "",
+    calendar: Annotated[
+        Path | None,
+        typer.Option(
+            "--calendar",
+            help="Table with a column period_end: the periods of a fiscal calendar (4-4-5, 52/53 weeks) or "
+            "trading days, up to the end of the horizon; instead of --freq.",
+        ),
+    ] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Write forecast.csv too, with a column for each quantile level.")
+    ] = False,
     encoding: Annotated[
         str | None,
         typer.Option("--encoding", help="Of a CSV file, such as cp1252 or utf-16; UTF-8 without it."),
@@ -94,7 +125,7 @@ def predict(
         from rich.console import Console
 
         from forecasting.errors import InputError
-        from forecasting.panel.long_table import Columns
+        from forecasting.panel.layout import Columns
         from forecasting.periods import Frequency
         from forecasting.saturation.events import EventQuery
         from pipelines.forecast.long_table import ForecastOptions
@@ -120,7 +151,16 @@ def predict(
             out=out,
             options=options,
             frequency=None if freq is None else Frequency.parse(freq),
-            columns=Columns(id=id_col, time=time_col, target=target_col),
+            columns=Columns(
+                id=id_col,
+                time=time_col,
+                target=target_col,
+                covariates=_names(covariates),
+                statics=_names(statics),
+            ),
+            future=future,
+            calendar=calendar,
+            wide=wide,
             encoding=encoding,
             separator=_one_byte(separator),
             model=named_model(model),
@@ -134,6 +174,10 @@ def predict(
         from pipelines.cli.terminal.event_table import print_events
 
         print_events(out, figures, as_json=as_json)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _one_byte(separator: str | None) -> str | None:
