@@ -137,7 +137,7 @@ def predict(  # noqa: PLR0913 - all but the first two by name
         id=id_col, time=time_col, target=target_col, covariates=tuple(covariates), statics=tuple(statics)
     )
     table = check_long_table(
-        _polars(df),
+        as_polars(df),
         frequency=None if freq is None else Frequency.parse(freq),
         where=WHERE,
         columns=columns,
@@ -148,17 +148,26 @@ def predict(  # noqa: PLR0913 - all but the first two by name
     name = named_model(model)
     weights = shipped_weights() if needs_network(name) else None
     forecaster = named_forecaster(name, StatisticalSettings(), weights, floor=floor)
-    ahead = None if future is None else FutureTable(rows=_polars(future), columns=columns, where="the future")
+    ahead = (
+        None if future is None else FutureTable(rows=as_polars(future), columns=columns, where="the future")
+    )
     given = forecast_long_table(table, forecaster, options, future=ahead)
     called = {"unique_id": id_col, "ds": time_col}
     return Prediction(
-        quantiles=_alike(given.quantiles.rename(called), df),
-        paths=_alike(given.paths.rename(called), df),
+        quantiles=like(given.quantiles.rename(called), df),
+        paths=like(given.paths.rename(called), df),
         frequency=table.frequency,
     )
 
 
-def _polars(df: Any) -> pl.DataFrame:  # noqa: ANN401 - pandas has no types here
+def as_polars(df: Any) -> pl.DataFrame:  # noqa: ANN401 - pandas has no types here
+    """The frame as one of Polars; an index with a name is a column.
+
+    Raises
+    ------
+    InputError
+        If it is no data frame.
+    """
     if isinstance(df, pl.DataFrame):
         return df
     if _is_pandas(df):
@@ -172,6 +181,6 @@ def _is_pandas(df: object) -> bool:
     return type(df).__module__.partition(".")[0] == "pandas" and type(df).__name__ == "DataFrame"
 
 
-def _alike(table: pl.DataFrame, df: Frame) -> Any:  # noqa: ANN401 - pandas has no types here
+def like(table: pl.DataFrame, df: Frame) -> Any:  # noqa: ANN401 - pandas has no types here
     """The table as a frame of the kind of `df`."""
     return table.to_pandas() if _is_pandas(df) else table

@@ -221,7 +221,7 @@ def _blocks(whole: Block, options: ForecastOptions) -> Iterator[Block]:
             yield Block(learned, whole.history.select(some), whole.last[some], effects)
 
 
-def _ahead(block: Block, demand: Demand, floor: Floor) -> Ahead:
+def forecast_block(block: Block, demand: Demand, floor: Floor) -> Ahead:
     """Quantiles and paths of a block, with what its covariates do."""
     if block.effects is None:
         return forecast_ahead(block.forecaster, block.history, demand)
@@ -237,7 +237,7 @@ def _forecast(block: Block, table: LongTable, options: ForecastOptions) -> Forec
     levels = np.sort(np.asarray(options.quantile_levels, dtype=np.float64))
     asked = options.paths or (EVENT_PATHS if options.events else 0)
     demand = Demand(horizon=options.horizon, levels=levels, paths=asked, seed=options.seed)
-    quantiles, sampled = _ahead(block, demand, options.floor)
+    quantiles, sampled = forecast_block(block, demand, options.floor)
     dates = table.future(block.last, horizon=options.horizon)
     of = _Layout(
         dates=dates.sort("unique_id", "step"), variates=block.history.variates if table.has_variates else None
