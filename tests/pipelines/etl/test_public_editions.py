@@ -51,13 +51,15 @@ def test_a_third_edition_is_a_file_and_one_line(tmp_path):
 
 
 def test_a_file_that_is_not_there_or_not_an_edition_is_refused(tmp_path):
-    line = "data.editions=[" + EDITIONS + ", {{published: 2026-12-20, totals: {}}}]"
+    def third(path):
+        return [f"data.editions=[{EDITIONS}, {{published: 2026-12-20, totals: {path}}}]"]
+
     with pytest.raises(InputError, match="the edition's file does not exist"):
-        shipments([line.format(tmp_path / "none.csv")])
+        shipments(third(tmp_path / "none.csv"))
     file = tmp_path / "other.csv"
     file.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(InputError, match="the columns are not those of the schema"):
-        shipments([line.format(file)])
+        shipments(third(file))
 
 
 def test_a_day_before_the_first_edition_is_bad_input(tmp_path):
