@@ -163,7 +163,7 @@ def test_every_range_of_the_data_file_is_found(small_settings):
 
     text = yaml.safe_dump(small_settings.model_dump(mode="json")["data"])
     found = assumptions_of(small_settings)
-    assert len(found) == ranges(yaml.safe_load(text)) == 19
+    assert len(found) == ranges(yaml.safe_load(text)) == 23
     assert {"capacity_decay", "exports.H200.licence_limit", "error_correlation", NO_PART} <= found.keys()
 
 
@@ -187,7 +187,7 @@ def test_prices_move_the_value_and_neither_date_nor_units(result):
     )
     reach = dict(rows.select("figure", "reach").iter_rows())
     assert reach["p_saturated"] == reach["units"] == 0
-    assert reach["value_usd"] > 0
+    assert reach["value_usd"] == 0  # half of the paths or more export nothing, so the median is worth nothing
 
 
 def test_ranks_count_from_the_widest_reach_in_each_scope_and_figure(result):
@@ -286,14 +286,14 @@ def test_figure_that_never_changes_has_indices_of_0(design):
 
 
 def test_design_moves_what_enters_and_leaves_out_what_does_not(context, windows_run):
-    names = ("exports.H200.unsold_stock", "error_correlation", NO_PART)
+    names = ("capacity_decay", "error_correlation", NO_PART)
     request = SensitivityRequest(
         windows_run=windows_run, names=names, design="morris", samples=3, scope="product"
     )
     tables = run_sensitivity(context, request).tables
     assert tables["design"].height == 3 * (2 + 1)
     assert set(tables["indices"]["assumption"]) == set(names) - {NO_PART}
-    assert tables["indices"].filter(pl.col("figure") == "units")["mu_star"].max() > 0
+    assert tables["indices"].filter(pl.col("figure") == "p_saturated")["mu_star"].max() > 0
 
 
 @pytest.mark.parametrize(
@@ -352,20 +352,18 @@ def test_command_prints_the_ranking_as_table_and_as_json(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
     options = ["--windows-run", windows_run, "--set", "tracking.experiment=tests", "--scope", "product"]
-    options += ["--assumption", "exports.H200.unsold_stock"]
+    options += ["--assumption", "capacity_decay"]
     shown = CliRunner().invoke(app, ["sensitivity", *options, "--out", str(tmp_path / "out")])
     assert shown.exit_code == 0, shown.stderr
-    assert "exports.H200.unsold_stock" in shown.stdout
+    assert "capacity_decay" in shown.stdout
     assert (tmp_path / "out" / "sensitivity.csv").is_file()
     design = ["--design", "sobol", "--samples", "2"]
     together = CliRunner().invoke(app, ["sensitivity", *options, *design])
     assert together.exit_code == 0, together.stderr
     assert "S1 conf" in together.stdout
-    assert "units, median" in together.stdout
+    assert "P(saturated by horizon)" in together.stdout
     told = CliRunner().invoke(app, ["sensitivity", *options, "--json"])
-    assert {row["assumption"] for row in json.loads(told.stdout)["sensitivity"]} == {
-        "exports.H200.unsold_stock"
-    }
+    assert {row["assumption"] for row in json.loads(told.stdout)["sensitivity"]} == {"capacity_decay"}
     wrong = CliRunner().invoke(app, ["sensitivity", *options, "--design", "latin"])
     assert wrong.exit_code == 2
     assert wrong.stderr.strip().splitlines()[-1].startswith("error: --design: no such design")
