@@ -1,4 +1,4 @@
-"""The peers of the order book's benchmark do the same work, and the books of the scaling script are as told."""
+"""The order book's peer does the same work, and the books of the scaling script are as told."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from order_book_scaling import Book, books, growth, rows
 
 def test_duckdb_finds_every_planted_oddity(tmp_path):
     pytest.importorskip("duckdb")
-    from order_book_duckdb import SUMS, aggregated, checked  # noqa: PLC0415 - an extra
+    from order_book_duckdb import SUMS, aggregated, checked
 
     truth = write_order_book(tmp_path / "book", MadeBook(lines=4_000, files=4))
     connection = aggregated(tmp_path / "book")
