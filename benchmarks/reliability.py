@@ -158,16 +158,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = random.Random(f"{given.seed} {section}")  # noqa: S311
             for case in RUN[section](place, numbers.get(section, 0), source):
                 cases.append(case)
+                if given.json is not None:  # after each case: a run that is stopped has its cases
+                    given.json.write_text(json.dumps({**about(), "cases": [asdict(each) for each in cases]}))
                 if not case.passed:
                     print(f"FAILED {case.section}: {case.name}: {case.why}", file=sys.stderr, flush=True)
     print(table(cases))
-    if given.json is not None:
-        about = {
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        }
-        given.json.write_text(json.dumps({**about, "cases": [asdict(case) for case in cases]}, indent=1))
     return 0 if all(case.passed for case in cases) else 1
+
+
+def about() -> dict[str, str]:
+    """Machine and date."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return {"machine": machine, "date": dt.datetime.now(dt.UTC).date().isoformat()}
 
 
 def table(cases: Sequence[Case]) -> str:
