@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.panel.stamps import StampStyle, in_zone, is_month_end
+from forecasting.panel.stamps import StampStyle, in_zone, is_first_workday, is_last_workday, is_month_end
 from forecasting.periods import Frequency, Unit, label, period_end
 
 MIN_OBSERVATIONS = 3
@@ -167,12 +167,18 @@ def _check_places(
 
 
 def _fits_months() -> pl.Expr:
-    """Whether each date lies on the day of those before it, or on the last of a shorter month."""
+    """Whether each date lies on the day of those before it, or on the last of a shorter month.
+
+    Else all of an item lie on the first workday of their month, or on the last.
+    """
     day, length = pl.col("local").dt.day(), pl.col("local").dt.month_end().dt.day()
     highest = day.cum_max().shift(1).over("unique_id")
     all_ends = is_month_end(pl.col("local")).cum_min().shift(1).over("unique_id")
     kept = day == pl.min_horizontal(highest, length)
-    return (kept | (all_ends & (day > highest))).fill_null(value=True)
+    first, last = (
+        each(pl.col("local")).all().over("unique_id") for each in (is_first_workday, is_last_workday)
+    )
+    return (kept | (all_ends & (day > highest)) | first | last).fill_null(value=True)
 
 
 def _check_steps(rows: pl.DataFrame, keys: list[str], frequency: Frequency, where: str) -> None:
