@@ -26,7 +26,7 @@ GAP_YEARS = 25
 STEPS_PER_ROW = 20
 SHORT_SERIES = 1000
 # Dates of a coarser calendar (months among days, quarters among weeks) lie nearly evenly apart: 3 in 4 of
-# them within a quarter of their median distance, which is 4 steps or more..
+# them within a quarter of their median distance, which is 4 steps or more.
 # Fewer than 6 distances may be chance.
 EVEN_STEPS, EVEN_WITHIN, EVEN_SHARE, EVEN_NUMBER = 4, 0.25, 0.75, 6
 
