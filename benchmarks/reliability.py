@@ -47,7 +47,7 @@ def kills(place: Workplace, number: int, source: random.Random) -> Iterator[Case
                 ended = forker.run(command, kill=moment)
                 yield judged(
                     "kills",
-                    f"{name} after {moment:.2f} s",
+                    f"{name} after {moment:.2f} s{'' if ended.code else ', ended before'}",
                     [*place.broken(name, files), *([] if ended.code in {0, -9} else [f"exit {ended.code}"])],
                     seconds=ended.seconds,
                     said=ended.said(),
