@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from reliability_command import Forker, Workplace, reached, started, wait_for
+from reliability_command import STEP_MODULES, Forker, Workplace, reached, started, wait_for
 from reliability_disk import disk
 from reliability_inputs import bad_inputs
 from reliability_result import Case, damaged, judged, refused, statuses, torn
@@ -38,7 +38,7 @@ LINES = {signal.SIGINT: "error: interrupted", signal.SIGTERM: "stopped by SIGTER
 
 def kills(place: Workplace, number: int, source: random.Random) -> Iterator[Case]:
     """SIGKILL at random moments over an earlier result, which stays or is replaced as a whole."""
-    with Forker(place.folder) as forker:
+    with Forker(place.folder, modules=() if tuple(place.names) == ("etl",) else STEP_MODULES) as forker:
         for name, command in place.commands().items():
             files = place.files(name)
             usual = forker.run(command).processor
