@@ -115,7 +115,7 @@ def store(place: Workplace, number: int, _: random.Random) -> Iterator[Case]:
         for n in range(number)
     ]
     for n, process in enumerate(begun):
-        ended = wait_for(process)
+        ended = wait_for(process, seconds=1800.0)
         faults = [f"exit {ended.code}"] if ended.code else [*torn(place.folder / f"shared-{n}", ())]
         name = f"run {n + 1} of {number} at once"
         yield judged("store", name, faults, seconds=ended.seconds, said=ended.said())
