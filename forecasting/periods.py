@@ -26,11 +26,11 @@ _DAYS_BEFORE_1970 = dt.date(1970, 1, 1).toordinal() - 1  # since the year 1, whi
 ALIAS = re.compile(
     r"(?P<multiple>[1-9]\d{0,3})?"
     r"(?:(?P<unit>min|T|h|H|D|B)|(?P<week>W)(?:-(?:SUN|MON|TUE|WED|THU|FRI|SAT))?"
-    r"|(?P<month>M)[SE]?"
-    r"|(?:(?P<quarter>Q)|(?P<year>Y|A))[SE]?(?:-(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC))?)"
+    r"|(?P<month>B?M)[SE]?"
+    r"|(?:(?P<quarter>B?Q)|(?P<year>B?[YA]))[SE]?(?:-(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC))?)"
 )
-OLD_LETTERS = {"T": "min", "H": "h", "A": "Y"}
-KNOWN = "min, h, D, B, W, M, Q, Y, a multiple such as 15min, or a pandas alias such as MS, QE-DEC, W-SUN"
+OLD_LETTERS = {"T": "min", "H": "h", "A": "Y", "BM": "M", "BQ": "Q", "BY": "Y", "BA": "Y"}
+KNOWN = "min, h, D, B, W, M, Q, Y, a multiple such as 15min, or a pandas alias such as MS, BME, QE-DEC, W-SUN"
 
 
 class Unit(StrEnum):

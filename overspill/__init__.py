@@ -1,9 +1,10 @@
 """The package as a library: forecasts of data frames, the whole run, and the domain's functions by name.
 
-`predict` forecasts any long table, `run` and `load_paths` give what the command `overspill run` computes, and
-`chips`, `policies`, `saturation` and `windows` hold the formulas, on arrays of your own. `import overspill`
-takes milliseconds: each name loads its module when it is first used. Bad input raises `InputError`, whose
-text is one sentence: the rule, what was expected, what was found, and where.
+`predict` forecasts any table of series, `backtest` scores models on its past, `run` and `load_paths` give
+what the command `overspill run` computes, and `chips`, `policies`, `saturation` and `windows` hold the
+formulas, on arrays of your own. `import overspill` takes milliseconds: each name loads its module when it is
+first used. Bad input raises `InputError`, whose text is one sentence: the rule, what was expected, what was
+found, and where.
 
 Examples
 --------
@@ -24,17 +25,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from forecasting.errors import InputError, OverspillError
     from overspill import chips, policies, saturation, windows
+    from overspill.backtesting import Backtest, backtest
     from overspill.prediction import Prediction, predict
     from overspill.whole_run import Run, load_paths, run
 
     __version__: str
 
 __all__ = [
+    "Backtest",
     "InputError",
     "OverspillError",
     "Prediction",
     "Run",
     "__version__",
+    "backtest",
     "chips",
     "load_paths",
     "policies",
@@ -47,6 +51,8 @@ __all__ = [
 _MODULES = {
     "InputError": "forecasting.errors",
     "OverspillError": "forecasting.errors",
+    "Backtest": "overspill.backtesting",
+    "backtest": "overspill.backtesting",
     "Prediction": "overspill.prediction",
     "predict": "overspill.prediction",
     "Run": "overspill.whole_run",

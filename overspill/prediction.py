@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -11,7 +13,10 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.forecasters.bounds import Floor
 from forecasting.forecasters.settings import StatisticalSettings
+from forecasting.panel.known_covariates import FutureTable
+from forecasting.panel.layout import Columns
 from forecasting.panel.long_table import check_long_table
+from forecasting.panel.period_calendar import PeriodCalendar
 from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
@@ -45,7 +50,7 @@ class Prediction(Generic[Frame]):
     frequency: Frequency
 
 
-def predict(
+def predict(  # noqa: PLR0913 - all but the first two by name
     df: Frame,
     horizon: int,
     *,
@@ -55,6 +60,13 @@ def predict(
     seed: int = 0,
     model: ModelName = DEFAULT_MODEL,
     floor: Floor = "auto",
+    id_col: str = "unique_id",
+    time_col: str = "ds",
+    target_col: str = "y",
+    covariates: Sequence[str] = (),
+    future: Frame | None = None,
+    statics: Sequence[str] = (),
+    calendar: Sequence[dt.date] | None = None,
 ) -> Prediction[Frame]:
     """Forecast every series of a long table: quantiles and joint sample paths.
 
@@ -64,7 +76,8 @@ def predict(
     ----------
     df : polars or pandas DataFrame
         Columns unique_id, ds, y, and optionally variate: its rows of one date are one item, whose variates
-        are forecast jointly. Other columns are ignored.
+        are forecast jointly. Other columns are ignored, with a warning. A table without ids is one series
+        (`ds, y`) or a wide one: dates, and a column of numbers for each series.
     horizon : int
         Steps ahead.
     freq : str, optional
@@ -80,6 +93,16 @@ def predict(
         calls its champion.
     floor : {"auto", "0", "none"}
         `auto`: a series that was never negative is not forecast below zero.
+    id_col, time_col, target_col : str
+        What the columns are called; the answer calls the first two alike.
+    covariates : sequence of str
+        Columns of numbers that are known ahead.
+    future : DataFrame, optional
+        Ids, dates and covariates of the horizon.
+    statics : sequence of str
+        Columns that never change in a series; series alike in them share what their covariates do.
+    calendar : sequence of date, optional
+        Period ends of a fiscal calendar or trading days, up to the end of the horizon; instead of `freq`.
 
     Raises
     ------
@@ -110,23 +133,45 @@ def predict(
     'pandas'
     """
     options = ForecastOptions(horizon=horizon, quantile_levels=quantiles, paths=paths, seed=seed, floor=floor)
-    table = check_long_table(
-        _polars(df), frequency=None if freq is None else Frequency.parse(freq), where=WHERE
+    columns = Columns(
+        id=id_col, time=time_col, target=target_col, covariates=tuple(covariates), statics=tuple(statics)
     )
+    table = check_long_table(
+        as_polars(df),
+        frequency=None if freq is None else Frequency.parse(freq),
+        where=WHERE,
+        columns=columns,
+        calendar=None if calendar is None else PeriodCalendar.of(calendar, where="the calendar"),
+    )
+    if table.ignored:
+        warnings.warn(f"columns that were not read: {', '.join(table.ignored)}", UserWarning, stacklevel=2)
     name = named_model(model)
     weights = shipped_weights() if needs_network(name) else None
     forecaster = named_forecaster(name, StatisticalSettings(), weights, floor=floor)
-    tables = forecast_long_table(table, forecaster, options)
+    ahead = (
+        None if future is None else FutureTable(rows=as_polars(future), columns=columns, where="the future")
+    )
+    given = forecast_long_table(table, forecaster, options, future=ahead)
+    called = {"unique_id": id_col, "ds": time_col}
     return Prediction(
-        quantiles=_alike(tables.quantiles, df), paths=_alike(tables.paths, df), frequency=table.frequency
+        quantiles=like(given.quantiles.rename(called), df),
+        paths=like(given.paths.rename(called), df),
+        frequency=table.frequency,
     )
 
 
-def _polars(df: object) -> pl.DataFrame:
+def as_polars(df: Any) -> pl.DataFrame:  # noqa: ANN401 - pandas has no types here
+    """The frame as one of Polars; an index with a name is a column.
+
+    Raises
+    ------
+    InputError
+        If it is no data frame.
+    """
     if isinstance(df, pl.DataFrame):
         return df
     if _is_pandas(df):
-        return pl.from_pandas(df)
+        return pl.from_pandas(df, include_index=df.index.name is not None)
     raise InputError(
         "a table of series is a data frame", expected="a Polars or pandas DataFrame", found=type(df).__name__
     )
@@ -136,6 +181,6 @@ def _is_pandas(df: object) -> bool:
     return type(df).__module__.partition(".")[0] == "pandas" and type(df).__name__ == "DataFrame"
 
 
-def _alike(table: pl.DataFrame, df: Frame) -> Any:  # noqa: ANN401 - pandas has no types here
+def like(table: pl.DataFrame, df: Frame) -> Any:  # noqa: ANN401 - pandas has no types here
     """The table as a frame of the kind of `df`."""
     return table.to_pandas() if _is_pandas(df) else table

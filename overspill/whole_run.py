@@ -19,6 +19,7 @@ from pipelines.run import run_all
 from pipelines.runtime.config.loader import load_settings, resolve
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.files.artifacts import read_table
+from pipelines.runtime.registry.shipped import register_shipped
 from pipelines.runtime.spool.carrier import Spooling
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input
@@ -106,6 +107,7 @@ def run(
         context = Context(
             settings=settings, tracker=tracker, console=console, out=None if out is None else Path(out)
         )
+        register_shipped(tracker)
         result = run_all(context, train=train)
     return Run(
         now=result.windows.now,

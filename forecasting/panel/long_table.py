@@ -9,7 +9,6 @@ I items, V variates, L context steps.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,25 +17,17 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.panel.history import Floats, History, exact_history
-from forecasting.panel.stamps import StampStyle, grid_of, place, read_stamps
-from forecasting.panel.table_checks import check_frequency, check_values
+from forecasting.panel.layout import MISSING, Columns, covariate, lay_out
+from forecasting.panel.period_calendar import PeriodCalendar
+from forecasting.panel.stamps import StampStyle, future_dates, grid_of, place, read_stamps
+from forecasting.panel.table_checks import check_frequency, check_values, is_mostly_dense
 from forecasting.periods import STANDARD, Frequency, Unit
 
-MISSING = ("", "na", "n/a", "nan", "null")  # what text holds for a value that was not observed
 COARSEST_FIRST = (
     *(STANDARD[unit] for unit in (Unit.YEAR, Unit.QUARTER, Unit.MONTH, Unit.WEEK)),
     *(STANDARD[unit] for unit in (Unit.BUSINESS_DAY, Unit.DAY, Unit.HOUR)),
     *(Frequency(Unit.MINUTE, minutes) for minutes in (30, 15, 10, 5, 1)),
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """What the columns of a table are called; `variate` is always called so."""
-
-    id: str = "unique_id"
-    time: str = "ds"
-    target: str = "y"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +46,14 @@ class LongTable:
     has_variates : bool
     ignored : tuple of str
         Columns of the table that were not read.
+    wide : bool
+        The table had a column for each series.
+    calendar : PeriodCalendar, optional
+        Where dates are those of a calendar, `local` and `instant` lie on its regular grid.
+    covariates : tuple of str
+        Columns with numbers known ahead, in the order of `covariate_0` and so on among the rows.
+    statics : tuple of str
+        Columns that `group` joins among the rows.
     """
 
     rows: pl.DataFrame
@@ -62,11 +61,22 @@ class LongTable:
     style: StampStyle
     has_variates: bool
     ignored: tuple[str, ...] = ()
+    wide: bool = False
+    calendar: PeriodCalendar | None = None
+    covariates: tuple[str, ...] = ()
+    statics: tuple[str, ...] = ()
 
     @property
     def keys(self) -> list[str]:
         """Columns that name a series."""
         return ["unique_id", "variate"] if self.has_variates else ["unique_id"]
+
+    def future(self, last: pl.DataFrame, *, horizon: int, first: int = 0) -> pl.DataFrame:
+        """Stamps of the horizon per item as the table writes them, see `future_dates`."""
+        dates = future_dates(last, horizon=horizon, frequency=self.frequency, style=self.style, first=first)
+        if self.calendar is None:
+            return dates
+        return dates.with_columns(ds=self.calendar.restored(dates["ds"]))
 
 
 def check_long_table(
@@ -76,6 +86,7 @@ def check_long_table(
     where: str,
     columns: Columns | None = None,
     with_lines: bool = False,
+    calendar: PeriodCalendar | None = None,
 ) -> LongTable:
     """Check a long table and bring it into order.
 
@@ -93,6 +104,8 @@ def check_long_table(
         What the columns are called.
     with_lines : bool
         Rows are lines of a text file after its header; messages then name the line too.
+    calendar : PeriodCalendar, optional
+        Whose periods the dates are; it has a frequency of its own.
 
     Raises
     ------
@@ -103,34 +116,23 @@ def check_long_table(
         series, date and row.
     """
     columns = columns or Columns()
-    _check_columns(table, columns, where)
-    has_variates = "variate" in table.columns
+    laid = lay_out(table, columns, where=where, with_lines=with_lines)
+    named = laid.rows
+    has_variates = "variate" in named.columns
     keys = ["unique_id", "variate"] if has_variates else ["unique_id"]
-    number = pl.int_range(1, pl.len() + 1)
-    at = pl.format("row {} (line {})", number, number + 1) if with_lines else pl.format("row {}", number)
-    named = table.select(
-        at.alias("row"),
-        pl.col(columns.id).alias("unique_id"),
-        *([pl.col("variate").cast(pl.String)] if has_variates else []),
-        pl.col(columns.time).alias("ds"),
-        pl.col(columns.target).alias("y"),
-    )
-    if with_lines:  # a line of nothing is no row
-        blank = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        named = named.filter(~blank)
     if named.is_empty():
         raise InputError("a table must hold at least one series", found="no rows", where=where)
     stamps, style = read_stamps(named["ds"], name=columns.time, rows=named["row"], where=where)
-    rows = named.with_columns(_numbers(named, columns.target, where), *stamps)
-    called = {"unique_id": columns.id, "ds": columns.time}
-    for column in (*keys, "ds"):
-        empty = rows.filter(pl.col(column).is_null())
-        if empty.height:
-            raise InputError(
-                f"column {called.get(column, column)!r} must not be empty",
-                found=f"{empty.height} nulls, the first in {empty['row'][0]}",
-                where=where,
-            )
+    if calendar is not None:
+        stamps, calendar = calendar.placed(stamps, rows=named["row"], where=where)
+        frequency, style = calendar.frequency, StampStyle(dtype=pl.Date())
+    numbers = [_numbers(named, "y", columns.target, where)]
+    numbers += [
+        _known(_numbers(named, covariate(k), name, where), name, named["row"], where)
+        for k, name in enumerate(columns.covariates)
+    ]
+    rows = named.with_columns(*numbers, *stamps)
+    _check_keys(rows, keys=keys, columns=columns, where=where)
     check_values(rows, keys=keys, where=where)
     rows = rows.sort(*keys, "instant")
     if frequency is None:
@@ -147,43 +149,52 @@ def check_long_table(
         frequency=frequency,
         style=style.with_last(last["offset"]),
         has_variates=has_variates,
-        ignored=tuple(
-            name
-            for name in table.columns
-            if name not in (columns.id, columns.time, columns.target, "variate")
-        ),
+        ignored=laid.ignored,
+        wide=laid.wide,
+        calendar=calendar,
+        covariates=columns.covariates,
+        statics=columns.statics,
     )
 
 
-def _check_columns(table: pl.DataFrame, columns: Columns, where: str) -> None:
-    wanted = (columns.id, columns.time, columns.target)
-    if len({*wanted, "variate"}) < 4:
-        raise InputError(
-            "id, time and target are three columns, and none is the variate",
-            found=", ".join(wanted),
-            where=where,
-        )
-    for column in wanted:
-        if column not in table.columns:
-            near = difflib.get_close_matches(column, table.columns, n=1, cutoff=0.5)
-            hint = f" (is it {near[0]!r}?)" if near else ""
+def _check_keys(rows: pl.DataFrame, *, keys: list[str], columns: Columns, where: str) -> None:
+    called = {"unique_id": columns.id, "ds": columns.time}
+    for column in (*keys, "ds"):
+        empty = rows.filter(pl.col(column).is_null())
+        if empty.height:
             raise InputError(
-                f"column {column!r} is missing{hint}",
-                expected=f"{columns.id}, {columns.time}, {columns.target} and optionally variate",
-                found=", ".join(table.columns),
+                f"column {called.get(column, column)!r} must not be empty",
+                found=f"{empty.height} nulls, the first in {empty['row'][0]}",
                 where=where,
             )
-    if table[columns.id].dtype.is_nested():
+    if not columns.statics:
+        return
+    groups = rows.group_by("unique_id", maintain_order=True).agg(pl.col("group").n_unique())
+    for row in groups.filter(pl.col("group") > 1).head(1).iter_rows(named=True):
         raise InputError(
-            f"column {columns.id!r} must hold names", found=str(table[columns.id].dtype), where=where
+            "a static covariate never changes within a series",
+            expected=f"one value of {', '.join(columns.statics)}",
+            found=f"{row['group']} of them",
+            where=f"{where}, series {row['unique_id']}",
         )
-    if table.is_empty():
-        raise InputError("a table must hold at least one series", found="no rows", where=where)
 
 
-def _numbers(named: pl.DataFrame, name: str, where: str) -> pl.Series:
+def _known(values: pl.Series, name: str, rows: pl.Series, where: str) -> pl.Series:
+    """Values of a covariate, all of which must be there."""
+    unknown = values.is_null() | ~values.is_finite()
+    if unknown.any():
+        at = int(unknown.arg_max() or 0)
+        raise InputError(
+            f"the covariate {name!r} must be a number in every row",
+            found=f"{int(unknown.sum())} rows without",
+            where=f"{where}, {rows[at]}",
+        )
+    return values
+
+
+def _numbers(named: pl.DataFrame, column: str, name: str, where: str) -> pl.Series:
     """Values as Float64, null where nothing was observed."""
-    values = named["y"]
+    values = named[column]
     if values.dtype == pl.String:
         text = values.str.strip_chars()
         missing = text.is_null() | text.str.to_lowercase().is_in(MISSING)
@@ -209,7 +220,9 @@ def _placed(rows: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:
 
 
 def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
-    """The coarsest frequency that every series fits; business days only where Mondays follow on Fridays.
+    """The coarsest frequency that every series fits, most of its dates one step apart.
+
+    Business days only where Mondays follow on Fridays.
 
     A date that a series holds twice counts once here: `check_frequency` names its rows.
     """
@@ -225,11 +238,12 @@ def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
             check_frequency(placed, keys=keys, frequency=frequency, style=style, where=where)
         except InputError:
             continue
-        return frequency
+        if is_mostly_dense(placed, keys=keys):
+            return frequency
     tried = ", ".join(str(frequency) for frequency in COARSEST_FIRST)
     raise InputError(
         "no frequency fits all series",
-        expected=f"one of {tried} throughout; with --freq the first row that does not fit it is named",
+        expected=f"one of {tried} throughout, most dates one step apart; with --freq the first row that does not fit it is named",
         where=where,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.periods import Frequency, Unit, period_numbers, workday_dates
+from forecasting.periods import WORKDAYS_PER_WEEK, Frequency, Unit, period_numbers, workday_dates
 
 # What statistics on computers span; a year outside is a typing error, such as a year of two digits.
 FIRST_YEAR, LAST_YEAR = 1800, 2200
@@ -163,6 +163,28 @@ def is_month_end(local: pl.Expr) -> pl.Expr:
     return local.dt.date() == local.dt.month_end().dt.date()
 
 
+def is_first_workday(local: pl.Expr) -> pl.Expr:
+    """Whether a stamp lies on the first day of its month from Monday to Friday."""
+    return local.dt.day() == 1 + _to_monday(local.dt.month_start())
+
+
+def is_last_workday(local: pl.Expr) -> pl.Expr:
+    """Whether a stamp lies on the last day of its month from Monday to Friday."""
+    end = local.dt.month_end()
+    return local.dt.day() == end.dt.day() - _since_friday(end)
+
+
+def _to_monday(date: pl.Expr) -> pl.Expr:
+    """Days until the next workday, 0 for one."""
+    weekday = date.dt.weekday().cast(pl.Int64)
+    return pl.when(weekday > WORKDAYS_PER_WEEK).then(8 - weekday).otherwise(0)
+
+
+def _since_friday(date: pl.Expr) -> pl.Expr:
+    """Days since the last workday, 0 for one."""
+    return pl.max_horizontal(date.dt.weekday().cast(pl.Int64) - WORKDAYS_PER_WEEK, pl.lit(0))
+
+
 def grid_of(frequency: Frequency) -> dict[str, pl.Expr]:
     """What the future of an item hangs on, from the `local`, `instant` and `place` of its rows in order.
 
@@ -178,6 +200,8 @@ def grid_of(frequency: Frequency) -> dict[str, pl.Expr]:
         "last_instant": pl.col("instant").last(),
         "offset": (pl.col("local") - pl.col("instant")).last(),
         "month_ends": is_month_end(pl.col("local")).all(),
+        "last_workdays": is_last_workday(pl.col("local")).all(),
+        "first_workdays": is_first_workday(pl.col("local")).all() & (pl.col("local").dt.day().n_unique() > 1),
         "day": pl.col("local").dt.day().max().cast(pl.Int64),
     }
 
@@ -187,8 +211,8 @@ def future_dates(
 ) -> pl.DataFrame:
     """Stamps of the horizon per item: unique_id, step (`first` to H - 1), ds. Step -1 is the last one known.
 
-    They continue an item's own: the first or the last day of the month or any other (day 31 becomes the last
-    of a shorter month), the same hour. Stamps with offsets keep the offset of the last one.
+    They continue an item's own: the first or the last day or workday of the month or any other day (day 31
+    becomes the last of a shorter month), the same hour. Stamps with offsets keep the offset of the last one.
 
     Parameters
     ----------
@@ -241,7 +265,15 @@ def _future_local(ahead: pl.Expr, frequency: Frequency) -> pl.Expr:
     month = month + ahead * frequency.months
     first = pl.date(month // 12, month % 12 + 1, 1)
     length = first.dt.month_end().dt.day().cast(pl.Int64)
-    day = pl.when("month_ends").then(length).otherwise(pl.min_horizontal("day", length))
+    day = (
+        pl.when("month_ends")
+        .then(length)
+        .when("last_workdays")
+        .then(length - _since_friday(first.dt.month_end()))
+        .when("first_workdays")
+        .then(1 + _to_monday(first))
+        .otherwise(pl.min_horizontal("day", length))
+    )
     return (first + pl.duration(days=day - 1)).cast(pl.Datetime("us")) + time
 
 

@@ -6,24 +6,34 @@ I items, P paths, Q quantile levels, H horizon steps, V variates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathForecaster
-from forecasting.forecasters.bounds import Floor
+from forecasting.forecasters.bounds import Bounds, Floor
+from forecasting.forecasters.covariate_effects import CovariateEffects, covariate_effects
 from forecasting.panel.history import Floats, History
+from forecasting.panel.known_covariates import FutureTable, past_covariates
 from forecasting.panel.long_table import LongTable, histories
-from forecasting.panel.stamps import future_dates
+from forecasting.panel.schema import FLOWS
 from forecasting.saturation.events import EventQuery
-from pipelines.forecast.ahead import HORIZON_LIMIT, Demand, alike, ended, forecast_ahead, trailing_gaps
+from pipelines.forecast.ahead import (
+    HORIZON_LIMIT,
+    PATHS_FOR_QUANTILES,
+    Ahead,
+    Demand,
+    alike,
+    ended,
+    forecast_ahead,
+    trailing_gaps,
+)
 from pipelines.forecast.events import EVENT_PATHS, event_table
 
 ITEMS_PER_BLOCK = 200
-Block: TypeAlias = tuple[PathForecaster, History, pl.DataFrame]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +103,20 @@ class LearnsFromPanel(Protocol):
         ...
 
 
+class Block(NamedTuple):
+    """Items that are forecast together, what their stamps hang on, and what their covariates do."""
+
+    forecaster: PathForecaster
+    history: History
+    last: pl.DataFrame
+    effects: CovariateEffects | None = None
+
+    @property
+    def seen(self) -> History:
+        """The history as the forecaster sees it."""
+        return self.history if self.effects is None else self.effects.removed(self.history)
+
+
 class ForecastTables(NamedTuple):
     """Tables with the columns unique_id, ds, variate (if given), quantile_level or path, and value.
 
@@ -109,19 +133,67 @@ def forecast_long_table(
     forecaster: PathForecaster,
     options: ForecastOptions,
     progress: Callable[[Sequence[Block]], Iterable[Block]] = iter,
+    *,
+    future: FutureTable | None = None,
 ) -> ForecastTables:
-    """Forecast every series of a checked table; `progress` may watch the blocks go by."""
+    """Forecast every series of a checked table.
+
+    `progress` may watch the blocks go by; `future` has the covariates of the horizon.
+    """
     parts_of_table = list(histories(table))
     for _, last in parts_of_table:  # refuses a horizon that the dates cannot hold before anything is forecast
-        _dates(last, table, options.horizon, first=options.horizon - 1)
+        table.future(last, horizon=options.horizon, first=options.horizon - 1)
     blocks = [
-        block for history, last in parts_of_table for block in _blocks(forecaster, history, last, options)
+        block
+        for history, last in parts_of_table
+        for block in _blocks(
+            Block(forecaster, history, last, _effects(table, history, last, options, future)), options
+        )
     ]
-    parts = [_forecast(*block, table, options) for block in progress(blocks)]
+    parts = [_forecast(block, table, options) for block in progress(blocks)]
     return ForecastTables(
         quantiles=pl.concat([part.quantiles for part in parts]).sort(*table.keys, "ds", "quantile_level"),
         paths=pl.concat([part.paths for part in parts]).sort(*table.keys, "path", "ds"),
         events=_join_events([part.events for part in parts if part.events is not None], table),
+    )
+
+
+def _effects(
+    table: LongTable,
+    history: History,
+    last: pl.DataFrame,
+    options: ForecastOptions,
+    future: FutureTable | None,
+) -> CovariateEffects | None:
+    """Effects of the covariates on all items, None where the table has none."""
+    if not table.covariates:
+        return None
+    if history.variates == FLOWS:
+        raise InputError(
+            "orders and capacity are forecast without covariates",
+            expected="other names of the variates, or no --covariates",
+            found=", ".join(table.covariates),
+            where="--covariates",
+        )
+    if future is None:
+        raise InputError(
+            "covariates need their values over the horizon",
+            expected="a table of them",
+            found="none",
+            where="--future",
+        )
+    dates = table.future(last, horizon=options.horizon).sort("unique_id", "step")
+    rows = table.rows.group_by("unique_id").agg(pl.col("group").first()) if table.statics else None
+    groups = (
+        [""] * last.height
+        if rows is None
+        else last.join(rows, on="unique_id", maintain_order="left")["group"].to_list()
+    )
+    return covariate_effects(
+        history,
+        past_covariates(table, history, last),
+        future.covariates(dates, history.variates),
+        groups=groups,
     )
 
 
@@ -137,41 +209,45 @@ def _learned(forecaster: PathForecaster, history: History, horizon: int) -> Path
     return forecaster.learned(history, horizon) if isinstance(forecaster, LearnsFromPanel) else forecaster
 
 
-def _blocks(
-    forecaster: PathForecaster, history: History, last: pl.DataFrame, options: ForecastOptions
-) -> Iterator[Block]:
+def _blocks(whole: Block, options: ForecastOptions) -> Iterator[Block]:
     """Cut the items into blocks whose paths fit into memory, each of items that end alike."""
-    gaps = trailing_gaps(history).min(axis=1)
+    gaps = trailing_gaps(whole.history).min(axis=1)
     for rows in alike(gaps):
         steps = options.horizon + int(gaps[rows].max())
-        learned = _learned(forecaster, ended(history.select(rows), gaps[rows]), steps)
+        learned = _learned(whole.forecaster, ended(whole.seen.select(rows), gaps[rows]), steps)
         for start in range(0, len(rows), ITEMS_PER_BLOCK):
             some = rows[start : start + ITEMS_PER_BLOCK]
-            yield learned, history.select(some), last[some]
+            effects = None if whole.effects is None else whole.effects.select(some)
+            yield Block(learned, whole.history.select(some), whole.last[some], effects)
 
 
-def _forecast(
-    forecaster: PathForecaster,
-    history: History,
-    last: pl.DataFrame,
-    table: LongTable,
-    options: ForecastOptions,
-) -> ForecastTables:
+def forecast_block(block: Block, demand: Demand, floor: Floor) -> Ahead:
+    """Quantiles and paths of a block, with what its covariates do."""
+    if block.effects is None:
+        return forecast_ahead(block.forecaster, block.history, demand)
+    counted = replace(demand, paths=max(demand.paths, PATHS_FOR_QUANTILES))
+    _, drawn = forecast_ahead(block.forecaster, block.seen, counted)
+    paths = block.effects.added(drawn, item_ids=block.history.item_ids, seed=demand.seed)
+    paths = Bounds.of(block.history, floor).keep(paths)
+    return Ahead(np.moveaxis(np.quantile(paths, demand.levels, axis=1), 0, 1), paths)
+
+
+def _forecast(block: Block, table: LongTable, options: ForecastOptions) -> ForecastTables:
     """Quantiles and paths of the items that share one set of variates."""
     levels = np.sort(np.asarray(options.quantile_levels, dtype=np.float64))
     asked = options.paths or (EVENT_PATHS if options.events else 0)
     demand = Demand(horizon=options.horizon, levels=levels, paths=asked, seed=options.seed)
-    quantiles, sampled = forecast_ahead(forecaster, history, demand)
-    dates = _dates(last, table, options.horizon)
+    quantiles, sampled = forecast_block(block, demand, options.floor)
+    dates = table.future(block.last, horizon=options.horizon)
     of = _Layout(
-        dates=dates.sort("unique_id", "step"), variates=history.variates if table.has_variates else None
+        dates=dates.sort("unique_id", "step"), variates=block.history.variates if table.has_variates else None
     )
     events = None
     if options.events is not None:
-        stamps = _dates(last, table, options.horizon, first=-1)
+        stamps = table.future(block.last, horizon=options.horizon, first=-1)
         events = event_table(
             options.events,
-            history,
+            block.history,
             sampled[:, :asked],
             stamps=stamps.sort("unique_id", "step"),
             quantile_levels=options.quantile_levels,
@@ -181,10 +257,6 @@ def _forecast(
         paths=of.table(sampled[:, : options.paths], "path", np.arange(options.paths, dtype=np.int32)),
         events=events,
     )
-
-
-def _dates(last: pl.DataFrame, table: LongTable, horizon: int, *, first: int = 0) -> pl.DataFrame:
-    return future_dates(last, horizon=horizon, frequency=table.frequency, style=table.style, first=first)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +15,44 @@ from rich.progress import track
 
 from forecasting.errors import InputError
 from forecasting.forecasters.settings import StatisticalSettings
-from forecasting.panel.long_table import Columns, LongTable, check_long_table
-from forecasting.periods import Frequency
+from forecasting.panel.known_covariates import FutureTable
 from pipelines.forecast.events import event_columns
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
+from pipelines.forecast.source import TableSource, series_count, weights_in_use, with_timestamps
 from pipelines.forecast.table_file import read_long_table
+from pipelines.forecast.wide_file import TWIN, check_own_twin, write_twin
 from pipelines.runtime.config.model_names import DEFAULT_MODEL, ModelName, needs_network
 from pipelines.runtime.files.artifacts import check_own, check_writable, write_marked
-from pipelines.runtime.registry.weights import Weights, folder_weights, require_device, shipped_weights
-from pipelines.runtime.store.address import is_laid_out, resolve_uri
+from pipelines.runtime.registry.weights import Weights, require_device
 
 COMMAND = "predict"
 TABLES = ("quantiles", "paths", "events")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictRequest:
-    """What is asked of the plain forecaster, and of which one.
+class PredictRequest(TableSource):
+    """What is asked of the plain forecaster, about which table, and of which model.
 
     Attributes
     ----------
-    source : Path
-        Table, see `read_long_table`.
     out : Path
         Folder for the answer.
     options : ForecastOptions
-    frequency : Frequency, optional
-        None finds it in the dates.
-    columns : Columns
-        What the columns of the table are called; the answer calls id and time alike.
-    encoding, separator : str, optional
-        Of a text file.
+    future : Path, optional
+        Table with the covariates of the horizon.
+    wide : bool
+        Whether `forecast.csv` is written too, one column a quantile level.
     model : Model
     checkpoint : Path, optional
         Folder with weights of the network.
     device : str
     """
 
-    source: Path
     out: Path
     options: ForecastOptions
-    frequency: Frequency | None = None
-    columns: Columns = field(default_factory=Columns)
-    encoding: str | None = None
-    separator: str | None = None
+    future: Path | None = None
+    wide: bool = False
     model: ModelName = DEFAULT_MODEL
     checkpoint: Path | None = None
     device: str = "auto"
@@ -68,8 +61,9 @@ class PredictRequest:
 def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
     """Forecast every series of a long table; write `quantiles.parquet` and, if asked, `paths` and `events`.
 
-    Ids, variates and labels of a text file are text to the letter; ids of a Parquet file keep their type.
-    Files of these names that the command did not write itself are neither replaced nor removed.
+    Ids, variates and labels of a text file are text to the letter; ids and dates of a Parquet file keep their
+    type. Dates of a text file are timestamps in the answer, as pandas reads them. Files of these names that
+    the command did not write itself are neither replaced nor removed.
 
     Returns
     -------
@@ -88,44 +82,46 @@ def predict(request: PredictRequest, console: Console) -> dict[str, Any]:
     require_device(request.device)
     _check_names(request)
     _check_outputs(request)
-    read = read_long_table(request.source, encoding=request.encoding, separator=request.separator)
-    table = check_long_table(
-        read.table,
-        frequency=request.frequency,
-        where=str(request.source),
-        columns=request.columns,
-        with_lines=read.is_text,
-    )
-    if table.ignored:
-        console.print(f"note: columns that were not read: {', '.join(table.ignored)}", soft_wrap=True)
+    table, is_text = request.read(console)
+    future = _future(request)
     weights = _weights(request)
     check_writable(request.out)
     watched = functools.partial(
         track, description="forecasting", console=console, transient=True, disable=not console.is_terminal
     )
     forecaster = named_forecaster(request.model, StatisticalSettings(), weights, floor=request.options.floor)
-    given = forecast_long_table(table, forecaster, request.options, watched)
-    tables = _named(given, request)
-    _write_together(request.out, tables)
+    given = forecast_long_table(table, forecaster, request.options, watched, future=future)
+    tables = _named(given, request, as_timestamps=is_text)
+    _write_together(request.out, tables, wide=request.wide)
     return {
         "frequency": str(table.frequency),
-        "series": _count(table),
+        "series": series_count(table),
         **{f"{name[:-1]}_rows": written.height for name, written in tables.items()},
         **({} if weights is None else {"weights": weights.label}),
     }
 
 
-def _count(table: LongTable) -> int:
-    return table.rows.select(table.keys).unique().height
+def _future(request: PredictRequest) -> FutureTable | None:
+    if request.future is None:
+        return None
+    if not request.columns.covariates:
+        raise InputError(
+            "a future table holds covariates",
+            expected="--covariates beside it",
+            found="none",
+            where="--future",
+        )
+    read = read_long_table(request.future, encoding=request.encoding, separator=request.separator)
+    return FutureTable(rows=read.table, columns=request.columns, where=str(request.future))
 
 
-def _named(given: ForecastTables, request: PredictRequest) -> dict[str, pl.DataFrame]:
+def _named(given: ForecastTables, request: PredictRequest, *, as_timestamps: bool) -> dict[str, pl.DataFrame]:
     """The tables that are asked for, their columns called as in the source."""
-    called = {"unique_id": request.columns.id, "ds": request.columns.time}
     tables = {"quantiles": given.quantiles} | ({"paths": given.paths} if request.options.paths else {})
     if given.events is not None:
         tables["events"] = given.events
-    return {name: table.rename(called) for name, table in tables.items()}
+    written = {name: with_timestamps(table) if as_timestamps else table for name, table in tables.items()}
+    return {name: request.called(table) for name, table in written.items()}
 
 
 def _check_names(request: PredictRequest) -> None:
@@ -153,10 +149,11 @@ def _check_outputs(request: PredictRequest) -> None:
                 where=str(request.out),
             )
         check_own(path, command=COMMAND)
+    check_own_twin(request.out, command=COMMAND)
 
 
 def _weights(request: PredictRequest) -> Weights | None:
-    """Weights of the network where the model has one; a store that is not there is not laid out for it."""
+    """Weights of the network where the model has one."""
     if not needs_network(request.model):
         if request.checkpoint is not None:
             raise InputError(
@@ -166,24 +163,22 @@ def _weights(request: PredictRequest) -> Weights | None:
                 where="--checkpoint",
             )
         return None
-    if request.checkpoint is not None:
-        return folder_weights(request.checkpoint, device=request.device)
-    uri = resolve_uri(None)
-    if not is_laid_out(uri):
-        return shipped_weights(request.device)
-    from pipelines.runtime.registry.registry import chosen_weights  # noqa: PLC0415 - MLflow takes seconds to import
-    from pipelines.runtime.tracking import Store  # noqa: PLC0415
-
-    return chosen_weights(Store(uri), checkpoint=None, device=request.device)
+    return weights_in_use(request.checkpoint, request.device)
 
 
-def _write_together(out: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+def _write_together(out: Path, tables: Mapping[str, pl.DataFrame], *, wide: bool) -> None:
     """Put all tables in place, and remove what an earlier forecast left that does not belong to them."""
     with tempfile.TemporaryDirectory(prefix=".part-", dir=out) as beside:
         for name, table in tables.items():
             write_marked(Path(beside) / f"{name}.parquet", table, command=COMMAND)
         for name in TABLES:
             check_own(out / f"{name}.parquet", command=COMMAND)
+        check_own_twin(out, command=COMMAND)
+        if wide:
+            write_twin(Path(beside), tables["quantiles"])
+            (Path(beside) / TWIN).replace(out / TWIN)
+        else:
+            (out / TWIN).unlink(missing_ok=True)
         for name in tables:
             (Path(beside) / f"{name}.parquet").replace(out / f"{name}.parquet")
     for name in {"paths", "events"} - tables.keys():

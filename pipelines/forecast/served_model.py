@@ -38,10 +38,13 @@ class ServedModel(PythonModel):
         context: PythonModelContext,  # noqa: ARG002 - MLflow hands it over
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
-    ) -> list[dict[str, Any]]:
-        """Rows `unique_id, ds, variate, quantile_level, path, value`: of a level, or of a path's number."""
+    ) -> pd.DataFrame:
+        """Rows `unique_id, ds, variate, quantile_level, path, value`: of a level, or of a path's number.
+
+        `ds` are timestamps; what does not apply to a row is None, which JSON writes as null.
+        """
         asked = params or {}
-        given = pl.DataFrame({name: model_input[name].tolist() for name in model_input.columns})
+        given = pl.DataFrame({name: _column(model_input[name]) for name in model_input.columns})
         if "variate" in given.columns and given["variate"].null_count() == given.height:
             given = given.drop("variate")
         freq = asked.get("freq")
@@ -61,14 +64,25 @@ class ServedModel(PythonModel):
         return _rows(forecast_long_table(table, forecaster, options))
 
 
-def _rows(given: ForecastTables) -> list[dict[str, Any]]:
+def _column(values: pd.Series) -> pl.Series:
+    """A column of a request: timestamps as they are, everything else as plain values."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return pl.Series(values=values)
+    return pl.Series(values.tolist())
+
+
+def _rows(given: ForecastTables) -> pd.DataFrame:
     """Both tables in one, None where a column does not apply."""
     together = pl.concat([given.quantiles, given.paths], how="diagonal")
     if "variate" not in together.columns:
         together = together.with_columns(pl.lit(None, pl.String).alias("variate"))
-    return together.select(
-        pl.col("unique_id", "ds").cast(pl.String), "variate", "quantile_level", "path", "value"
-    ).to_dicts()
+    rows = together.select(
+        pl.col("unique_id").cast(pl.String), "ds", "variate", "quantile_level", "path", "value"
+    ).cast({pl.Date: pl.Datetime("us")})
+    plain = {
+        name: pd.Series(rows[name].to_list(), dtype=object) for name in ("variate", "quantile_level", "path")
+    }
+    return rows.to_pandas().assign(**plain)
 
 
 set_model(ServedModel())

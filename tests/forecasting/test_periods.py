@@ -143,10 +143,10 @@ ALIASES = {
     "B": "B",
     "W": "W W-SUN W-MON W-TUE W-WED W-THU W-FRI W-SAT",
     "2W": "2W 2W-FRI",
-    "M": "M MS ME 1M",
+    "M": "M MS ME 1M BM BME BMS",
     "2M": "2M 2MS 2ME",
-    "Q": "Q QS QE QE-DEC QS-JAN Q-MAR",
-    "Y": "Y YS YE A AS AE YE-DEC A-JUN",
+    "Q": "Q QS QE QE-DEC QS-JAN Q-MAR BQE BQS-OCT",
+    "Y": "Y YS YE A AS AE YE-DEC A-JUN BYE BA-DEC",
 }
 
 
@@ -156,7 +156,9 @@ def test_a_frequency_has_its_letter_and_the_old_and_new_names_of_pandas(name):
         assert str(Frequency.parse(alias)) == name
 
 
-@pytest.mark.parametrize("text", ["q", "X", "", "0D", "W-XXX", "-1D", "1.5h", "M-JAN", "minutes", "D ", "BM"])
+@pytest.mark.parametrize(
+    "text", ["q", "X", "", "0D", "W-XXX", "-1D", "1.5h", "M-JAN", "minutes", "D ", "BMM"]
+)
 def test_what_names_no_frequency_is_refused(text):
     sentence = f"^--freq: unknown frequency: expected min, h, D, B, W, M, Q, Y, .*, found '{text}'$"
     with pytest.raises(InputError, match=sentence):

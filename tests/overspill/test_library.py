@@ -144,3 +144,24 @@ def test_version_is_that_of_the_package():
         [sys.executable, "-m", "pipelines.cli.main", "--version"], capture_output=True, text=True, check=True
     ).stdout
     assert shown == f"overspill {overspill.__version__}\n"
+
+
+def test_other_columns_covariates_and_wide_frames_are_read(sales):
+    options = {"quantiles": [0.5], "model": "statistical"}
+    named = sales.rename({"unique_id": "sku", "ds": "month", "y": "sold"})
+    columns = {"id_col": "sku", "time_col": "month", "target_col": "sold"}
+    expected = overspill.predict(sales, 2, **options).quantiles
+    found = overspill.predict(named, 2, **columns, **options).quantiles
+    assert found.rename({"sku": "unique_id", "month": "ds"}).equals(expected)
+    with pytest.warns(UserWarning, match="columns that were not read: promo"):
+        overspill.predict(named.with_columns(promo=1), 2, **columns, **options)
+    one = sales.filter(pl.col("unique_id") == "long").select("ds", pl.col("y").alias("long"))
+    indexed = one.to_pandas().set_index("ds")
+    wide = overspill.predict(indexed, 2, **options).quantiles
+    assert wide["unique_id"].unique().tolist() == ["long"]
+    promo = one.with_columns(promo=(pl.int_range(pl.len()) % 5 == 0).cast(pl.Int64))
+    promo = promo.with_columns(y=pl.col("long") + 40 * pl.col("promo")).drop("long")
+    ahead = pl.date_range(pl.date(2026, 1, 31), pl.date(2026, 2, 28), "28d", eager=True)
+    future = pl.DataFrame({"unique_id": "y", "ds": ahead, "promo": [1, 0]})
+    known = overspill.predict(promo, 2, covariates=["promo"], future=future, **options).quantiles
+    assert known["value"][0] - known["value"][1] > 20

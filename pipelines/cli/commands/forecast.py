@@ -22,8 +22,10 @@ def forecast(
     options = {"forecast.model": model, "forecast.device": device}
     settings = resolved_settings(config, override, options)
     with step_context(settings, out) as context:
+        from pipelines.cli.terminal.console import begin_job
         from pipelines.forecast.step import run_forecast
 
+        begin_job(context)
         result = run_forecast(context, etl_run)
         figures = {
             "run": result.run_id,

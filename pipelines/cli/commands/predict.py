@@ -9,6 +9,24 @@ import typer
 
 from pipelines.cli.terminal.console import print_result, report_errors
 from pipelines.cli.terminal.options import Device, Json
+from pipelines.cli.terminal.series_options import (
+    CalendarFile,
+    Checkpoint,
+    Covariates,
+    Encoding,
+    Event,
+    EventOf,
+    Freq,
+    Hold,
+    IdCol,
+    Seed,
+    Separator,
+    Statics,
+    TargetCol,
+    TimeCol,
+    one_byte,
+    table_columns,
+)
 from pipelines.runtime.config.model_names import DEFAULT_MODEL, MODEL_HELP, named_model
 
 if TYPE_CHECKING:
@@ -19,8 +37,9 @@ def predict(
     panel: Annotated[
         Path,
         typer.Argument(
-            help="Long table unique_id, ds, y[, variate]: Parquet or CSV, also packed (.gz, .zst, ...). Ids "
-            "of CSV are text to the letter; ids of Parquet keep their type."
+            help="Long table unique_id, ds, y[, variate], one series ds, y, or a wide table with a column a "
+            "series: Parquet or CSV, also packed (.gz, .zst, ...). Ids of CSV are text to the letter; ids of "
+            "Parquet keep their type."
         ),
     ],
     horizon: Annotated[int, typer.Option("--horizon", help="Steps ahead.")],
@@ -30,20 +49,13 @@ def predict(
             "--out", help="Folder for quantiles.parquet and paths.parquet; files of yours are never replaced."
         ),
     ],
-    freq: Annotated[
-        str | None,
-        typer.Option(
-            "--freq",
-            help="min, h, D, B, W, M, Q, Y, a multiple (15min) or a pandas alias (MS, QE, W-SUN). Without "
-            "it: the coarsest that fits. The future continues the table's own dates.",
-        ),
-    ] = None,
+    freq: Freq = None,
     *,
     quantiles: Annotated[
         str, typer.Option("--quantiles", help="Levels between 0 and 1, comma-separated.")
     ] = "0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
     paths: Annotated[int, typer.Option("--paths", help="Joint sample paths to write; 0 for none.")] = 0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the sampling.")] = 0,
+    seed: Seed = 0,
     floor: Annotated[
         str,
         typer.Option(
@@ -52,40 +64,25 @@ def predict(
         ),
     ] = "auto",
     model: Annotated[str, typer.Option("--model", help=MODEL_HELP)] = DEFAULT_MODEL,
-    checkpoint: Annotated[
-        Path | None, typer.Option("--checkpoint", help="Folder with weights of the network to use.")
+    checkpoint: Checkpoint = None,
+    event: Event = None,
+    hold: Hold = None,
+    event_of: EventOf = None,
+    id_col: IdCol = "unique_id",
+    time_col: TimeCol = "ds",
+    target_col: TargetCol = "y",
+    covariates: Covariates = "",
+    future: Annotated[
+        Path | None,
+        typer.Option("--future", help="Table of id, time and the covariates over the horizon."),
     ] = None,
-    event: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--event",
-            help="When is a level first passed: 'above 120', 'below 80', or as a multiple of the last value "
-            "'above 1.2x'; repeatable. Writes events.parquet.",
-        ),
-    ] = None,
-    hold: Annotated[
-        int | None,
-        typer.Option("--hold", help="Periods in a row that an event must hold, past ones included; 1."),
-    ] = None,
-    event_of: Annotated[
-        str | None,
-        typer.Option(
-            "--event-of",
-            help="What events are about: series (each by itself); ratio (first variate over second); backlog "
-            "(of orders, the first, served from capacity, the second); cover (that backlog over capacity). "
-            "ratio:a,b names the two; else they are orders and capacity, or the two by name.",
-        ),
-    ] = None,
-    id_col: Annotated[str, typer.Option("--id-col", help="Column that names the series.")] = "unique_id",
-    time_col: Annotated[str, typer.Option("--time-col", help="Column of the dates.")] = "ds",
-    target_col: Annotated[str, typer.Option("--target-col", help="Column of the values.")] = "y",
-    encoding: Annotated[
-        str | None,
-        typer.Option("--encoding", help="Of a CSV file, such as cp1252 or utf-16; UTF-8 without it."),
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option("--separator", help="Between the fields of a CSV file; a comma without it.")
-    ] = None,
+    statics: Statics = "",
+    calendar: CalendarFile = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Write forecast.csv too, with a column for each quantile level.")
+    ] = False,
+    encoding: Encoding = None,
+    separator: Separator = None,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +91,6 @@ def predict(
         from rich.console import Console
 
         from forecasting.errors import InputError
-        from forecasting.panel.long_table import Columns
         from forecasting.periods import Frequency
         from forecasting.saturation.events import EventQuery
         from pipelines.forecast.long_table import ForecastOptions
@@ -120,9 +116,18 @@ def predict(
             out=out,
             options=options,
             frequency=None if freq is None else Frequency.parse(freq),
-            columns=Columns(id=id_col, time=time_col, target=target_col),
+            columns=table_columns(
+                id_col=id_col,
+                time_col=time_col,
+                target_col=target_col,
+                covariates=covariates,
+                statics=statics,
+            ),
+            future=future,
+            calendar=calendar,
+            wide=wide,
             encoding=encoding,
-            separator=_one_byte(separator),
+            separator=one_byte(separator),
             model=named_model(model),
             checkpoint=checkpoint,
             device=device or "auto",
@@ -134,14 +139,6 @@ def predict(
         from pipelines.cli.terminal.event_table import print_events
 
         print_events(out, figures, as_json=as_json)
-
-
-def _one_byte(separator: str | None) -> str | None:
-    from forecasting.errors import InputError
-
-    if separator is None or (len(separator) == 1 and separator.isascii()):
-        return separator
-    raise InputError("a separator is one ASCII character", found=repr(separator), where="--separator")
 
 
 def register(app: typer.Typer) -> None:

@@ -17,13 +17,14 @@ from pipelines.cli.terminal.console import (
     stdout,
     step_context,
 )
-from pipelines.cli.terminal.options import Config, Device, Engine, Json, Model, Out, Override, State
+from pipelines.cli.terminal.options import AsOf, Config, Device, Engine, Json, Model, Out, Override, State
 
 
 def run(
     config: Config = None,
     override: Override = None,
     out: Out = None,
+    as_of: AsOf = None,
     model: Model = None,
     device: Device = None,
     state: State = None,
@@ -38,7 +39,12 @@ def run(
     as_json: Json = False,
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
-    options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
+    options = {
+        "data.as_of": as_of,
+        "forecast.model": model,
+        "forecast.device": device,
+        "backtest.engine": engine,
+    }
     settings = resolved_settings(config, override, options)
     command = f"run, train {train}"
     with step_context(settings, out, state, command=command, brief=not everything) as context:

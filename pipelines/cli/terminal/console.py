@@ -245,11 +245,15 @@ def check_reference_tables(*, as_json: bool) -> None:
 
 
 def begin_job(context: Context) -> None:
-    """Send what earlier jobs left, and read the champion now: the server may be away when it is needed."""
+    """Send what earlier jobs left, and see to a champion now: the server may be away when it is needed."""
     from pipelines.runtime.jobs.sync import sync_quietly
     from pipelines.runtime.registry.registry import hold_champion
+    from pipelines.runtime.registry.shipped import register_shipped
 
     if context.tracker.is_unreachable:
         return
     sync_quietly(context.settings, context.console)
+    note = register_shipped(context.tracker)
+    if note is not None:
+        context.console.print(note, highlight=False, soft_wrap=True)
     hold_champion(context.tracker)

@@ -10,13 +10,14 @@ import polars as pl
 from pipelines.cli.terminal.console import print_json, print_result, stdout
 from pipelines.cli.terminal.tables import print_table
 from pipelines.forecast.events import event_records
+from pipelines.forecast.wide_file import midnights_as_dates
 
 SHOWN = 20
 
 
 def print_events(out: Path, figures: dict[str, Any], *, as_json: bool) -> None:
     """Print the figures of a forecast, and the events that it wrote to a folder."""
-    events = pl.read_parquet(out / "events.parquet")
+    events = midnights_as_dates(pl.read_parquet(out / "events.parquet"))
     if as_json:
         print_json({**figures, "events": list(event_records(events))})
         return

@@ -30,6 +30,7 @@ from pipelines.runtime.tracking import MODEL_FOLDER, StepRun, Store, Tracker
 from pipelines.runtime.tracking.model_package import CHECKPOINT_FOLDER
 
 MODEL = "overspill"
+SHIPPED_TAG = "overspill.shipped"  # of a version that holds the weights of the package
 DESCRIPTION = "Joint sample paths of any series; the alias champion answers `--model network`."
 
 
@@ -45,6 +46,11 @@ class Version:
     def label(self) -> str:
         """As it is shown and recorded."""
         return f"{MODEL} version {self.number}"
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it holds weights that came with a package, and not some that were trained here."""
+        return SHIPPED_TAG in self.tags
 
 
 class Registry:
@@ -121,6 +127,11 @@ class Registry:
             )
         return Version(number=str(made.version), run_id=run.run_id, tags=everything)
 
+    def crown(self, version: Version) -> None:
+        """Give a version the alias `champion` whatever holds it; trained ones are settled by `settle`."""
+        with self._store.translated():
+            self._client.set_registered_model_alias(MODEL, CHAMPION, version.number)
+
     def settle(self, candidate: Version, judge: Callable[[Version | None], Verdict]) -> Verdict:
         """Give the candidate the alias `champion` if it wins against the present one, else `challenger`.
 
@@ -184,7 +195,7 @@ def _number(version: Version | None) -> str | None:
 def hold_champion(store: Store) -> None:
     """Read the champion's checkpoint, so that it is at hand should the server go away later.
 
-    A store that is no server is always at hand. A champion that cannot be used is told of where it is used.
+    A store that is no server is always at hand. A champion that cannot be used is reported where it is used.
     """
     registry = Registry(store)
     champion = registry.champion() if store.spools else None
@@ -194,12 +205,12 @@ def hold_champion(store: Store) -> None:
 
 
 def chosen_weights(store: Store | None, *, checkpoint: Path | None, device: str) -> Weights:
-    """The folder's weights if one is given, else the champion's if the store has one, else the package's."""
+    """The folder's weights if one is given, else the champion's if one was trained, else the package's."""
     if checkpoint is not None:
         return folder_weights(checkpoint, device=device)
     registry = None if store is None else Registry(store)
     champion = None if registry is None else registry.champion()
-    if registry is None or champion is None:
+    if registry is None or champion is None or champion.is_shipped:
         return shipped_weights(device)
     return registry.weights(champion, device)
 

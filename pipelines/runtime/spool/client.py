@@ -1,4 +1,4 @@
-"""MLflow's client with an outbox before it: what a server cannot be told now is kept and sent later."""
+"""MLflow's client with an outbox before it: what a server cannot record now is kept and sent later."""
 
 from __future__ import annotations
 

@@ -37,13 +37,13 @@ def _parameters(*parameters: tuple[str, str, object, Sequence[int] | None]) -> s
 SIGNATURE = {
     "inputs": _columns(
         ("unique_id", "string", True),
-        ("ds", "string", True),
+        ("ds", "any", True),  # timestamps or text
         ("y", "double", True),
         ("variate", "string", False),
     ),
     "outputs": _columns(
         ("unique_id", "string", True),
-        ("ds", "string", True),
+        ("ds", "datetime", True),
         ("variate", "string", False),
         ("quantile_level", "double", False),
         ("path", "long", False),

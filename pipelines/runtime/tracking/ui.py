@@ -149,8 +149,8 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> Non
         else:
             return
     log.seek(0)
-    told = log.read().decode(errors="replace").strip().splitlines()
-    raise StepError(f"the MLflow server did not start: {told[-1] if told else 'it said nothing'}")
+    output = log.read().decode(errors="replace").strip().splitlines()
+    raise StepError(f"the MLflow server did not start: {output[-1] if output else 'it said nothing'}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -164,7 +164,7 @@ def test_columns_of_other_names_are_read_and_kept_and_what_is_not_read_is_told(p
         lines(rows, "sku,month,sold,promo"), "--id-col", "sku", "--time-col", "month", "--target-col", "sold"
     )
     assert status == 0
-    assert error == "note: columns that were not read: promo\n"
+    assert error == "warning: columns that were not read: promo (--covariates or --statics reads them)\n"
     assert found.columns == ["sku", "month", "quantile_level", "value"]
     refused(predict(lines(rows, "sku,month,sold,promo")), "column 'unique_id' is missing")
 

@@ -14,6 +14,7 @@ import urllib.request
 import warnings
 from pathlib import Path
 
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -22,6 +23,7 @@ from pipelines.forecast.long_table import ForecastOptions
 from pipelines.forecast.predict import PredictRequest, predict
 from pipelines.runtime.registry.promotion import Verdict
 from pipelines.runtime.registry.registry import Registry
+from pipelines.runtime.registry.shipped import register_shipped
 from pipelines.runtime.tracking.model_package import EXAMPLE
 
 PARAMETERS = {"horizon": 3, "freq": "Q", "quantile_levels": [0.1, 0.9], "paths": 2, "seed": 7}
@@ -67,10 +69,12 @@ def test_it_answers_as_predict_does(loaded, tiny_checkpoint, tmp_path):
         checkpoint=tiny_checkpoint,
     )
     predict(request, Console(quiet=True))
-    rows = pl.DataFrame(loaded.predict(TABLE.to_pandas(), params=PARAMETERS))
+    answer = loaded.predict(TABLE.to_pandas(), params=PARAMETERS)
+    assert str(answer["ds"].dtype).startswith("datetime64")
+    rows = pl.DataFrame({name: answer[name].tolist() for name in answer.columns})
     for name, label, count in (("quantiles", "quantile_level", 12), ("paths", "path", 12)):
         expected = pl.read_parquet(tmp_path / "out" / f"{name}.parquet").with_columns(
-            pl.col("ds").cast(pl.String)
+            pl.col("ds").cast(pl.Datetime("us"))
         )
         found = rows.filter(pl.col(label).is_not_null()).select("unique_id", "ds", label, "value")
         assert found.height == count
@@ -82,8 +86,20 @@ def test_it_answers_as_predict_does(loaded, tiny_checkpoint, tmp_path):
 def test_variates_are_forecast_jointly_and_carried_through(loaded):
     both = pl.concat([EXAMPLE.with_columns(variate=pl.lit(name)) for name in ("orders", "capacity")])
     rows = loaded.predict(both.to_pandas(), params={**PARAMETERS, "paths": 0})
-    assert {row["variate"] for row in rows} == {"orders", "capacity"}
-    assert all(row["path"] is None for row in rows)
+    assert set(rows["variate"]) == {"orders", "capacity"}
+    assert rows["path"].isna().all()
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s"])
+def test_timestamps_of_pandas_are_taken_and_merge_with_the_answer(loaded, unit):
+    frame = TABLE.to_pandas()
+    text = loaded.predict(frame, params=PARAMETERS)
+    frame["ds"] = pd.to_datetime(frame["ds"]).astype(f"datetime64[{unit}]")
+    answer = loaded.predict(frame, params=PARAMETERS)
+    assert isinstance(answer, pd.DataFrame)
+    assert answer["value"].tolist() == text["value"].tolist()
+    came = pd.DataFrame({"unique_id": "a", "ds": pd.to_datetime(["2026-03-31", "2026-06-30"]), "y": 1.0})
+    assert len(came.merge(answer[answer["quantile_level"] == 0.9], on=["unique_id", "ds"])) == 2
 
 
 def test_the_model_carries_its_code_and_asks_no_index_for_it(folder):
@@ -135,7 +151,8 @@ def ask(address, content):
 
 
 @pytest.mark.slow
-def test_mlflow_serves_the_champion(own_tracker, version, tmp_path):
+def test_mlflow_serves_the_champion_of_a_fresh_store(own_tracker, tmp_path):
+    register_shipped(own_tracker)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -162,6 +179,7 @@ def test_mlflow_serves_the_champion(own_tracker, version, tmp_path):
         rows = ask(address, content)
         assert len(rows) == 2 * 3 * (2 + 2)
         assert {row["quantile_level"] for row in rows} == {0.1, 0.9, None}
+        assert {row["ds"] for row in rows} == {f"2026-{end}T00:00:00" for end in ("03-31", "06-30", "09-30")}
         with pytest.raises(urllib.error.HTTPError) as refused:
             ask(address, {"dataframe_records": [{"unique_id": "a", "ds": "soon", "y": 1.0}]})
         assert refused.value.code == 400
