@@ -24,9 +24,9 @@ def note_of(tracker, run_id):
 
 @pytest.fixture(scope="module")
 def second(context, whole_run):
-    """The same paths once more as they were, then under windows that need more confidence."""
+    """The same paths once more as they were, then under windows that need less confidence."""
     run_windows(context, whole_run.run_ids["forecast"])
-    sure = context.settings.windows.model_copy(update={"confidence": 0.9})
+    sure = context.settings.windows.model_copy(update={"confidence": 0.05})
     changed = replace(context, settings=context.settings.model_copy(update={"windows": sure}))
     return run_windows(changed, whole_run.run_ids["forecast"])
 
@@ -64,7 +64,7 @@ def test_windows_page_links_to_the_runs_it_was_made_from(tracker, whole_run):
 def test_page_says_what_changed_in_the_answer_before_what_changed_in_the_settings(tracker, second):
     note = note_of(tracker, second.run_id)
     since = note.partition("What changed since [windows ")[2]
-    assert "`windows.confidence`: 0.5 → 0.9" in since
+    assert "`windows.confidence`: 0.5 → 0.05" in since
     answers = [line for line in since.splitlines() if "own orders" in line]
     assert answers, since
     assert since.index(answers[-1]) < since.index("`windows.confidence`")
