@@ -90,9 +90,9 @@ def left_padded(histories: tuple[Floats, ...]) -> Floats:
 def network_forecast(network: NetworkForecaster, panel: Panel) -> Forecast:
     """Quantiles and paths of the network."""
     values, season = left_padded(panel.histories), panel.season_length
-    told = network.predict_quantiles(values, horizon=panel.horizon, levels=LEVELS, season_length=season)
+    quantiles = network.predict_quantiles(values, horizon=panel.horizon, levels=LEVELS, season_length=season)
     drawn = network.sample(values, horizon=panel.horizon, paths=PATHS, seed=SEED, season_length=season)
-    return Forecast(quantiles=told[:, 0], paths=drawn[..., 0])
+    return Forecast(quantiles=quantiles[:, 0], paths=drawn[..., 0])
 
 
 def bank_forecast(panel: Panel) -> Forecast:
@@ -137,26 +137,26 @@ def trained_forecast(panel: Panel, whole: Panel, name: Kind, *, steps: int) -> d
 
 def forecasts(run: Run, network: NetworkForecaster, panel: Panel, whole: Panel) -> dict[str, Forecast]:
     """Forecasts of all forecasters that answer, by name."""
-    told = {"network": network_forecast(network, panel), "bank": bank_forecast(panel)}
-    told["half network, half bank"] = mixture(told["network"], told["bank"])
+    forecasts = {"network": network_forecast(network, panel), "bank": bank_forecast(panel)}
+    forecasts["half network, half bank"] = mixture(forecasts["network"], forecasts["bank"])
     for name in CLASSICS:
         arrays = run.attempt(name, panel, partial(classical, panel, name, pool=run.pool, seed=SEED))
         if arrays:
-            told[name] = Forecast(quantiles=arrays["quantiles"], paths=arrays["paths"])
+            forecasts[name] = Forecast(quantiles=arrays["quantiles"], paths=arrays["paths"])
             if arrays["gave_up"].any():
                 run.notes.append(
                     f"{name} on {panel.name}: failed on {int(arrays['gave_up'].sum())} series; "
                     "SeasonalNaive stands in"
                 )
-    members = [told[name] for name in ENSEMBLE if name in told]
+    members = [forecasts[name] for name in ENSEMBLE if name in forecasts]
     if len(members) == len(ENSEMBLE):
-        told["median ensemble"] = median_ensemble(members)
-    told |= dict(trained_forecasts(run, panel, whole))
-    if "AutoETS" in told:
-        told["half network, half AutoETS"] = mixture(told["network"], told["AutoETS"])
+        forecasts["median ensemble"] = median_ensemble(members)
+    forecasts |= dict(trained_forecasts(run, panel, whole))
+    if "AutoETS" in forecasts:
+        forecasts["half network, half AutoETS"] = mixture(forecasts["network"], forecasts["AutoETS"])
     if run.auto:
-        told["auto"] = combined_forecast(network, panel)
-    return told
+        forecasts["auto"] = combined_forecast(network, panel)
+    return forecasts
 
 
 def trained_forecasts(run: Run, panel: Panel, whole: Panel) -> Iterator[tuple[str, Forecast]]:
@@ -169,12 +169,12 @@ def trained_forecasts(run: Run, panel: Panel, whole: Panel) -> Iterator[tuple[st
 
 
 def all_panels(specifications: list[str]) -> tuple[list[Panel], list[str]]:
-    """The competitions' panels and those told by path, and a note where the former are not installed."""
-    told = list(map(file_panel, specifications))
+    """The competitions' panels and those given by path, and a note where the former are not installed."""
+    given = list(map(file_panel, specifications))
     try:
-        return [*competition_panels(), *told], []
+        return [*competition_panels(), *given], []
     except ImportError as error:
-        return told, [f"M3, tourism and M1: not installed ({error})"]
+        return given, [f"M3, tourism and M1: not installed ({error})"]
 
 
 def score(

@@ -42,8 +42,8 @@ TWELVE = (
     "delivery_duration_quarters",
     "microsoft_basis_ratio",
     "coreweave_double_counted_share",
-    "cancelled_at_most_share",
-    "tight_tolerance",
+    "short_ends",
+    "end_hazard",
     "error_correlation",
 )
 COMMANDS = {

@@ -18,7 +18,7 @@ from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 from forecasting.forecasters.bank import BankForecaster
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import Frequency
+from forecasting.periods import STANDARD, Frequency
 from models.inference.forecaster import NetworkForecaster
 from pipelines.forecast.forecasters import build_auto
 from pipelines.forecast.network import NetworkPathForecaster
@@ -77,7 +77,7 @@ def combined_paths(problem: Problem, *, network: NetworkForecaster, seed: int) -
         item_ids=tuple(f"{number:06d}" for number in range(len(values))),
         variates=FLOWS if values.shape[1] == len(FLOWS) else ("y",),
         origins=(date(2000, 12, 31),) * len(values),
-        frequency=next(each for each in Frequency if each.season_length == season),
+        frequency=next(each for each in STANDARD.values() if each.season_length == season),
     )
     auto = build_auto(Weights(network=network, label="benchmark", digest=""))
     return list(auto.fit(history).sample(HORIZON, FORECAST_PATHS, seed))

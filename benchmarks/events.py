@@ -74,17 +74,17 @@ class Run:
 
     def answers(self, problem: Problem) -> dict[str, Arrays]:
         """`curves` [N, H] of P(T <= t) and `seconds` [N] per series, by peer."""
-        told = {}
+        answers = {}
         for name, peer in self.peers.items():
             try:
                 key = digest(name, metadata.version(peer.library), peer.recipe, *asked(problem))
                 place = f"{problem.process}-{problem.length}-{name}-{key}".replace(" ", "-")
-                told[name] = recalled(self.cache, place, partial(answer, problem, peer.make))
+                answers[name] = recalled(self.cache, place, partial(answer, problem, peer.make))
             except ImportError as error:
                 self.notes.append(f"{name}: not installed ({error})")
             except Exception as error:  # noqa: BLE001 (a peer that fails must not end the run)
                 self.notes.append(f"{name}: {type(error).__name__}: {error}")
-        return told
+        return answers
 
 
 def asked(problem: Problem) -> tuple[object, ...]:
@@ -129,18 +129,18 @@ def compare(
     for problem in problems:
         ours = answer(problem, partial(network_paths, network=network, seed=seed))
         bank = answer(problem, partial(bank_paths, seed=seed))
-        told: dict[str, Arrays] = {
+        answers: dict[str, Arrays] = {
             OURS: ours,
             BANK: bank,
             HALF_BANK: half(ours, bank),
             AUTO: answer(problem, partial(combined_paths, network=network, seed=seed)),
             **run.answers(problem),
         }
-        if PARTNER in told:
-            told[HALF] = half(ours, told[PARTNER])
+        if PARTNER in answers:
+            answers[HALF] = half(ours, answers[PARTNER])
         truth = np.stack([question.truth for question in problem.questions])
         rising = np.array([question.rising for question in problem.questions])
-        for name, arrays in told.items():
+        for name, arrays in answers.items():
             signed = arrays["curves"] - truth
             error = np.abs(signed)
             rows.append(

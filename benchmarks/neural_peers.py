@@ -113,8 +113,8 @@ class TrainedNetwork:
     def quantiles(self, histories: Sequence[Floats], levels: Sequence[float]) -> Floats:
         """Quantiles [N, H, Q] at some of the trained levels, sorted where the network crosses them."""
         with quiet():
-            told = self.fitted.predict(long_table(histories)).drop("unique_id", "ds").to_numpy()
-        chosen = told[:, [LEVELS.index(level) for level in levels]]
+            predicted = self.fitted.predict(long_table(histories)).drop("unique_id", "ds").to_numpy()
+        chosen = predicted[:, [LEVELS.index(level) for level in levels]]
         return np.sort(chosen.reshape(len(histories), self.horizon, len(levels)), axis=-1).astype(float)
 
     def paths(self, histories: Sequence[Floats], *, method: str, paths: int, seed: int) -> Floats:
@@ -166,10 +166,10 @@ class TrainedDeepAR:
 
         with quiet():
             lightning.seed_everything(seed, verbose=False)
-            told = [
+            predicted = [
                 forecast.samples for forecast in self.predictor.predict(monthly(histories), num_samples=paths)
             ]
-        return np.stack(told).astype(float)
+        return np.stack(predicted).astype(float)
 
 
 def monthly(histories: Sequence[Floats]) -> Any:  # noqa: ANN401 (GluonTS is not always installed)

@@ -28,7 +28,7 @@ from order_book_lines import (
 
 BATCH = 250_000
 SLIP = 14_610  # days: forty years, a slip of the pen
-UNKNOWN_COUNTRIES = ("UK", "EL", "XX", "ZZ")
+UNKNOWN_COUNTRIES = ("XA", "XB", "XX", "ZZ")
 REASONS = ("defective", "wrong item", "damaged in transit", "lease ended")
 SLOTS = (EXPORTS_TO, EXPORTS_TO + 3)  # days of a cycle on which a US line is due that an export overtakes
 ROWS_ADDED = {  # share of all lines, at least one of each

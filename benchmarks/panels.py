@@ -32,10 +32,10 @@ class Panel:
     ----------
     name : str
     season_length : int
-        Steps per season, as told to every forecaster.
+        Steps per season, as given to every forecaster.
     histories : tuple of N arrays [L], complete
     actual : array [N, H]
-        What came next.
+        What followed.
     """
 
     name: str
@@ -90,7 +90,7 @@ def file_panel(specification: str) -> Panel:
     parts = rest.split(",")
     if not name or len(parts) != 3 or not parts[2].isdigit():
         raise InputError(
-            "a panel must be told in full",
+            "a panel must be given in full",
             expected="NAME=PATH,FREQUENCY,HORIZON",
             found=specification,
             where="--panel",

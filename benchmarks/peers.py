@@ -54,11 +54,11 @@ def classical(panel: Panel, name: str, *, pool: ProcessPoolExecutor, seed: int) 
     Quantiles are the ends of the model's own intervals, the median its point forecast; paths its `simulate`.
     """
     answer = partial(answer_one, name=name, season=panel.season_length, horizon=panel.horizon, seed=seed)
-    told = list(pool.map(answer, panel.histories, chunksize=5))
+    answers = list(pool.map(answer, panel.histories, chunksize=5))
     return {
-        "quantiles": np.stack([quantiles for quantiles, _, _ in told]),
-        "paths": np.stack([paths for _, paths, _ in told]),
-        "gave_up": np.array([float(gave_up) for _, _, gave_up in told]),
+        "quantiles": np.stack([quantiles for quantiles, _, _ in answers]),
+        "paths": np.stack([paths for _, paths, _ in answers]),
+        "gave_up": np.array([float(gave_up) for _, _, gave_up in answers]),
     }
 
 
@@ -69,9 +69,9 @@ def answer_one(
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            told = fitted_answer(history, name=name, season=season, horizon=horizon, seed=seed)
-            if all(np.isfinite(part).all() for part in told):
-                return *told, False
+            found = fitted_answer(history, name=name, season=season, horizon=horizon, seed=seed)
+            if all(np.isfinite(part).all() for part in found):
+                return *found, False
         except Exception:  # noqa: BLE001, S110 (any failure of a peer means the stand-in)
             pass
         season = season if len(history) > season else 1
@@ -85,9 +85,9 @@ def fitted_answer(
     """Quantiles [H, Q] and paths [P, H] of a model of statsforecast fitted to one series."""
     kind: Any = getattr(statsforecast.models, name)
     model = kind(season_length=season).fit(history)
-    told = model.predict(horizon, level=interval_levels())
+    predicted = model.predict(horizon, level=interval_levels())
     columns = [interval_column(level) for level in LEVELS]
-    quantiles = np.stack([told[column] for column in columns], axis=-1)
+    quantiles = np.stack([predicted[column] for column in columns], axis=-1)
     return quantiles, model.simulate(horizon, PATHS, seed=seed)
 
 

@@ -29,7 +29,7 @@ class Sample:
     future : array [P, H, V]
         Draws of what may follow, from the process itself.
     season : int
-        Steps per season as told to every forecaster; 1 where there is none.
+        Steps per season as given to every forecaster; 1 where there is none.
     backlog : float
         Backlog at the origin (coupled process only).
     """

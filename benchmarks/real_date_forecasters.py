@@ -49,6 +49,7 @@ def forecasters(checkpoint: Path, *, seed: int) -> dict[str, Forecaster]:
     classical = partial(classical_paths, seed=seed)
     return {
         "network": Forecaster(draw=partial(own, make=partial(network, checkpoint))),
+        "auto": Forecaster(draw=partial(own, make=partial(auto, checkpoint))),
         "SeasonalNaive": Forecaster(
             draw=partial(own, make=imported(f"{STATISTICAL}:SeasonalNaiveForecaster"))
         ),
@@ -82,6 +83,16 @@ def network(checkpoint: Path) -> PathForecaster:
     from pipelines.forecast.network import NetworkPathForecaster  # noqa: PLC0415
 
     return NetworkPathForecaster(NetworkForecaster.load(checkpoint, device="cpu"))
+
+
+def auto(checkpoint: Path) -> PathForecaster:
+    """The combination of `overspill predict`, its weights learned on the questions of a panel together."""
+    from models.inference.forecaster import NetworkForecaster  # noqa: PLC0415 - torch takes seconds
+    from pipelines.forecast.forecasters import build_auto  # noqa: PLC0415
+    from pipelines.runtime.registry.weights import Weights  # noqa: PLC0415
+
+    loaded = NetworkForecaster.load(checkpoint, device="cpu")
+    return build_auto(Weights(network=loaded, label="benchmark", digest=""))
 
 
 def product_paths(problem: Problem, *, make: Callable[[], PathForecaster], seed: int) -> list[Floats]:

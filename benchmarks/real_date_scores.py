@@ -21,8 +21,8 @@ Answers = dict[str, Arrays]
 def outcomes(problem: Problem) -> Floats:
     """1 from the step on in which the event was first confirmed, 0 before it: [N, H]."""
     steps = np.arange(1, problem.horizon + 1)
-    came = [np.inf if question.passage is None else question.passage for question in problem.questions]
-    return np.asarray(steps >= np.array(came)[:, None], dtype=float)
+    passed = [np.inf if question.passage is None else question.passage for question in problem.questions]
+    return np.asarray(steps >= np.array(passed)[:, None], dtype=float)
 
 
 def crps_of(problem: Problem, curves: Floats) -> Floats:
@@ -56,7 +56,7 @@ def scores(problem: Problem, curves: Floats) -> dict[str, float]:
 
 
 def difference(
-    problems: Sequence[Problem], told: Sequence[Answers], one: str, other: str
+    problems: Sequence[Problem], answered: Sequence[Answers], one: str, other: str
 ) -> tuple[float, float]:
     """Mean integrated Brier score of one forecaster less another's, and its standard error.
 
@@ -64,7 +64,7 @@ def difference(
     73:13), since the rolling origins of a series share their outcomes.
     """
     gaps, series = [], []
-    for problem, found in zip(problems, told, strict=True):
+    for problem, found in zip(problems, answered, strict=True):
         pair = [crps_of(problem, found[name]["curves"]) / problem.horizon for name in (one, other)]
         gaps.append(pair[0] - pair[1])
         series += [f"{problem.panel} {question.series}" for question in problem.questions]
@@ -74,31 +74,31 @@ def difference(
     return float(gap.mean()), float(np.sqrt((sums**2).sum())) / len(gap)
 
 
-def summary(problems: Sequence[Problem], told: Sequence[Answers]) -> list[dict[str, object]]:
+def summary(problems: Sequence[Problem], answered: Sequence[Answers]) -> list[dict[str, object]]:
     """One row per panel and forecaster."""
     return [
         {
             "panel": problem.panel,
             "questions": len(problem.questions),
             "origins": problem.origins,
-            "came": float(outcomes(problem)[:, -1].mean()),
+            "passed": float(outcomes(problem)[:, -1].mean()),
             "forecaster": name,
             **scores(problem, arrays["curves"]),
             "seconds": float(arrays["seconds"].sum()),
         }
-        for problem, found in zip(problems, told, strict=True)
+        for problem, found in zip(problems, answered, strict=True)
         for name, arrays in found.items()
     ]
 
 
 def reliability_rows(
-    problems: Sequence[Problem], told: Sequence[Answers], name: str
+    problems: Sequence[Problem], answered: Sequence[Answers], name: str
 ) -> list[dict[str, float]]:
-    """Stated P(T <= H) against how often the event came, over all panels, by bins of equal width."""
-    stated = np.concatenate([found[name]["curves"][:, -1] for found in told])
-    came = np.concatenate([outcomes(problem)[:, -1] for problem in problems])
-    table = reliability(stated, came, BINS)
+    """Stated P(T <= H) against how often the event happened, over all panels, by bins of equal width."""
+    stated = np.concatenate([found[name]["curves"][:, -1] for found in answered])
+    passed = np.concatenate([outcomes(problem)[:, -1] for problem in problems])
+    table = reliability(stated, passed, BINS)
     return [
-        {"stated": float(forecast), "came": float(observed), "questions": int(size)}
+        {"stated": float(forecast), "passed": float(observed), "questions": int(size)}
         for forecast, observed, size in zip(*table, strict=True)
     ]

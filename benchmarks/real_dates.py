@@ -116,9 +116,9 @@ def without_nan(content: object) -> object:
     return None if isinstance(content, float) and np.isnan(content) else content
 
 
-def complete(told: Sequence[Answers]) -> list[str]:
+def complete(answered: Sequence[Answers]) -> list[str]:
     """Forecasters that answered on every panel, in the order asked."""
-    return [name for name in told[0] if all(name in found for found in told)]
+    return [name for name in answered[0] if all(name in found for found in answered)]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -126,9 +126,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def report(problems: Sequence[Problem], told: Sequence[Answers]) -> str:
+def report(problems: Sequence[Problem], answered: Sequence[Answers]) -> str:
     """CRPS by panel, the mean scores over the panels, and the reliability, as Markdown."""
-    names, rows = complete(told), summary(problems, told)
+    names, rows = complete(answered), summary(problems, answered)
     of = {(row["panel"], row["forecaster"]): row for row in rows}
     panels = [problem.panel for problem in problems]
 
@@ -137,13 +137,13 @@ def report(problems: Sequence[Problem], told: Sequence[Answers]) -> str:
         return f"{np.mean(known):.3f}" if known else "-"
 
     by_panel = [
-        [panel, str(of[panel, names[0]]["questions"]), f"{of[panel, names[0]]['came']:.2f}"]
+        [panel, str(of[panel, names[0]]["questions"]), f"{of[panel, names[0]]['passed']:.2f}"]
         + [f"{of[panel, name]['crps']:.3f}" for name in names]
         for panel in panels
     ]
     overall = []
     for name in names:
-        gap, error = difference(problems, told, name, names[0])
+        gap, error = difference(problems, answered, name, names[0])
         ratio = (
             [of[panel, name]["crps"] / of[panel, BASELINE]["crps"] for panel in panels]
             if BASELINE in names
@@ -161,12 +161,12 @@ def report(problems: Sequence[Problem], told: Sequence[Answers]) -> str:
                 *[mean(name, score) for score in ("bias_rising", "bias_falling", "seconds")],
             ]
         )
-    bins = {name: reliability_rows(problems, told, name) for name in names}
+    bins = {name: reliability_rows(problems, answered, name) for name in names}
     reliable = [
         [
             name,
             *(
-                f"{row['stated']:.2f}: {row['came']:.2f} ({row['questions']})" if row["questions"] else "-"
+                f"{row['stated']:.2f}: {row['passed']:.2f} ({row['questions']})" if row["questions"] else "-"
                 for row in bins[name]
             ),
         ]
@@ -176,9 +176,9 @@ def report(problems: Sequence[Problem], told: Sequence[Answers]) -> str:
     more = (f"less {names[0]} (s.e.)", "bias, rising", "bias, falling", "seconds a panel")
     return "\n\n".join(
         [
-            table(["censored CRPS in steps", "questions", "came", *names], by_panel),
+            table(["censored CRPS in steps", "questions", "passed", *names], by_panel),
             table([*columns, *more], overall),
-            table(["stated P(T <= H): came (questions)", *(f"bin {k + 1}" for k in range(BINS))], reliable),
+            table(["stated P(T <= H): passed (questions)", *(f"bin {k + 1}" for k in range(BINS))], reliable),
         ]
     )
 
@@ -211,14 +211,14 @@ def main() -> None:
         source.problem(options.series, options.seed) for source in (*competition_sources(), *macro_sources())
     ]
     notes: list[str] = []
-    told = [answers(problem, chosen(options), options.cache, notes) for problem in problems]
-    print(report(problems, told))
+    answered = [answers(problem, chosen(options), options.cache, notes) for problem in problems]
+    print(report(problems, answered))
     print(f"\n{sum(problem.origins for problem in problems)} origins could be drawn.")
     print("".join(f"\n- {note}" for note in dict.fromkeys(notes)))
     if options.json:
         found = {
-            "rows": summary(problems, told),
-            "reliability": {name: reliability_rows(problems, told, name) for name in complete(told)},
+            "rows": summary(problems, answered),
+            "reliability": {name: reliability_rows(problems, answered, name) for name in complete(answered)},
             "seed": options.seed,
         }
         options.json.write_text(json.dumps(without_nan(found), indent=1) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import resource
@@ -13,15 +12,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 import psutil
+from reliability_result import damaged, leftovers, statuses, torn
+
+from pipelines.runtime.files.artifacts import file_digest
 
 COMMAND = (sys.executable, "-m", "pipelines.cli.entry")
 FORKER = Path(__file__).with_name("reliability_forker.py")
 ROOT = Path(__file__).parents[1]
 BESIDE = (".overspill", "settings-", "quarantine-failed")  # what does not belong to the result itself
-FEW = ("forecast.paths=20", "forecast.horizon=4", "statistical.candidates=[AutoTheta]", "backtest.paths=20")
+FEW = (
+    "forecast.paths=20",
+    "forecast.horizon=4",
+    "forecast.model=statistical",
+    "statistical.candidates=[AutoTheta]",
+    "backtest.paths=20",
+    "backtest.first_origin=2025-06-30",
+    "backtest.case=null",
+    "policies=[bis_2026_01]",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,38 +50,46 @@ class Ended:
         return " / ".join(self.stderr.strip().splitlines()[-2:])[-300:]
 
 
-def ends_of(
-    cases: Iterable[tuple[str, Sequence[str]]], folder: Path, *, seconds: float, memory: int
-) -> Iterator[tuple[str, Ended]]:
-    """How each command ends, forked from one process that has imported everything: a start takes no time."""
-    forker = subprocess.Popen(
-        [sys.executable, str(FORKER), str(seconds), str(memory)],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    asked, told = forker.stdin, forker.stdout
-    if asked is None or told is None:
-        raise RuntimeError("the forking process has no pipes")
-    for name, command in cases:
-        asked.write(json.dumps(command[len(COMMAND) :]) + "\n")
+class Forker:
+    """Runs commands in forks of one process that has imported everything: a start takes no time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(FORKER)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self, command: Sequence[str], *, seconds: float = 600.0, memory: int = 0, kill: float | None = None
+    ) -> Ended:
+        """How a command ends; `memory` in bytes, `kill` in seconds of the processor, see the forker."""
+        asked, told = self._process.stdin, self._process.stdout
+        if asked is None or told is None:
+            raise RuntimeError("the forking process has no pipes")
+        arguments = list(command[len(COMMAND) :])
+        line = {"arguments": arguments, "seconds": seconds, "memory": memory, "kill": kill}
+        asked.write(json.dumps(line) + "\n")
         asked.flush()
-        yield name, Ended(**json.loads(told.readline()))
-    asked.close()
-    told.close()
-    forker.wait()
+        return Ended(**json.loads(told.readline()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
 
 
-def started(command: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+def started(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
     """A process in a folder, its standard error in a file."""
     errors = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.DEVNULL,
         stderr=errors,
         stdin=subprocess.DEVNULL,
@@ -149,50 +169,61 @@ class Workplace:
             place.seconds[name] = ended.processor
         return place
 
-    def etl(self, *, out: Path, cache: Path, store: Path) -> list[str]:
-        """`overspill etl` of the order book."""
+    def etl(self, *, out: Path, cache: Path, store: Path | str) -> list[str]:
+        """`overspill etl` of the order book; the store is a file or an address."""
+        uri = store if isinstance(store, str) else f"sqlite:///{store}"
         return [
             *COMMAND,
             "etl",
             "--config=order_book",
             f"--set=data.path={self.folder / 'orders'}",
             f"--set=data.cache={cache}",
-            f"--set=tracking.uri=sqlite:///{store}",
+            f"--set=tracking.uri={uri}",
             f"--out={out}",
         ]
 
+    def run(self, *, out: Path, store: Path | str) -> list[str]:
+        """`overspill run` on the embedded data, with few paths; the store is a file or an address."""
+        uri = store if isinstance(store, str) else f"sqlite:///{store}"
+        few = [f"--set={each}" for each in FEW]
+        return [*COMMAND, "run", f"--set=tracking.uri={uri}", *few, f"--out={out}"]
+
     def commands(self) -> dict[str, list[str]]:
         """The commands that are tried, by name."""
-        etl = self.etl(out=self.folder / "etl", cache=self.folder / "cache", store=self.folder / "etl.db")
-        few = [f"--set={each}" for each in FEW]
-        run = [*COMMAND, "run", f"--set=tracking.uri=sqlite:///{self.folder / 'run.db'}", *few]
+        etl = self.etl(out=self.folder / "etl", cache=self.folder / "cache", store=self.store("etl"))
         train = ["--train", f"--state={self.folder / 'state'}", "--set=train.fine_tuning.steps=4"]
-        known = {
-            "etl": etl,
-            "run": [*run, f"--out={self.folder / 'run'}"],
-            "train": [*run, *train, f"--out={self.folder / 'train'}"],
-        }
+        run = {name: self.run(out=self.folder / name, store=self.store(name)) for name in ("run", "train")}
+        known = {"etl": etl, "run": run["run"], "train": [*run["train"], *train]}
         return {name: known[name] for name in self.names}
 
     def result(self, name: str) -> dict[str, str]:
         """Digest of every file of a command's result, but for those that name the run."""
         out = self.folder / name
-        files = (path for path in sorted(out.rglob("*")) if path.is_file())
         return {
-            str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in files
-            if not any(part.startswith(BESIDE) for part in path.relative_to(out).parts)
-            and path.suffix not in {".html", ".md"}
+            each: file_digest(out / each) for each in self.files(name) if not each.endswith((".html", ".md"))
         }
 
-    def is_whole(self, name: str) -> bool:
-        """Whether every table of the result can be read."""
-        try:
-            for path in (self.folder / name).rglob("*.parquet"):
-                pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError):
-            return False
-        return True
+    def files(self, name: str) -> list[str]:
+        """Every file of a command's result."""
+        out = self.folder / name
+        found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+        return [each for each in found if not any(part.startswith(BESIDE) for part in Path(each).parts)]
+
+    def store(self, name: str) -> Path:
+        """The SQLite store of a command."""
+        return self.folder / f"{name}.db"
+
+    def broken(self, name: str, files: Iterable[str]) -> Iterator[str]:
+        """Faults of a command's result and of its store."""
+        yield from torn(self.folder / name, files)
+        yield from damaged(self.store(name))
+
+    def worn(self, name: str, files: Iterable[str]) -> Iterator[str]:
+        """Faults of a result and store that a command has brought to their end after it was interrupted."""
+        yield from self.broken(name, files)
+        yield from leftovers(self.folder / name)
+        if open_runs := statuses(self.store(name)).get("RUNNING", 0):
+            yield f"{open_runs} runs are still open"
 
 
 def order_book(rows: int = 400) -> pl.DataFrame:

@@ -1,6 +1,8 @@
 """Runs commands, one a line of JSON, each in a fork of a process that has imported everything.
 
-Polars' threads do not survive a fork, so this process itself must not use Polars: it only imports.
+A line holds the `arguments`, `seconds` that it may take, bytes of `memory` (0: any), and `kill`: seconds
+of the processor after which the fork is killed (null: never). Polars' threads do not survive a fork, so this
+process itself must not use Polars: it only imports.
 """
 
 from __future__ import annotations
@@ -16,23 +18,36 @@ from pathlib import Path
 
 import mlflow  # noqa: F401 - imported for the forks
 import polars as pl  # noqa: F401
+import psutil
 
+import pipelines.backtest.step
+import pipelines.evidence.step
+import pipelines.forecast.predict
+import pipelines.train.step
+import pipelines.windows.step  # noqa: F401
 from pipelines.cli import main as command_line
 from pipelines.etl import step  # noqa: F401
 from pipelines.runtime import tracking  # noqa: F401
 from pipelines.runtime.config import loader  # noqa: F401
 
 
-def run(arguments: list[str], *, seconds: float, memory: int) -> dict[str, object]:
-    """Exit status (negative: a signal), standard error and seconds of a command."""
+def run(*, arguments: list[str], seconds: float, memory: int, kill: float | None) -> dict[str, object]:
+    """Exit status (negative: a signal), standard error, seconds by clock and processor of a command."""
     with tempfile.TemporaryDirectory(prefix="forked-") as folder:
-        errors, begun = Path(folder) / "stderr", time.monotonic()
+        errors, begun, before = Path(folder) / "stderr", time.monotonic(), _used()
         child = os.fork()
         if child == 0:
             _become(arguments, errors, memory)
-        code = _waited(child, begun + seconds)
-        text = errors.read_text(encoding="utf-8", errors="replace")
-    return {"code": code, "stderr": text, "seconds": time.monotonic() - begun}
+        code = _waited(child, begun + seconds, kill)
+        text = errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
+    took = time.monotonic() - begun
+    return {"code": code, "stderr": text, "seconds": took, "processor": _used() - before}
+
+
+def _used() -> float:
+    """Seconds of the processor of all forks that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _become(arguments: list[str], errors: Path, memory: int) -> None:
@@ -42,7 +57,8 @@ def _become(arguments: list[str], errors: Path, memory: int) -> None:
         os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
         os.dup2(os.open(os.devnull, os.O_RDWR), 1)
         sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        if memory:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         sys.argv = ["overspill", *arguments]
         command_line.main()
         code = 0
@@ -56,12 +72,15 @@ def _become(arguments: list[str], errors: Path, memory: int) -> None:
         os._exit(code)
 
 
-def _waited(child: int, until: float) -> int:
+def _waited(child: int, until: float, kill: float | None) -> int:
+    watched = psutil.Process(child)
     while time.monotonic() < until:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
+        if kill is not None and sum(watched.cpu_times()[:2]) >= kill:
+            break
+        time.sleep(0.005)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return -signal.SIGKILL
@@ -69,6 +88,5 @@ def _waited(child: int, until: float) -> int:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        told = run(json.loads(line), seconds=float(sys.argv[1]), memory=int(sys.argv[2]))
-        sys.__stdout__.write(json.dumps(told) + "\n")
+        sys.__stdout__.write(json.dumps(run(**json.loads(line))) + "\n")
         sys.__stdout__.flush()

@@ -78,9 +78,9 @@ def training(*, repeats: int, steps: int) -> dict[str, Any]:
     votes = []
     for _ in range(repeats):
         alone.append(sum(measured_training(1, threads=2, steps=steps)["steps"]))
-        told = measured_training(2, threads=1, steps=steps)
-        both.append(sum(told["steps"]))
-        votes.append(told["vote"])
+        measured = measured_training(2, threads=1, steps=steps)
+        both.append(sum(measured["steps"]))
+        votes.append(measured["vote"])
     counted = steps - 1 - SKIPPED
     ratios = [two / one for one, two in zip(alone, both, strict=True)]
     return {

@@ -1,4 +1,4 @@
-"""What peers have told, kept in Parquet files so that another checkpoint can be scored against it in seconds.
+"""Answers of peers, kept in Parquet files so that another checkpoint can be scored against them in seconds.
 
 Shapes: N series; every array has N as its first axis.
 """

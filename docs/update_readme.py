@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -25,11 +26,22 @@ BENCHMARKS = DOCS / "benchmarks.md"
 OVERSPILL = str(Path(sys.executable).with_name("overspill"))
 OUTPUTS = (
     (READING, "run", ["--set", "policies=[bis_2026_01]", "--out", "out"]),
+    (READING, "show", ["--all"]),
     (SENSITIVITY, "sensitivity", []),
     (SENSITIVITY, "scenario", []),
 )
 SHOWN_CHIPS = ("H200", "MI325X")
-HEADS = ("10 %", "50 %", "90 %")
+DEFAULT = "auto"
+OURS = {
+    DEFAULT,
+    "network",
+    "bank",
+    "statistical",
+    "ensemble",
+    "half",
+    "walk",
+}  # in the names of ours and of mixtures
+Measured = tuple[str, str, str, bool]  # what, our figure, what it is held against, and whether the bar is met
 
 
 def main() -> None:
@@ -94,63 +106,102 @@ def opening(opens: object, closes: object, p_any: float) -> str:
 
 def scores(leaderboard: pl.DataFrame) -> str:
     """Markdown table of what was measured, the best of the others, and whether the bar is met."""
-    board = {row["forecaster"]: row for row in leaderboard.to_dicts()}
-    ours = {name: board.pop(name) for name in ("blend", "network", "statistical")}
-    flows, dates = (min(row[name] for row in board.values()) for name in ("crps", "date_crps"))
-    blend = ours["blend"]
-    events, accuracy = table("First passages of known processes"), table("Accuracy on real panels")
-    error = {name: number(cell) for name, cell in events["all"].items() if name != "process"}
-    sql = {name: number(row["SQL"]) for name, row in accuracy.items()}
-    peers = {name: found for name, found in error.items() if name not in {"network", "half"}}
-    others = {name: found for name, found in sql.items() if "network" not in name}
-    best_peer, best_other = min(peers, key=peers.__getitem__), min(others, key=others.__getitem__)
-    etl, duckdb = (seconds("Order book", name) for name in ("nothing read before", "DuckDB"))
-    measured = [
-        (
-            f"orders and capacity, {blend['forecasts']} backtest forecasts of the public panel: CRPS",
-            f"{blend['crps']:.3f}",
-            f"best single model {flows:.3f}",
-            blend["crps"] < flows,
-        ),
-        (
-            "the same forecasts: censored CRPS of the date on which demand is met",
-            f"{blend['date_crps']:.3f}",
-            f"best single model {dates:.3f}",
-            blend["date_crps"] < dates,
-        ),
-        (
-            "the same forecasts: coverage of the 80 % interval",
-            f"{blend['coverage_80']:.2f}",
-            "75 to 85 % wanted",
-            0.75 <= blend["coverage_80"] <= 0.85,
-        ),
-        (
-            "P(crossing within 24 steps) of processes whose truth is known: mean error of the network",
-            f"{error['network']:.3f}",
-            f"0.75 x {best_peer} = {0.75 * peers[best_peer]:.3f} wanted",
-            error["network"] <= 0.75 * peers[best_peer],
-        ),
-        (
-            "M3, tourism and FRED-QD, not seen in training: scaled quantile loss of the network",
-            f"{sql['network']:.3f}",
-            f"{best_other} {others[best_other]:.3f}",
-            sql["network"] < others[best_other],
-        ),
-        (
-            "20 million order lines: seconds of `overspill etl`",
-            f"{etl:.1f}",
-            f"the same sums in DuckDB {duckdb:.1f}",
-            etl < duckdb,
-        ),
-    ]
+    rows = [*of_the_panel(leaderboard), *of_events(), *of_accuracy(), *of_real_dates(), of_order_book()]
     lines = [
         ["what was measured (less is better, but for coverage)", "overspill", "against", "bar"],
         ["---"] * 4,
     ]
-    lines += [
-        [what, found, against, "met" if met else "**missed**"] for what, found, against, met in measured
-    ]
+    lines += [[what, found, against, "met" if met else "**missed**"] for what, found, against, met in rows]
     return markdown(lines)
+
+
+def of_the_panel(leaderboard: pl.DataFrame) -> list[Measured]:
+    """The default forecaster in the backtest of the public panel, beside the best single model."""
+    board = {row["forecaster"]: row for row in leaderboard.to_dicts()}
+    auto = board[DEFAULT]
+    peers = [row for name, row in board.items() if name not in OURS]
+    flows, dates = (min(row[name] for row in peers) for name in ("crps", "date_crps"))
+    return [
+        (
+            f"orders and capacity, {auto['forecasts']} backtest forecasts of the public panel: CRPS",
+            f"{auto['crps']:.3f}",
+            f"best single model {flows:.3f}",
+            auto["crps"] < flows,
+        ),
+        (
+            "the same forecasts: censored CRPS of the date on which demand is met",
+            f"{auto['date_crps']:.3f}",
+            f"best single model {dates:.3f}",
+            auto["date_crps"] < dates,
+        ),
+        (
+            "the same forecasts: coverage of the 80 % interval",
+            f"{auto['coverage_80']:.2f}",
+            "76 to 84 % wanted",
+            0.76 <= auto["coverage_80"] <= 0.84,
+        ),
+    ]
+
+
+def of_events() -> list[Measured]:
+    """P(crossing) of simulated processes."""
+    cells = table("First passages of known processes")["all"]
+    error = {name: number(cell) for name, cell in cells.items() if name != "process"}
+    peer, least = best(error)
+    return [
+        (
+            "P(crossing within 24 steps) of processes whose truth is known: mean error",
+            f"{error[DEFAULT]:.3f} (bank alone {error['bank']:.3f})",
+            f"0.75 x {peer} = {0.75 * least:.3f} wanted",
+            error[DEFAULT] <= 0.75 * least,
+        )
+    ]
+
+
+def of_accuracy() -> list[Measured]:
+    """Scaled quantile loss on real panels."""
+    sql = {name: number(row["SQL"]) for name, row in table("Accuracy on real panels").items()}
+    peer, least = best(sql)
+    return [
+        (
+            "M3, tourism and FRED-QD, not seen in training: scaled quantile loss over SeasonalNaive",
+            f"{sql[DEFAULT]:.3f}",
+            f"{peer} {least:.3f}",
+            sql[DEFAULT] < least,
+        )
+    ]
+
+
+def of_real_dates() -> list[Measured]:
+    """Dates of events on series that nobody simulated."""
+    rows = table("Dates on real series")
+    crps = {name: number(row["CRPS over SeasonalNaive"]) for name, row in rows.items()}
+    peer, least = best(crps)
+    return [
+        (
+            "dates of events on eight real panels: censored CRPS over SeasonalNaive",
+            f"{crps[DEFAULT]:.3f}",
+            f"{peer} {least:.3f}",
+            crps[DEFAULT] < least,
+        )
+    ]
+
+
+def of_order_book() -> Measured:
+    """The order book beside DuckDB."""
+    etl, duckdb = (seconds("Order book", name) for name in ("nothing read before", "DuckDB"))
+    return (
+        "20 million order lines: seconds of `overspill etl`",
+        f"{etl:.1f}",
+        f"the same sums in DuckDB {duckdb:.1f}",
+        etl < duckdb,
+    )
+
+
+def best(scores: Mapping[str, float]) -> tuple[str, float]:
+    """The peer with the least score."""
+    peers = {name: found for name, found in scores.items() if not set(re.split(r"[ ,]+", name)) & OURS}
+    return min(peers.items(), key=lambda each: each[1])
 
 
 def table(heading: str) -> dict[str, dict[str, str]]:

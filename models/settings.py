@@ -83,7 +83,7 @@ class WorldSettings:
     batches_per_draw : int
         Batches of one shape that are generated together.
     gap_share, covariate_share, season_hidden : float
-        Share of items with missing values, with a known-future covariate, with their season not told.
+        Share of items with missing values, with a known-future covariate, with their season hidden.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

@@ -16,7 +16,7 @@ from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
 from pipelines.runtime.step.inputs import read_panel
 from pipelines.train.step import run_train
-from pipelines.windows.run_page import links, markdown
+from pipelines.windows.run_page import answer_tags, links
 from pipelines.windows.step import WindowsResult, run_windows
 
 T = TypeVar("T")
@@ -70,7 +70,9 @@ def run_all(context: Context, *, train: bool = False) -> RunResult:
             "forecast": forecast["run"],
             "windows": windows.run_id,
         }
-        parent.describe(f"{markdown(windows.tables['windows'])}\n\nSteps: {links(tracker, steps)}")
+        parent.describe(f"{windows.page}\n\nSteps: {links(tracker, steps)}")
+        parent.set_tags(answer_tags(windows.answer))
+        parent.rename(windows.answer.name)
     if context.state is not None:
         context.state.clear()
     return RunResult(
@@ -168,4 +170,4 @@ def _timed(context: Context, step: str) -> Iterator[None]:
     started = time.monotonic()
     with context.console.status(f"{step} ...") if context.console.is_terminal else nullcontext():
         yield
-    context.console.print(f"{step:<9} {time.monotonic() - started:5.1f} s", highlight=False)
+    context.note(f"{step:<9} {time.monotonic() - started:5.1f} s")

@@ -27,7 +27,7 @@ class StatisticalSettings:
     walk_share : float
         Share of the paths of orders and capacity that walk at random with the panel's volatility whatever
         was chosen: a dozen good periods of one item say little about a bad one. Plain series have no panel of
-        their kin and do without.
+        their like and do without.
     """
 
     candidates: tuple[str, ...] = ("AutoETS", "AutoARIMA", "AutoTheta")

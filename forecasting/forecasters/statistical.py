@@ -193,7 +193,7 @@ class StatisticalForecaster:
         """Pull the error variance of orders and capacity toward the panel's, as if from `PRIOR` more periods.
 
         A dozen quarters of one item that have all been good say little about a bad one; the other items of
-        the panel are its kin and have seen some. Plain series have no kin and are left alone.
+        the panel are like it and have seen some. Plain series have no such peers and are left alone.
         """
         volatility = self._pools[item.kinds].volatility.tolist()
         for model, series, pooled in zip(models, item.series, volatility, strict=True):

@@ -19,7 +19,7 @@ from forecasting.panel.history import Floats
 
 ETS_MAX_SEASON = 24  # more seasonal states than observations can settle; also the limit of R's forecast::ets
 ARIMA_MAX_SEASON = 12  # beyond, seasonal orders take minutes per series
-ARIMA_MIN_SEASONS = 5  # with fewer, seasonal orders cannot be told from noise and take most of the time
+ARIMA_MIN_SEASONS = 5  # with fewer, seasonal orders look like noise and take most of the time
 ARIMA_MAX_LENGTH = 200  # of a longer series only the last part is used: fitting time grows with the length
 DAMPING = (
     0.9  # share of a trend that lives on from step to step; usual are 0.8 to 0.98 (Hyndman, op. cit., 8.2)

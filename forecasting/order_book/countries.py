@@ -34,6 +34,9 @@ CODES = """
     YT ZA ZM ZW
 """
 COUNTRIES = tuple(CODES.split())
+LONGEST_CODE = 3
+AS_CODE = re.compile(r"(?:the\s+)?[a-z](?:\.? ?[a-z]){1,2}\.?", re.IGNORECASE)
+NAMIBIA = "NA"  # in any other writing "not available"
 
 
 def is_us_end_use() -> pl.Expr:
@@ -55,10 +58,18 @@ def country_key(name: str) -> str:
 def country_code(name: str) -> str | None:
     """Alpha-2 code of a country's code or name; None where it is not known, or shared by several.
 
+    A code is written as one, with or without points: "n/a" and "na" are not Namibia, "I/O" and "US1" are none.
+
     >>> country_code("Korea, Rep."), country_code("U.S.A."), country_code("Korea")
     ('KR', 'US', None)
+    >>> country_code("NA"), country_code("N-A"), country_code("na")
+    ('NA', None, None)
     """
-    return _codes().get(country_key(name))
+    key, written = country_key(name), name.strip()
+    is_short = len(key) <= LONGEST_CODE
+    if any(letter.isdigit() for letter in name) or (is_short and not AS_CODE.fullmatch(written)):
+        return None
+    return None if key == NAMIBIA.lower() and written != NAMIBIA else _codes().get(key)
 
 
 def ambiguous_country(name: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,18 +72,32 @@ class Reading:
     values: pl.Series
 
 
-def recognise(raw: pl.LazyFrame, intake: Intake, *, where: str) -> Forms:
+def recognise(
+    raw: pl.LazyFrame, intake: Intake, *, where: str, names: Collection[str] = COLUMNS, first_row: int = 1
+) -> Forms:
     """How a file writes what cannot be read in the standard way, or as the settings say.
+
+    Parameters
+    ----------
+    raw : LazyFrame
+        The file, or a part of it that begins with `first_row`.
+    intake : Intake
+        What its `forms` say of countries is kept.
+    where : str
+        The file, for errors.
+    names : collection of str
+        Canonical columns that are looked at.
+    first_row : int
 
     Raises
     ------
     InputError
         If several readings of a column fit and differ, or none fits all dates; the sentence shows two.
     """
-    columns = _columns(raw, intake, where=where)
+    columns = _columns(raw.with_row_index(ROW, offset=first_row), intake, names, where=where)
     dates: dict[str, tuple[str, ...]] = {}
     numbers: dict[str, NumberForm] = {}
-    countries: dict[str, str] = {}
+    countries = dict(intake.forms.countries)
     for column in columns:
         if column.name in COUNTRY_COLUMNS:
             countries |= _countries(column)
@@ -99,13 +113,14 @@ def recognise(raw: pl.LazyFrame, intake: Intake, *, where: str) -> Forms:
     return replace(forms, unreadable=unreadable)
 
 
-def _columns(raw: pl.LazyFrame, intake: Intake, *, where: str) -> list[Column]:
-    """Columns of text in which something cannot be read, with what stands there."""
+def _columns(raw: pl.LazyFrame, intake: Intake, names: Collection[str], *, where: str) -> list[Column]:
+    """Columns of text in which something cannot be read, with what stands there; `raw` is numbered."""
     schema = raw.collect_schema()
     text = [
         (name, own)
         for name in COLUMNS
-        if (own := intake.own(name)) in schema
+        if name in names
+        and (own := intake.own(name)) in schema
         and schema[str(own)] == pl.String
         and (name in COUNTRY_COLUMNS or kind_of(name) != "text")
     ]
@@ -121,8 +136,7 @@ def _columns(raw: pl.LazyFrame, intake: Intake, *, where: str) -> list[Column]:
     found = raw.select(test.any().alias(name) for name, test in strange.items()).collect(engine="streaming")
     asked = [(name, own) for name, own in text if own is not None and found[name][0]]
     plans = [
-        raw.with_row_index(ROW, offset=1)
-        .select(parsing.words_of(pl.col(own), intake.null_tokens).alias(WORDS), ROW)
+        raw.select(parsing.words_of(pl.col(own), intake.null_tokens).alias(WORDS), ROW)
         .drop_nulls(WORDS)
         .group_by(WORDS)
         .agg(pl.col(ROW).min().alias(FIRST))

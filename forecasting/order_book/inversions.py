@@ -13,6 +13,7 @@ stands how many units overtook its US part before any matching. U parts, E expor
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from itertools import pairwise
 from typing import NamedTuple
@@ -41,6 +42,7 @@ NEEDED = (
     *SOURCE,
 )
 LAST = 2**31  # day on which a part that is still open closes
+FEW_PAIRS = 250_000  # are looked at one by one, for less than the blocks of days take
 BLOCK_DAYS = 256  # requested days that are counted at once: at most 115 MB
 CASE: dict[str, pl.DataType] = {
     "sku": pl.String(),
@@ -96,7 +98,7 @@ def priority_inversions(lines: pl.LazyFrame) -> pl.DataFrame:
     ----------
     lines : LazyFrame
         Accepted order lines (canonical columns, or those that `inversion_candidates` leaves; `source_file`
-        and `source_row` may be among them), of one or more SKUs; taken one SKU at a time.
+        and `source_row` may be among them), of one or more SKUs; those that can take part are held in memory.
 
     Returns
     -------
@@ -106,23 +108,21 @@ def priority_inversions(lines: pl.LazyFrame) -> pl.DataFrame:
         overtaken only by units charged to others. So every part that was overtaken is listed. Sorted by SKU,
         requested day and key of the US part, then day of shipment; the same whatever the order of the lines.
     """
-    candidates = inversion_candidates(lines)
-    source = [name for name in SOURCE if name in candidates.collect_schema()]
-    skus = candidates.select(pl.col("sku").cast(pl.String).unique().sort()).collect(engine="streaming")["sku"]
+    candidates = inversion_candidates(lines).with_columns(pl.col("sku").cast(pl.String))
+    found = candidates.collect(engine="in-memory")
     schema = CASE | {
-        f"{side}_{name}": candidates.collect_schema()[name] for side in ("us", "export") for name in source
+        f"{side}_{name}": found.schema[name]
+        for side in ("us", "export")
+        for name in SOURCE
+        if name in found.columns
     }
-    cases = [pl.DataFrame(schema=schema)]
-    for sku in skus:
-        of_sku = candidates.filter(pl.col("sku").cast(pl.String) == sku).collect(engine="streaming")
-        cases.append(
-            _cases(_us_parts(of_sku), _exports(of_sku)).select(pl.lit(sku).alias("sku"), *list(schema)[1:])
-        )
-    return pl.concat(cases)
+    return _cases(_us_parts(found), _exports(found)).select(
+        pl.col(name).cast(dtype) for name, dtype in schema.items()
+    )
 
 
 def _us_parts(lines: pl.DataFrame) -> pl.DataFrame:
-    """Delayed parts of US lines, the earliest request first."""
+    """Delayed parts of US lines by SKU, the earliest request first."""
     us = lines.filter(is_us_end_use()).with_columns(wanted_at=wanted_at(), shipped=shipped_units())
     parts = [
         us.with_columns(closed_at="shipped_at", units="shipped"),
@@ -130,37 +130,45 @@ def _us_parts(lines: pl.DataFrame) -> pl.DataFrame:
     ]
     delayed = pl.col("closed_at").is_null() | (pl.col("closed_at") > pl.col("wanted_at"))
     source = [name for name in SOURCE if name in lines.columns]
-    columns = [*KEY, "requested_at", "wanted_at", "closed_at", "units", *source]
+    columns = ["sku", *KEY, "requested_at", "wanted_at", "closed_at", "units", *source]
     return (
         pl.concat([part.filter((pl.col("units") > 0) & delayed).select(columns) for part in parts])
-        .sort("requested_at", "wanted_at", *KEY, "closed_at", *source, nulls_last=True)
-        .select(pl.all().name.prefix("us_"))
+        .sort("sku", "requested_at", "wanted_at", *KEY, "closed_at", *source, nulls_last=True)
+        .select("sku", pl.exclude("sku").name.prefix("us_"))
     )
 
 
 def _exports(lines: pl.DataFrame) -> pl.DataFrame:
-    """Shipped export lines in order of shipment, then request."""
+    """Shipped export lines by SKU, in order of shipment, then request."""
     source = [name for name in SOURCE if name in lines.columns]
     return (
         lines.filter(~is_us_end_use())
         .with_columns(units=shipped_units(), country=pl.col("end_use_country").cast(pl.String))
-        .sort("shipped_at", "requested_at", *KEY, *source)
-        .select(*KEY, "country", "requested_at", "shipped_at", "units", *source)
-        .select(pl.all().name.prefix("export_"))
+        .sort("sku", "shipped_at", "requested_at", *KEY, *source)
+        .select("sku", *KEY, "country", "requested_at", "shipped_at", "units", *source)
+        .select("sku", pl.exclude("sku").name.prefix("export_"))
     )
 
 
 def _cases(us: pl.DataFrame, exports: pl.DataFrame) -> pl.DataFrame:
-    """Rows of the cases of one SKU."""
-    overtaking = overtaking_units(us, exports)
-    us = us.with_columns(us_overtaking_units=overtaking).with_row_index("place")
-    matches = matched(us, exports)
-    pairs = pl.DataFrame({"place": matches.us, "export": matches.export, "quantity": matches.units})
+    """Rows of the cases; both tables are sorted by SKU, and each SKU's rows are looked at by themselves."""
+    overtaking, pairs = np.zeros(us.height, np.int64), []
+    theirs = dict(_spans(exports))
+    for sku, mine in _spans(us):
+        if sku in theirs:
+            parts, lines = us[mine], exports[theirs[sku]]
+            overtaking[mine] = overtaking_units(parts, lines)
+            matches = matched(parts, lines)
+            pairs.append(Matches(matches.us + mine.start, matches.export + theirs[sku].start, matches.units))
+    charged = np.concatenate(pairs, axis=1) if pairs else np.empty((3, 0), np.int64)
+    charges = pl.DataFrame(dict(zip(("place", "export", "quantity"), charged, strict=True)))
     return (
-        us.filter(pl.col("us_overtaking_units") > 0)
-        .join(pairs.cast({"place": pl.UInt32}), on="place", how="left")
+        us.with_columns(us_overtaking_units=overtaking)
+        .with_row_index("place")
+        .filter(pl.col("us_overtaking_units") > 0)
+        .join(charges.cast({"place": pl.UInt32}), on="place", how="left")
         .join(
-            exports.drop("export_units").with_row_index("export").cast({"export": pl.Int64}),
+            exports.drop("sku", "export_units").with_row_index("export").cast({"export": pl.Int64}),
             on="export",
             how="left",
         )
@@ -170,6 +178,14 @@ def _cases(us: pl.DataFrame, exports: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("place", "export")
     )
+
+
+def _spans(table: pl.DataFrame) -> Iterator[tuple[str, slice]]:
+    """Each SKU of a table that is sorted by it, and where its rows stand."""
+    runs = table["sku"].rle().struct.unnest()
+    stops = runs["len"].cum_sum()
+    for sku, length, stop in zip(runs["value"], runs["len"], stops, strict=True):
+        yield sku, slice(stop - length, stop)
 
 
 def overtaking_units(us: pl.DataFrame, exports: pl.DataFrame) -> Ints:
@@ -186,6 +202,10 @@ def overtaking_units(us: pl.DataFrame, exports: pl.DataFrame) -> Ints:
     )
     requested, shipped = _days(exports, "export_requested_at"), _days(exports, "export_shipped_at")
     units = exports["export_units"].to_numpy()
+    if us.height * exports.height <= FEW_PAIRS:
+        delayed = (shipped > since[:, None]) & (shipped < closed[:, None])
+        overtaking: Ints = ((requested >= us_requested[:, None]) & delayed) @ units
+        return overtaking
     first, span = shipped.min(), int(shipped.max() - shipped.min()) + 1
     later = np.zeros(span, np.int64)  # units per shipping day that were requested after the block
     after, until = np.clip(since - first + 1, 0, span), np.clip(closed - first, 0, span)

@@ -230,9 +230,16 @@ def normalise(raw: pl.LazyFrame, intake: Intake, *, where: str = "order book") -
     InputError
         As `check_columns`.
     """
-    schema = raw.collect_schema()
-    check_columns(schema, intake, where=where)
-    frame, row = _read(raw, schema, intake)
+    check_columns(raw.collect_schema(), intake, where=where)
+    return canonical_lines(raw, intake)
+
+
+def canonical_lines(raw: pl.LazyFrame, intake: Intake, *, first_row: int = 1) -> pl.LazyFrame:
+    """`normalise` of a part of a file whose columns have been checked, from a row on.
+
+    Columns that the part leaves out are read as absent.
+    """
+    frame, row = _read(raw, raw.collect_schema(), intake, first_row=first_row)
     canonical = [pl.col(READ + name).alias(name) for name in COLUMNS]
     return frame.select(*canonical, ROW, rules.broken_rule(row).alias(RULE))
 
@@ -259,10 +266,12 @@ def faults(raw: pl.LazyFrame, intake: Intake) -> pl.LazyFrame:
     )
 
 
-def _read(raw: pl.LazyFrame, schema: pl.Schema, intake: Intake) -> tuple[pl.LazyFrame, rules.RowValues]:
+def _read(
+    raw: pl.LazyFrame, schema: pl.Schema, intake: Intake, *, first_row: int = 1
+) -> tuple[pl.LazyFrame, rules.RowValues]:
     """The vendor's columns with the canonical ones beside them, and the row as its rules see it."""
     readings = {name: parse_column(name, schema, intake) for name in COLUMNS}
-    frame = raw.with_row_index(ROW, offset=1).with_columns(
+    frame = raw.with_row_index(ROW, offset=first_row).with_columns(
         reading.value.alias(READ + name) for name, reading in readings.items()
     )
     row = rules.RowValues(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -97,9 +98,8 @@ EXPECTED: Mapping[str, str] = {
 def words_of(column: pl.Expr, null_tokens: Sequence[str]) -> pl.Expr:
     """Text without the blanks around it; null where that is empty or stands for no value."""
     words = column.cast(pl.String).str.strip_chars()
-    there = words.str.len_bytes() > 0
-    spelt = sorted({each for token in null_tokens for each in _spellings(token)} - {""})
-    return pl.when(there & ~words.is_in(spelt) if spelt else there).then(words)
+    spelt = {each for token in null_tokens for each in _spellings(token)}
+    return words.replace(sorted(spelt | {""}), None)  # a third of the time of when/then
 
 
 def _spellings(token: str) -> Iterator[str]:
@@ -122,10 +122,20 @@ def choice(
     """One of some words or an alias of one, whatever blanks are around it; null for any other."""
     if dtype == choices:
         return ParsedColumn(column, NEVER)
-    words = column.cast(pl.String).str.strip_chars()
-    if aliases:
-        words = words.replace(list(aliases), list(aliases.values()))
-    return ParsedColumn(words.cast(choices, strict=False), NEVER)
+    chosen = partial(_chosen, choices=choices, aliases=aliases or {})
+    words = column.cast(pl.String)
+    return ParsedColumn(words.map_batches(chosen, return_dtype=choices, is_elementwise=True), NEVER)
+
+
+def _chosen(words: pl.Series, *, choices: pl.Enum, aliases: Mapping[str, str]) -> pl.Series:
+    """Text is looked up as it stands; only what is not found is stripped and looked up again."""
+    found = words.cast(choices, strict=False)
+    if found.null_count() == words.null_count():
+        return found
+    left = (found.is_null() & words.is_not_null()).arg_true()
+    plain = words.gather(left).str.strip_chars()
+    plain = plain.replace(list(aliases), list(aliases.values())) if aliases else plain
+    return found.scatter(left, plain.cast(choices, strict=False))
 
 
 def whole(

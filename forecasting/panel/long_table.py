@@ -20,7 +20,7 @@ from forecasting.panel.history import Floats, History, exact_history
 from forecasting.panel.layout import MISSING, Columns, covariate, lay_out
 from forecasting.panel.period_calendar import PeriodCalendar
 from forecasting.panel.stamps import StampStyle, future_dates, grid_of, place, read_stamps
-from forecasting.panel.table_checks import check_frequency, check_values
+from forecasting.panel.table_checks import check_frequency, check_values, is_mostly_dense
 from forecasting.periods import STANDARD, Frequency, Unit
 
 COARSEST_FIRST = (
@@ -220,7 +220,9 @@ def _placed(rows: pl.DataFrame, frequency: Frequency) -> pl.DataFrame:
 
 
 def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
-    """The coarsest frequency that every series fits; business days only where Mondays follow on Fridays.
+    """The coarsest frequency that every series fits, most of its dates one step apart.
+
+    Business days only where Mondays follow on Fridays.
 
     A date that a series holds twice counts once here: `check_frequency` names its rows.
     """
@@ -236,11 +238,12 @@ def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
             check_frequency(placed, keys=keys, frequency=frequency, style=style, where=where)
         except InputError:
             continue
-        return frequency
+        if is_mostly_dense(placed, keys=keys):
+            return frequency
     tried = ", ".join(str(frequency) for frequency in COARSEST_FIRST)
     raise InputError(
         "no frequency fits all series",
-        expected=f"one of {tried} throughout; with --freq the first row that does not fit it is named",
+        expected=f"one of {tried} throughout, most dates one step apart; with --freq the first row that does not fit it is named",
         where=where,
     )
 

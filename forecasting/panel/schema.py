@@ -20,8 +20,10 @@ from forecasting.errors import InputError
 from forecasting.panel.history import Floats, History
 from forecasting.periods import Frequency, add_periods, period_end, periods_between
 
-VARIATES = ("orders", "capacity", "shipments", "backlog", "spending")
-KINDS = ("reported", "derived", "estimated")
+STATE = ("short", "ended", "end_hazard")  # probabilities of the market's state, where it is not known
+VARIATES = ("orders", "capacity", "shipments", "backlog", "spending", *STATE)
+NOWCAST = "nowcast"  # kind of a figure of a period that has ended and has no estimate yet
+KINDS = ("reported", "derived", "estimated", NOWCAST)
 KEY = ("item_id", "timestamp", "variate")
 CHINA = "china/"  # prefix of items that hold shipments to China and Macau
 CONTEXT = "context/"  # prefix of series that are shown beside the answer and never forecast
@@ -44,7 +46,9 @@ class PanelSchema(dy.Schema):
     value_p05 = dy.Float64(min=0, description="5 % point of what the true figure may be")
     value_p95 = dy.Float64(min=0, description="95 % point of what the true figure may be")
     unit = dy.String(description="units, H100e or USD million, per period")
-    kind = dy.Enum(KINDS, description="reported by its source, derived by arithmetic, or estimated")
+    kind = dy.Enum(
+        KINDS, description="reported by its source, derived by arithmetic, estimated, or a nowcast"
+    )
     source_id = dy.String(description="key of sources.yaml; several joined by +")
 
     @dy.rule()
@@ -194,6 +198,11 @@ def latest(panel: pl.LazyFrame) -> pl.LazyFrame:
     return as_of(panel, dt.date.max)
 
 
+def estimates(panel: pl.LazyFrame) -> pl.LazyFrame:
+    """Keep what has been reported, derived or estimated of its period: no nowcast, which is no outcome."""
+    return panel.filter(pl.col("kind") != NOWCAST)
+
+
 def content_digest(frame: pl.DataFrame) -> str:
     """SHA-256 of a table's content: the same whatever the order of its rows or the file that held it."""
     ordered = frame.select(sorted(frame.columns))
@@ -279,6 +288,12 @@ def _check_reaches_origin(
 
 
 FLOWS = ("orders", "capacity")
+
+
+def path_variates(panel: pl.DataFrame) -> list[str]:
+    """Variates from which paths are drawn: flows, shipments and, where the panel has them, the states."""
+    has_states = panel.filter(pl.col("variate") == STATE[0]).height > 0
+    return [*FLOWS, "shipments", *(STATE if has_states else ())]
 
 
 def forecastable(panel: pl.DataFrame, min_observations: int) -> tuple[list[str], dict[str, str]]:

@@ -7,6 +7,8 @@ of the period at a frequency; they are sorted by series and time.
 from __future__ import annotations
 
 import math
+import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -23,6 +25,9 @@ GAP_YEARS = 25
 # All gaps of a series together: of every 20 steps one is there, or the series is short anyway.
 STEPS_PER_ROW = 20
 SHORT_SERIES = 1000
+# Dates of a coarser calendar (months among days, quarters among weeks) lie nearly evenly apart: 3 in 4 of them
+# within a quarter of their median distance, which is 4 steps or more.
+EVEN_STEPS, EVEN_WITHIN, EVEN_SHARE = 4, 0.25, 0.75
 
 
 def _series(row: dict[str, Any], keys: list[str], where: str) -> str:
@@ -176,10 +181,10 @@ def _fits_months() -> pl.Expr:
 
 
 def _check_steps(rows: pl.DataFrame, keys: list[str], frequency: Frequency, where: str) -> None:
-    """Refuse a frequency finer than a series: its dates all lie a multiple of several steps apart."""
+    """Refuse a frequency finer than a series: its dates lie several steps apart, all or nearly evenly."""
     gaps = rows.filter(pl.col("steps").is_not_null()).group_by(keys, maintain_order=True)
-    for names, steps in gaps.agg(pl.col("steps").unique()).select(pl.struct(keys), "steps").iter_rows():
-        apart = math.gcd(*steps)
+    for names, steps in gaps.agg("steps").select(pl.struct(keys), "steps").iter_rows():
+        apart = _steps_apart(steps)
         if apart > 1:
             raise InputError(
                 "no two dates are one step of the frequency apart",
@@ -187,3 +192,17 @@ def _check_steps(rows: pl.DataFrame, keys: list[str], frequency: Frequency, wher
                 found=f"at least {apart} steps, so that its frequency is coarser: forecast it by itself",
                 where=_series(names, keys, where),
             )
+
+
+def _steps_apart(steps: Sequence[int]) -> int:
+    """Least distance of dates whose frequency is coarser, such as the 28 days of months; else 1."""
+    divisor, least, usual = math.gcd(*steps), min(steps), statistics.median(steps)
+    near = sum(abs(each - usual) <= EVEN_WITHIN * usual for each in steps)
+    even = usual >= EVEN_STEPS and len(steps) >= MIN_OBSERVATIONS and near >= EVEN_SHARE * len(steps)
+    return least if divisor > 1 or (even and least > 1) else 1
+
+
+def is_mostly_dense(rows: pl.DataFrame, *, keys: list[str]) -> bool:
+    """Whether in every series more than half of the dates follow one step after the date before."""
+    steps = pl.col("number").diff()
+    return bool(rows.group_by(keys).agg(dense=(steps == 1).mean() > 0.5)["dense"].all())

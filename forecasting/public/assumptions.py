@@ -56,12 +56,16 @@ class PublicAssumptions:
 
     us_end_use_share: Assumption
     unknown_owner_us_share: Assumption
+    carried_share_drift: Assumption
+    nowcast_persistence: Assumption
+    nowcast_step: Assumption
+    nowcast_portfolio_step: Assumption
     h200_midpoint_quarters: Assumption
     h200_ramp_quarters: Assumption
-    tight_tolerance: Assumption
     tight_lead_time_weeks: Assumption
     capacity_decay: Assumption
-    cancelled_at_most_share: Assumption
+    short_ends: Assumption
+    end_hazard: Assumption
     delivery_duration_quarters: Assumption
     coreweave_double_counted_share: Assumption
     microsoft_basis_ratio: Assumption

@@ -1,16 +1,17 @@
 """From shipments to the two flows, orders and capacity, with what is not known about them.
 
-Shipments S alone are published. Capacity C is shipments while an item sells all it can make, else its recent
-peak with a decay (lines move on to the successor). An item is called tight while shipments stay within a
-tolerance of that decaying peak; a tight item carries a standing backlog of a stated lead time:
+Shipments S alone are published. Whether they show what was ordered or what could be made depends on the
+state of the market, of which `market_state.py` gives the probabilities:
 
-    envelope[t] = max(S[t], decay * envelope[t-1])        tight[t] = S[t] >= (1 - tolerance) * envelope[t]
-    C[t] = S[t] if tight[t] else envelope[t]              standing[t] = lead_time * C[t] if tight[t] else 0
-    O[t] = max((1 - cancelled) * ratio[t] * S[t], ratio[t] * S[t] + standing[t] - standing[t-1])
+    envelope[t] = max(S[t], decay * envelope[t-1])        recent peak; lines move on to the successor
+    O[t] = ratio[t] * S[t]                                the flow of new orders
+    C[t] = met[t] * envelope[t] + (1 - met[t]) * S[t]     expected; on each path one or the other
+    B[t] = short[t] * (lead_time * S[t] + excess[t])      expected queue
 
-so while capacity is slack orders are shipments, except that a standing backlog is given up first, by at most
-a stated share of a quarter's orders; `ratio` is due to delivered at portfolio level (see `bookings.py`) and 1
-for a product. Every rule looks back only: no figure changes because of a later one.
+`ratio` is due to delivered at portfolio level (see `bookings.py`) and 1 for a product; `excess` is what
+orders beyond shipments have added up to. The queue is a stock beside the flows: it does not come or go as
+orders of one quarter when the state is judged anew. `state_paths.py` draws a state, and with it capacity and
+queue, for each path. Every rule looks back only: no figure changes because of a later one.
 
 Errors are carried as a pair of log standard deviations, down and up, and added in quadrature; an assumption's
 range counts as its 5 % and 95 % points. All functions take and return lazy frames with the columns
@@ -27,6 +28,7 @@ import polars as pl
 from forecasting.panel.measurement_error import Z_95
 from forecasting.public.assumptions import PublicAssumptions
 from forecasting.public.bookings import quarter_number
+from forecasting.public.market_state import with_states
 
 SERIES = ["vintage", "item_id"]
 
@@ -77,12 +79,13 @@ def us_shipments(owners: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.Laz
     ----------
     owners : LazyFrame
         vintage, chip_pool, vendor, timestamp, owner_region, units_p05, units_p50, units_p95 (a publicly
-        counted shipment has no 5 and 95 % points and is taken as exact).
+        counted shipment has no 5 and 95 % points and is taken as exact), source_id, carried (quarters for
+        which the owners' shares were carried forward).
 
     Returns
     -------
     LazyFrame
-        vintage, item_id (the chip pool), vendor, timestamp, shipments (units), down, up.
+        vintage, item_id (the chip pool), vendor, timestamp, shipments (units), down, up, source_id.
     """
     us, unknown = assumptions.us_end_use_share, assumptions.unknown_owner_us_share
     share = pl.when(pl.col("owner_region") == "US").then(us.value).otherwise(unknown.value)
@@ -98,17 +101,26 @@ def us_shipments(owners: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.Laz
             (pl.coalesce("units_p95", "units_p50") * share).sum().alias("p95"),
             (units * low).sum().alias("share_low"),
             (units * high).sum().alias("share_high"),
+            carried=pl.col("carried").max(),
+            source_id=joined_sources(),
         )
+        .with_columns(drift=assumptions.carried_share_drift.value * pl.col("carried").sqrt())
         .with_columns(
             spread_columns(
                 combine_errors(
                     sides(pl.col("p05"), pl.col("shipments"), pl.col("p95")),
                     sides(pl.col("share_low"), pl.col("shipments"), pl.col("share_high")),
+                    Sides(down=pl.col("drift"), up=pl.col("drift")),
                 )
             )
         )
-        .select(*SERIES, "vendor", "timestamp", "shipments", "down", "up")
+        .select(*SERIES, "vendor", "timestamp", "shipments", "down", "up", "source_id")
     )
+
+
+def joined_sources() -> pl.Expr:
+    """Sources of the rows of a group, each once, joined by `+`."""
+    return pl.col("source_id").cast(pl.String).str.split("+").explode().unique().sort().str.join("+")
 
 
 def split_hopper(shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, launch: dt.date) -> pl.LazyFrame:
@@ -157,57 +169,55 @@ def aggregate_shipments(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.Laz
     )
     return (
         in_h100e.group_by("vintage", "timestamp", item_id="group")
-        .agg(pl.col("p05", "shipments", "p95").sum())
+        .agg(pl.col("p05", "shipments", "p95").sum(), ahead=pl.col("ahead").max(), source_id=joined_sources())
         .with_columns(spread_columns(sides(pl.col("p05"), pl.col("shipments"), pl.col("p95"))))
-        .select(*SERIES, "timestamp", "shipments", "down", "up")
+        .select(*SERIES, "timestamp", "shipments", "down", "up", "ahead", "source_id")
     )
 
 
 def orders_and_capacity(
     shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, weeks_per_period: float
 ) -> pl.LazyFrame:
-    """Derive orders and capacity from shipments (module docstring), with their errors.
+    """Derive orders, capacity and the standing queue from shipments (module docstring), with their errors.
 
     Parameters
     ----------
     shipments : LazyFrame
-        vintage, item_id, timestamp, shipments, down, up, ratio (due to delivered; 1 for a product),
+        vintage, item_id, timestamp, shipments, down, up, ahead, ratio (due to delivered; 1 for a product),
         ratio_down and ratio_up (its log standard deviations).
     weeks_per_period : float
 
     Returns
     -------
     LazyFrame
-        The same with orders, orders_down, orders_up, capacity, capacity_down, capacity_up, tight.
+        The same with orders, orders_down, orders_up, capacity, capacity_down, capacity_up, backlog, and the
+        probabilities short, ended and end_hazard.
     """
-    a = assumptions
-    lead, decay = a.tight_lead_time_weeks, a.capacity_decay
+    decay, lead = assumptions.capacity_decay, assumptions.tight_lead_time_weeks.value / weeks_per_period
     frame = shipments.with_columns(step=pl.col("timestamp").rank("dense").over(SERIES).cast(pl.Int64))
-    frame = frame.with_columns(envelope=_envelope(decay.value))
+    frame = with_states(frame, assumptions)
+    met = 1 - pl.col("short") - pl.col("ended")
+
+    def capacity(kept: float) -> pl.Expr:
+        return met * _envelope(kept) + (1 - met) * pl.col("shipments")
+
     frame = frame.with_columns(
-        tight=pl.col("shipments") >= (1 - a.tight_tolerance.value) * pl.col("envelope")
+        orders=pl.col("ratio") * pl.col("shipments"),
+        capacity=capacity(decay.value),
+        capacity_low=capacity(decay.low),
+        capacity_high=capacity(decay.high),
+        backlog=pl.col("short") * (lead * pl.col("shipments") + _excess()),
     )
-    frame = frame.with_columns(
-        capacity=pl.when("tight").then("shipments").otherwise("envelope"),
-        **{
-            name: _orders(weeks / weeks_per_period, cancelled=a.cancelled_at_most_share.value)
-            for name, weeks in (("orders", lead.value), ("orders_low", lead.low), ("orders_high", lead.high))
-        },
+    orders_errors = combine_errors(OWN, Sides(pl.col("ratio_down"), pl.col("ratio_up")))
+    capacity_errors = combine_errors(
+        OWN, sides(pl.col("capacity_low"), pl.col("capacity"), pl.col("capacity_high"))
     )
-    orders_errors = combine_errors(
-        OWN,
-        Sides(pl.col("ratio_down"), pl.col("ratio_up")),
-        sides(pl.col("orders_low"), pl.col("orders"), pl.col("orders_high")),
-    )
-    decay_errors = sides(_envelope(decay.low), pl.col("envelope"), _envelope(decay.high))
-    slack_only = Sides(*(pl.when("tight").then(0.0).otherwise(side) for side in decay_errors))
-    capacity_errors = combine_errors(OWN, slack_only)
     return frame.with_columns(
         orders_down=orders_errors.down,
         orders_up=orders_errors.up,
         capacity_down=capacity_errors.down,
         capacity_up=capacity_errors.up,
-    ).drop("step", "envelope", "orders_low", "orders_high")
+    ).drop("step", "capacity_low", "capacity_high")
 
 
 def _envelope(decay: float) -> pl.Expr:
@@ -216,8 +226,8 @@ def _envelope(decay: float) -> pl.Expr:
     return scaled.cum_max().over(SERIES, order_by="step") * pl.lit(decay).pow(pl.col("step"))
 
 
-def _orders(lead_time_quarters: float, *, cancelled: float) -> pl.Expr:
-    flow = pl.col("ratio") * pl.col("shipments")
-    standing = pl.when("tight").then(lead_time_quarters * pl.col("shipments")).otherwise(0.0)
-    change = standing - standing.shift(1, fill_value=0.0).over(SERIES, order_by="step")
-    return (flow + change).clip(lower_bound=(1 - cancelled) * flow)
+def _excess() -> pl.Expr:
+    """Orders beyond shipments added up, never below nothing: X - min(0, running min of X)."""
+    added = ((pl.col("ratio") - 1) * pl.col("shipments")).cum_sum().over(SERIES, order_by="step")
+    lowest = added.cum_min().over(SERIES, order_by="step").clip(upper_bound=0.0)
+    return added - lowest

@@ -15,25 +15,29 @@ import polars as pl
 import polars.selectors as cs
 
 from forecasting.panel.measurement_error import Z_95
-from forecasting.panel.schema import CHINA, COLUMNS, KEY
+from forecasting.panel.schema import CHINA, COLUMNS, KEY, NOWCAST, STATE
 from forecasting.periods import Frequency
 from forecasting.public.assumptions import PublicAssumptions
 from forecasting.public.bookings import CloudSeries, DeliveryProfile, cloud_books, due_and_delivered
 from forecasting.public.context_series import context_rows
 from forecasting.public.flows import (
+    OWN,
     SERIES,
+    Sides,
     aggregate_shipments,
+    combine_errors,
     orders_and_capacity,
     sides,
     split_hopper,
+    spread_columns,
     us_shipments,
 )
+from forecasting.public.nowcast import NowcastInputs, step_error, with_nowcast
 from forecasting.public.sources import PublicSources, calendar_quarter_end, published
 from forecasting.reference.chips import catalogue
 from forecasting.saturation.market import PORTFOLIO, US_PORTFOLIO
 
 SPLIT_POOL = "H100/H200"
-SHIPMENT_SOURCE = "epoch_ai_chip_counts_2026_04"
 FIGURES = ["value", "value_p05", "value_p95"]
 DIGITS = 9  # beyond these, sums depend on the order in which parallel workers add them
 HALF_UP = 1 + 1e-12  # rounds a half up whatever its last bits are
@@ -61,11 +65,20 @@ def build_panel(sources: PublicSources, assumptions: PublicAssumptions, books: B
     LazyFrame
         Columns of `panel.PanelSchema`, sorted by key and publication date.
     """
-    owners, cloud = _seen(sources)
+    owners, cloud, revenue = _seen(sources)
     ratios = due_ratios(cloud, assumptions, books)
-    flows = us_flows(owners, h100e_per_unit(sources.totals), assumptions, ratios)
+    inputs = NowcastInputs(
+        revenue=revenue,
+        per_unit=h100e_per_unit(sources.totals),
+        real_from=sources.known_editions[0].published,
+    )
+    flows = us_flows(owners, inputs, assumptions, ratios)
     rows = pl.concat(
-        [drop_unchanged(flow_rows(flows)), drop_unchanged(china_rows(owners)), context_rows(sources)]
+        [
+            drop_unchanged(flow_rows(flows)),
+            drop_unchanged(china_rows(owners)),
+            sources.by_then(context_rows(sources)),
+        ]
     )
     return rows.with_columns(round_figures(pl.col(FIGURES))).sort(*KEY, "published_at")
 
@@ -74,7 +87,7 @@ def portfolio_ratios(
     sources: PublicSources, assumptions: PublicAssumptions, books: BookSettings
 ) -> pl.LazyFrame:
     """Due to delivered as known on the day of the newest publication (see `bookings.due_and_delivered`)."""
-    _, cloud = _seen(sources)
+    _, cloud, _ = _seen(sources)
     ratios = due_ratios(cloud, assumptions, books)
     newest = ratios.filter(pl.col("vintage") == pl.col("vintage").max())
     return newest.with_columns(round_figures(cs.float())).sort("timestamp")
@@ -85,30 +98,36 @@ def round_figures(figures: pl.Expr) -> pl.Expr:
     return (figures * HALF_UP).round_sig_figs(DIGITS)
 
 
-def _seen(sources: PublicSources) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    """Shipments and cloud rows, each repeated for every vintage that knows it."""
-    owners = sources.owners.filter(~pl.col("partial_quarter")).with_columns(
-        timestamp=pl.col("quarter_end"), published_at=published(sources, "quarter_end")
+def _seen(sources: PublicSources) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    """Shipments, cloud rows and vendors' revenue, each repeated for every vintage that knows it."""
+    owners = sources.shipments()
+    cloud = sources.by_then(
+        sources.cloud.with_columns(
+            timestamp=calendar_quarter_end(pl.col("quarter_end")),
+            published_at=published(sources, "quarter_end"),
+        )
     )
-    cloud = sources.cloud.with_columns(
-        timestamp=calendar_quarter_end(pl.col("quarter_end")), published_at=published(sources, "quarter_end")
-    )
-    known = vintages(owners, cloud)
-    return as_known(owners, known), as_known(cloud, known)
+    known = vintages(owners, cloud, sources.as_of)
+    return as_known(owners, known), as_known(cloud, known), as_known(sources.revenue(), known)
 
 
-def vintages(owners: pl.LazyFrame, cloud: pl.LazyFrame) -> pl.LazyFrame:
-    """Days on which a new quarter of shipments was published, and the day of the newest publication."""
+def vintages(owners: pl.LazyFrame, cloud: pl.LazyFrame, as_of: dt.date | None) -> pl.LazyFrame:
+    """Days on which new shipments were published, and the day asked about or the newest publication."""
     days = owners.select(vintage="published_at").unique()
     newest = pl.concat([owners.select("published_at"), cloud.select("published_at")]).select(
-        vintage=pl.col("published_at").max()
+        vintage=pl.col("published_at").max() if as_of is None else pl.lit(as_of)
     )
-    return pl.concat([days, newest]).unique()
+    return pl.concat([days, newest.unique()]).unique()
 
 
 def as_known(raw: pl.LazyFrame, known: pl.LazyFrame) -> pl.LazyFrame:
-    """Repeat each raw row for every vintage that knows it."""
-    return raw.join(known, how="cross").filter(pl.col("published_at") <= pl.col("vintage"))
+    """Repeat each raw row for every vintage that knows it and knows no newer word."""
+    rows = raw.join(known, how="cross").filter(pl.col("published_at") <= pl.col("vintage"))
+    return (
+        rows
+        if "superseded_at" not in raw.collect_schema()
+        else rows.filter(pl.col("vintage") < pl.col("superseded_at"))
+    )
 
 
 def h100e_per_unit(totals: pl.LazyFrame) -> pl.LazyFrame:
@@ -153,33 +172,42 @@ def due_ratios(cloud: pl.LazyFrame, assumptions: PublicAssumptions, books: BookS
 
 
 def us_flows(
-    owners: pl.LazyFrame, per_unit: pl.LazyFrame, assumptions: PublicAssumptions, ratios: pl.LazyFrame
+    owners: pl.LazyFrame, inputs: NowcastInputs, assumptions: PublicAssumptions, ratios: pl.LazyFrame
 ) -> pl.LazyFrame:
-    """Shipments, orders and capacity of every chip, family and portfolio.
+    """Shipments, orders and capacity of every chip, family and portfolio, up to the last ended quarter.
 
     Returns
     -------
     LazyFrame
         What `flows.orders_and_capacity` returns, with `unit` and `source_id`.
     """
-    pools = us_shipments(owners, assumptions)
+    pools = with_nowcast(us_shipments(owners, assumptions), assumptions, inputs)
     chips = split_hopper(pools, assumptions, launch=catalogue()["H200"].launch_quarter_end)
-    sums = aggregate_shipments(pools, groups(per_unit))
+    sums = aggregate_shipments(pools, groups(inputs.per_unit))
     is_portfolio = pl.col("item_id").str.starts_with(PORTFOLIO)
     own = {"ratio": pl.lit(1.0), "ratio_down": pl.lit(0.0), "ratio_up": pl.lit(0.0)}
-    shipped = pl.lit(SHIPMENT_SOURCE)
     parts = [
-        chips.drop("vendor").with_columns(**own, unit=pl.lit("units"), source_id=shipped),
-        sums.filter(~is_portfolio).with_columns(**own, unit=pl.lit("H100e"), source_id=shipped),
-        sums.filter(is_portfolio)
-        .join(
-            ratios.select("vintage", "timestamp", "ratio_down", "ratio_up", ratio="due_to_delivered"),
-            on=["vintage", "timestamp"],
-        )
-        .with_columns(unit=pl.lit("H100e"), source_id=shipped + "+" + pl.lit(BOOK_SOURCE)),
+        chips.drop("vendor").with_columns(**own, unit=pl.lit("units")),
+        sums.filter(~is_portfolio).with_columns(**own, unit=pl.lit("H100e")),
+        with_ratios(sums.filter(is_portfolio), ratios).with_columns(
+            unit=pl.lit("H100e"), source_id=pl.col("source_id") + "+" + pl.lit(BOOK_SOURCE)
+        ),
     ]
-    return orders_and_capacity(
-        pl.concat(parts, how="diagonal"), assumptions, weeks_per_period=Frequency.QUARTER.weeks
+    every = pl.concat(parts, how="diagonal")
+    ahead = step_error(assumptions, of_portfolio=pl.col("item_id").str.starts_with(PORTFOLIO))
+    errors = combine_errors(OWN, Sides(down=ahead, up=ahead))
+    every = every.with_columns(spread_columns(errors), nowcast=pl.col("ahead") > 0)
+    return orders_and_capacity(every, assumptions, weeks_per_period=Frequency.QUARTER.weeks)
+
+
+def with_ratios(portfolios: pl.LazyFrame, ratios: pl.LazyFrame) -> pl.LazyFrame:
+    """Due to delivered of each quarter of the portfolios; the newest is carried forward."""
+    known = ratios.select("vintage", "timestamp", "ratio_down", "ratio_up", ratio="due_to_delivered")
+    names = ["ratio", "ratio_down", "ratio_up"]
+    return (
+        portfolios.join(known, on=["vintage", "timestamp"], how="left")
+        .with_columns(pl.col(names).forward_fill().over(SERIES, order_by="timestamp"))
+        .drop_nulls("ratio")
     )
 
 
@@ -212,15 +240,21 @@ def flow_rows(flows: pl.LazyFrame) -> pl.LazyFrame:
             value_p05=value * (-Z_95 * pl.col(down)).exp(),
             value_p95=value * (Z_95 * pl.col(up)).exp(),
             unit="unit",
-            kind=pl.lit(kind),
+            kind=pl.when("nowcast").then(pl.lit(NOWCAST)).otherwise(pl.lit(kind)),
             source_id="source_id",
         )
 
+    flows = flows.with_columns(exact=pl.lit(0.0))
+    states = [
+        rows(name, "exact", "exact", "derived").with_columns(unit=pl.lit("probability")) for name in STATE
+    ]
     return pl.concat(
         [
             rows("shipments", "down", "up", "estimated"),
             rows("orders", "orders_down", "orders_up", "derived"),
             rows("capacity", "capacity_down", "capacity_up", "derived"),
+            rows("backlog", "exact", "exact", "derived"),
+            *states,
         ]
     )
 

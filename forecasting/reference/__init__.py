@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
 
 import dataframely as dy
@@ -29,8 +30,34 @@ TABLES: Mapping[str, type[dy.Schema]] = MappingProxyType(
         "prices": schema.Prices,
         "macro": schema.Macro,
         "published_estimates": schema.PublishedEstimates,
+        "saturation_checkpoints": schema.SaturationCheckpoints,
     }
 )
+
+
+EDITIONS = ("shipments_total_", "shipments_by_owner_")  # further editions: one of these and a month, 2026_09
+
+
+def table_names() -> tuple[str, ...]:
+    """Names of all packaged tables: those of `TABLES`, and further editions of the shipments."""
+    found = (entry.name.removesuffix(".csv") for entry in files(__name__).iterdir())
+    return (*TABLES, *sorted(name for name in found if name.startswith(EDITIONS)))
+
+
+def schema_of(name: str) -> type[dy.Schema]:
+    """Schema of a packaged table; further editions of the shipments keep that of the first.
+
+    Raises
+    ------
+    InputError
+        If there is no such table.
+    """
+    if name not in table_names():
+        raise InputError(
+            "unknown reference table", expected="one of " + ", ".join(table_names()), found=repr(name)
+        )
+    first = next((prefix.rstrip("_") for prefix in EDITIONS if name.startswith(prefix)), name)
+    return TABLES[first]
 
 
 def load(name: str) -> pl.LazyFrame:
@@ -46,21 +73,43 @@ def load(name: str) -> pl.LazyFrame:
 
 def read(name: str) -> pl.DataFrame:
     """Return a packaged file as it stands: every column text, nothing checked."""
-    if name not in TABLES:
-        raise InputError("unknown reference table", expected="one of " + ", ".join(TABLES), found=repr(name))
+    schema_of(name)
     content = files(__name__).joinpath(f"{name}.csv").read_bytes()
     return pl.read_csv(io.BytesIO(content), infer_schema=False)
 
 
-def conform(name: str, text: pl.DataFrame) -> pl.DataFrame:
+def load_edition(name: str, *, like: str) -> pl.LazyFrame:
+    """Return an edition of the shipments: a packaged table by name, or a CSV file by its path.
+
+    Parameters
+    ----------
+    name : str
+    like : str
+        Table whose schema a file must keep: shipments_total or shipments_by_owner.
+
+    Raises
+    ------
+    InputError
+        If the file does not exist or breaks the schema, or there is no such table.
+    """
+    if not name.endswith(".csv"):
+        return load(name)
+    path = Path(name)
+    if not path.is_file():
+        raise InputError("the edition's file does not exist", where=name)
+    return conform(name, pl.read_csv(path, infer_schema=False), schema=TABLES[like]).lazy()
+
+
+def conform(name: str, text: pl.DataFrame, *, schema: type[dy.Schema] | None = None) -> pl.DataFrame:
     """Type the text columns of a table and check them against its schema.
 
     Parameters
     ----------
     name : str
-        Table whose schema applies.
+        Table whose schema applies, unless one is given.
     text : DataFrame
         The table with every column as text.
+    schema : Schema, optional
 
     Raises
     ------
@@ -68,7 +117,8 @@ def conform(name: str, text: pl.DataFrame) -> pl.DataFrame:
         If columns are missing or unknown, a field cannot be read as its dtype, or a rule of the schema is
         broken; the first offence is named with column, rule and number of rows.
     """
-    columns = TABLES[name].columns()
+    keeps = schema or schema_of(name)
+    columns = keeps.columns()
     where = f"reference table {name}"
     if set(text.columns) != set(columns):
         raise InputError(
@@ -84,7 +134,7 @@ def conform(name: str, text: pl.DataFrame) -> pl.DataFrame:
             found = "1 row that is not" if unread == 1 else f"{unread} rows that are not"
             rule = f"a field must be readable as {type(spec.dtype).__name__}"
             raise InputError(rule, found=found, where=f"{where}, column {column}")
-    broken = TABLES[name].filter(typed).failure.counts()
+    broken = keeps.filter(typed).failure.counts()
     if broken:
         offence = min(broken, key=lambda rule: "|" not in rule)
         column, _, rule = offence.rpartition("|")

@@ -278,6 +278,31 @@ class PublishedEstimates(dy.Schema):
         return pl.col("value_low") <= pl.col("value_high")
 
 
+class SaturationCheckpoints(dy.Schema):
+    """Dated statements by others on whether a market was met; a benchmark, never an input."""
+
+    subject = columns.label("What the statement speaks of", key=True)
+    item_id = columns.label("Item of the panel, null where it has none", nullable=True)
+    scope = columns.choice("How far it reaches", ("product", "portfolio", "china", "market"))
+    kind = columns.choice(
+        "What it is about: orders, rents, supply, or Chinese demand alone",
+        ("orders", "rental", "supply", "china"),
+    )
+    stated_on = columns.day("Day of the statement, or the last of its month or quarter", key=True)
+    statement = columns.label("What was said", key=True)
+    implies = columns.label("What it implies for US demand")
+    met_low = columns.amount("Lowest probability that orders were met", "probability", nullable=True)
+    met_high = columns.amount("Highest probability that orders were met", "probability", nullable=True)
+    confidence = columns.choice("How far to trust it", ("high", "medium", "low"))
+    publisher = columns.label("Who said so, and where it was read")
+    source_id = columns.source()
+
+    @dy.rule()
+    def probabilities_are_ordered(cls) -> pl.Expr:
+        """A range of probabilities rises and lies within 0 to 1."""
+        return (pl.col("met_low") <= pl.col("met_high")) & (pl.col("met_high") <= 1)
+
+
 def _is_month_end(column: str) -> pl.Expr:
     return pl.col(column) == pl.col(column).dt.month_end()
 

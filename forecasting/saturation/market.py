@@ -25,6 +25,8 @@ from forecasting.saturation.first_passage import confirmed, saturated
 PORTFOLIO = "portfolio/"
 WORKERS = os.cpu_count() or 1  # threads over slices of the paths
 US_PORTFOLIO = "portfolio/us"
+BACKLOG = "backlog"  # variate of paths whose history holds a drawn queue
+ENDED = "ended"  # variate of paths that says where supply has ended: 0 or 1
 H100E_CHIP = "H100"  # one H100-equivalent has the TPP of this chip
 
 
@@ -39,6 +41,10 @@ class Market:
         Units or H100e per period.
     observed_shipments : array [P, T]
         Drawn history of shipments; NaN after the origin.
+    standing : array [P, T], optional
+        Queue of the history, where the state of the market is inferred; NaN after it.
+    ended : array [P, T], optional
+        1 where the supply of the path has ended, 0 where it has not; not known where no state is inferred.
     horizon : int
         H.
     origin : date
@@ -53,11 +59,32 @@ class Market:
     horizon: int
     origin: dt.date
     frequency: Frequency
+    standing: Floats | None = None
+    ended: Floats | None = None
 
     @cached_property
     def flow(self) -> Flow:
-        """Backlog, shipments and surplus [P, T], from an empty backlog at the item's start."""
-        return join_paths(map_path_chunks(flow, self.orders, self.capacity, workers=WORKERS))
+        """Backlog, shipments and surplus [P, T].
+
+        Where a standing queue is drawn, the history shows it, and the future starts from it; else both follow
+        from an empty backlog at the item's start.
+        """
+        if self.standing is None:
+            return join_paths(map_path_chunks(flow, self.orders, self.capacity, workers=WORKERS))
+        first = int(np.argmin(~np.isnan(self.standing[0]))) or self.periods
+        waiting, shipped = self.standing[:, :first], self.observed_shipments[:, :first]
+        left = np.where(waiting > 0, 0.0, np.maximum(self.capacity[:, :first] - shipped, 0.0))
+        past = Flow(waiting, shipped, left)
+        if first == self.periods:
+            return past
+        parts = map_path_chunks(
+            lambda orders, capacity, opening: flow(orders, capacity, opening[..., -1]),
+            self.orders[:, first:],
+            self.capacity[:, first:],
+            waiting,
+            workers=WORKERS,
+        )
+        return Flow(*(np.concatenate(pair, axis=1) for pair in zip(past, join_paths(parts), strict=True)))
 
     @cached_property
     def shipments(self) -> Floats:
@@ -95,6 +122,10 @@ class Market:
         parts = map_path_chunks(held, self.orders, self.capacity, *self.flow, workers=WORKERS)
         return np.concatenate(parts)
 
+    def supply_ended(self, step: int) -> float:
+        """Share of paths on which supply has ended by a step after the origin; 0 if not inferred."""
+        return 0.0 if self.ended is None else float(self.ended[:, self.origin_column + step].mean())
+
     @property
     def lead_time(self) -> Floats:
         """Weeks until the last order in the queue is served [P, H + 1], from the origin on."""
@@ -118,10 +149,16 @@ def market(paths: PathSet, item_id: str) -> Market:
     orders, capacity, shipments = (
         paths.values[item, :, :, paths.variates.index(name)] for name in ("orders", "capacity", "shipments")
     )
+    standing, ended = (
+        paths.values[item, :, :, paths.variates.index(name)] if name in paths.variates else None
+        for name in (BACKLOG, ENDED)
+    )
     known = ~np.isnan(orders).any(axis=0) & ~np.isnan(capacity).any(axis=0)
     start = int(np.argmax(known))
     return Market(
         item_id=item_id,
+        standing=None if standing is None else standing[:, start:],
+        ended=None if ended is None else ended[:, start:],
         orders=orders[:, start:],
         capacity=capacity[:, start:],
         observed_shipments=shipments[:, start:],

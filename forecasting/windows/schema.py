@@ -61,6 +61,7 @@ def windows_schema(levels: Iterable[float]) -> type[dy.Schema]:
         "p_saturated_now": _probability("US demand for the scope's item is met now"),
         **{f"saturated_{name}": _date(f"{_point(level)} of when demand is met") for level, name in names},
         "p_never": _probability("US demand is not met by the horizon"),
+        "p_supply_ended": _probability("supply of the scope's item runs down from the next period or before"),
         "p_any_window": _probability("some period from now to the horizon is open for export"),
         "window_opens": _date("first period open at the configured confidence"),
         "window_closes": _date("first period after it that is not; null where it stays open to the horizon"),

@@ -141,6 +141,7 @@ class Estimator:
             "now": stamps[self.now_step],
             "p_saturated_now": float(met[:, of.origin_column + self.now_step].mean()),
             "p_never": float(never(passage, steps)),
+            "p_supply_ended": of.supply_ended(self.now_step + 1),
             **{f"saturated_{q(level)}": date for level, date in zip(self.levels, dates, strict=True)},
         }
 

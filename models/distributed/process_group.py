@@ -273,9 +273,9 @@ def _meeting_place(launch: Launch, timeout: timedelta) -> Store:
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error of torch says that another process is gone or late."""
-    told = str(error).lower()
+    reason = str(error).lower()
     signs = ("connection closed by peer", "connection reset", "timed out", "timeout", "broken pipe", "nccl")
-    return not isinstance(error, ModelError) and any(sign in told for sign in signs)
+    return not isinstance(error, ModelError) and any(sign in reason for sign in signs)
 
 
 def _share(argument: tuple[Callable[[A], R], Sequence[A]], ranks: Ranks) -> list[R]:

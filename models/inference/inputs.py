@@ -17,7 +17,7 @@ from models.settings import NetworkSettings
 
 Floats = npt.NDArray[np.float64]
 MIN_OBSERVATIONS = 3
-# Steps of the shortest context in training; a history that is shorter stood at its end there, after a gap.
+# Steps of the shortest context in training; a history that is shorter ended there, after a gap.
 MIN_PADDED_CONTEXT = 24
 
 
@@ -54,7 +54,7 @@ def checked_inputs(
     _check_observations(values)
     items, variates, length = values.shape
     known = _slots(covariates, (items, settings.covariates, length + horizon), axis=1, name="covariates")
-    told = _slots(statics, (items, variates, settings.statics), axis=2, name="statics")
+    features = _slots(statics, (items, variates, settings.statics), axis=2, name="statics")
     lacking = ((0, 0), (0, 0), (max(0, MIN_PADDED_CONTEXT - length), 0))
     values, known = np.pad(values, lacking, constant_values=np.nan), np.pad(known, lacking)
     length = values.shape[-1]
@@ -67,7 +67,7 @@ def checked_inputs(
         observed=torch.from_numpy(observed[..., first:]),
         season=torch.from_numpy(season.copy()),
         covariates=torch.from_numpy(known[..., first:]),
-        statics=torch.from_numpy(told),
+        statics=torch.from_numpy(features),
     )
 
 

@@ -33,7 +33,7 @@ def read(network: Network, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDis
 
     The mean of what the network says of the series and, mirrored back, of the mirrored series: it errs
     differently on the two. The law of the logs, undone, takes its place by the weight of the logs, which is 0
-    where a value is not positive. Variates of a told role are read as they are: neither orders and
+    where a value is not positive. Variates with a given role are read as they are: neither orders and
     capacity below zero nor their logs are anything that the network has seen.
     """
     features = network.features(inputs)

@@ -96,13 +96,13 @@ def build_classics(
     shape = filled.shape[:2]
     reading = read(filled, observed, season, scaling)
     seasons = decompose(reading.values, reading.observed, reading.season, horizon)
-    told = methods_ahead(reading.values - seasons.past, reading.observed, horizon)
+    forecasts = methods_ahead(reading.values - seasons.past, reading.observed, horizon)
     series = len(reading.unit)
-    ahead = torch.stack([method.ahead + seasons.future for method in told], -1)
+    ahead = torch.stack([method.ahead + seasons.future for method in forecasts], -1)
     plain, logs = ahead[:series], _from_logs(ahead[series:], reading, scaling)
     logs = torch.where(reading.positive[:, None, None], logs, plain)
     count = observed.flatten(0, 1).sum(-1).to(plain.dtype)
-    gains = _gains(told, reading, count)
+    gains = _gains(forecasts, reading, count)
     weights = _weights(gains, reading.positive, count)
     every = torch.cat([plain, logs], -1)
     mean = (weights[:, None, :] * every.asinh()).sum(-1, keepdim=True)
@@ -161,9 +161,9 @@ def methods_ahead(values: Tensor, observed: Tensor, horizon: int) -> list[Foreca
     ]
 
 
-def _gains(told: list[Forecasts], reading: Reading, count: Tensor) -> Tensor:
+def _gains(forecasts: list[Forecasts], reading: Reading, count: Tensor) -> Tensor:
     """Log-likelihood per observation [B V, 2 F] over that of unit moves of the values."""
-    spread = torch.stack([method.variance for method in told], -1).clamp(min=1e-6).log()
+    spread = torch.stack([method.variance for method in forecasts], -1).clamp(min=1e-6).log()
     plain, logs = torch.chunk(-0.5 * spread, 2)
     penalty = torch.tensor(PARAMETERS, device=count.device) / count.clamp(min=1)[:, None]
     gains = torch.cat([plain - penalty, logs + reading.jacobian[:, None] - penalty], -1)

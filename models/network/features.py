@@ -1,4 +1,4 @@
-"""What the network reads of a series: views of the context, seasonal echoes per horizon step, statistics.
+"""What the network reads of a series: views of the context, seasonal lags per horizon step, statistics.
 
 Shapes: B items, V variates, L context steps, H horizon steps, K covariates, S statics, C channels.
 """
@@ -15,7 +15,7 @@ from models.network.baselines import BASELINES, SPREADS, build_baselines, build_
 from models.network.classics import Classics, build_classics
 from models.network.scaling import SeriesScaling, carry_forward, fit_scaling
 
-# Seasons back from which a horizon step is told the value at its own phase.
+# Seasons back from which a horizon step reads the value at its own phase.
 SEASONAL_LAGS = 3
 CONTEXT_CHANNELS = 6
 HORIZON_CHANNELS = 2 * SEASONAL_LAGS + BASELINES + SPREADS
@@ -91,7 +91,7 @@ class Features(NamedTuple):
 
 
 def build_features(inputs: Inputs) -> Features:
-    """Views, echoes and statistics of the context, all finite float32."""
+    """Views, lags and statistics of the context, all finite float32."""
     values, observed, season = inputs.values, inputs.observed, inputs.season
     length, horizon = values.shape[-1], inputs.horizon
     scaling = fit_scaling(values, observed)
@@ -110,8 +110,8 @@ def build_features(inputs: Inputs) -> Features:
     )
     baselines = build_baselines(filled, observed, season, scaling, horizon)
     spreads = build_spreads(filled, observed, season, scaling, horizon)
-    echoes = _seasonal_lags(filled, observed, season, scaling, horizon)
-    ahead = torch.cat([echoes, baselines, spreads, shared[:, :, length:].float()], -1)
+    lags = _seasonal_lags(filled, observed, season, scaling, horizon)
+    ahead = torch.cat([lags, baselines, spreads, shared[:, :, length:].float()], -1)
     statistics = _statistics(filled, observed, season, scaling, change)
     statistics = torch.cat([statistics, log_statistics, inputs.statics.to(statistics.dtype)], -1).float()
     return Features(
@@ -189,8 +189,8 @@ def _shared_channels(clock: Tensor, season: Tensor, covariates: Tensor) -> Tenso
     spread = covariates.std(-1, keepdim=True)
     unit = (covariates - covariates.mean(-1, keepdim=True)) / spread.clamp(min=torch.finfo(spread.dtype).tiny)
     unit = torch.where(spread > 0, unit, 0.0).nan_to_num(0.0).clamp(-10.0, 10.0)
-    told = (spread > 0).any(1).expand_as(angle)
-    columns = [*phase, *unit.unbind(1), told]
+    known = (spread > 0).any(1).expand_as(angle)
+    columns = [*phase, *unit.unbind(1), known]
     return torch.stack([column.float() for column in columns], -1)
 
 

@@ -113,7 +113,7 @@ def weekly(period: Tensor, length: int) -> Tensor:
 
 
 def decompose(values: Tensor, observed: Tensor, period: Tensor, horizon: int) -> Seasons:
-    """Additive season of the told period, and of seven times it where that may be a week.
+    """Additive season of the given period, and of seven times it where that may be a week.
 
     Parameters
     ----------

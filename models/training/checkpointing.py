@@ -87,7 +87,7 @@ class CheckpointSettings(NamedTuple):
 class StateCheckpoint(Checkpoint):
     """Writes the state every few minutes, and stops the training where the process is asked to.
 
-    A state that cannot be written on the way is told and tried again later; at a stop it is an error.
+    A state that cannot be written on the way is reported and tried again later; at a stop it is an error.
     Lightning's `ModelCheckpoint` (`train_time_interval`) lacks both, and a stop that all processes agree on.
 
     Parameters

@@ -48,7 +48,7 @@ def cut(
     device : str
         As `models.hardware.device.choose_device` takes it.
     progress : callable, optional
-        Is told every step's scalars.
+        Called with every step's scalars.
 
     Raises
     ------

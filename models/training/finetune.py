@@ -144,7 +144,7 @@ def finetune(
     device : str
         As `models.hardware.device.choose_device` takes it.
     progress : callable, optional
-        Is told the number of steps done and scalars by name, after every step and every validation.
+        Called with the number of steps done and scalars by name, after every step and every validation.
     ranks : Ranks, optional
         The processes that train together, each of which calls this with the same arguments; every batch is
         shared among them.

@@ -56,8 +56,8 @@ class NotANumberError(ArithmeticError):
 
     def __init__(self, batches: Sequence[tuple[int, int]] = ()) -> None:
         self.batches = batches
-        told = ", ".join(f"batch {number} of process {rank}" for rank, number in batches)
-        super().__init__(told or "the gradient")
+        places = ", ".join(f"batch {number} of process {rank}" for rank, number in batches)
+        super().__init__(places or "the gradient")
 
 
 @contextmanager

@@ -132,13 +132,13 @@ class TrainingWindows:
 
     def batch(self, number: int, device: torch.device) -> Batch:
         """Batch of the given number, on the device."""
-        dice = np.random.default_rng([self._seed, number])
-        drawn = math.exp(dice.uniform(math.log(MIN_CONTEXT), math.log(self._longest + 1)))
+        rng = np.random.default_rng([self._seed, number])
+        drawn = math.exp(rng.uniform(math.log(MIN_CONTEXT), math.log(self._longest + 1)))
         context = max(min(int(drawn), self._longest), int(self._need[0]))
         fitting = int(np.searchsorted(self._need, context, side="right"))
         if self._rank:  # the same context in every process, other windows
-            dice = np.random.default_rng([self._seed, number, self._rank])
-        chosen = dice.integers(fitting, size=self._size)
+            rng = np.random.default_rng([self._seed, number, self._rank])
+        chosen = rng.integers(fitting, size=self._size)
         window = cut(
             self._observed,
             self._items[chosen],

@@ -139,7 +139,7 @@ def pretrain(
     ranks : Ranks, optional
         The processes that train together; every batch is shared among them.
     progress, before : callable, optional
-        Is told every step's scalars; is called before each state is written. In the first process.
+        Called with every step's scalars; called before each state is written. In the first process.
     seconds : float
         Between two states.
 

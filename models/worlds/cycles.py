@@ -17,7 +17,7 @@ HOURS, DAYS = 24, 7
 def frozen_shapes(rng: RandomSource, items: int, variates: int, steps: int) -> WorldSeries:
     """A positive level times a shape that never changes, some with hours of the day and days of the week.
 
-    Where two weeks of hours fit, half of the items have both; the period that is told is the day's.
+    Where two weeks of hours fit, half of the items have both; the period that is given is the day's.
     """
     both = rng.chance(items, share=0.5) & (steps >= 2 * HOURS * DAYS)
     season = torch.where(both, HOURS, rng.season(items, steps))

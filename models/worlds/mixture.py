@@ -46,7 +46,7 @@ class Batch(NamedTuple):
     values, observed : Tensor [B, V, L+H]
         Values (0 where unobserved) and where they are observed.
     season : Tensor [B]
-        Steps per season as told to the network; 0 where it is not told.
+        Steps per season as given to the network; 0 where it is hidden.
     covariates : Tensor [B, K, L+H]
         Known-future covariates, 0 in unused slots.
     statics : Tensor [B, V, S]
@@ -177,9 +177,9 @@ def draw_batch(
     covariates, values = _add_covariates(rng, values, slots=network.covariates, share=worlds.covariate_share)
     observed = _observe(rng, chips, shape=shape, gap_share=worlds.gap_share)
     observed = observed & values.isfinite()
-    told = ~rng.chance(items, share=worlds.season_hidden)
+    shown = ~rng.chance(items, share=worlds.season_hidden)
     spurious = (series.season <= 1) & rng.chance(items, share=0.35)
-    season = torch.where(spurious, rng.season(items, context + horizon), series.season) * told
+    season = torch.where(spurious, rng.season(items, context + horizon), series.season) * shown
     return Batch(
         values=torch.where(observed, values, 0.0),
         observed=observed,
@@ -249,9 +249,9 @@ def _roles(rng: RandomSource, coupled: Tensor, ratio: Tensor | None, shape: tupl
     """
     variates, slots = shape
     role = torch.tensor([1.0, -1.0, *(0.0,) * variates], device=rng.device)[:variates]
-    told = coupled & rng.chance(len(coupled), share=0.7)
+    shown = coupled & rng.chance(len(coupled), share=0.7)
     statics = torch.zeros(len(coupled), variates, slots, device=rng.device)
-    statics[..., 0] = told[:, None] * role
+    statics[..., 0] = shown[:, None] * role
     if ratio is not None and slots > 1:
-        statics[:, 0, 1] = (told & ratio).float()
+        statics[:, 0, 1] = (shown & ratio).float()
     return statics

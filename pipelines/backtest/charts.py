@@ -81,7 +81,7 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
         name="leaderboard",
         title=(
             f"{best['forecaster']} is best: CRPS {ahead} the best single model; its 80 % intervals held "
-            f"{format_figure(best['coverage_80'], 'share')} of what came"
+            f"{format_figure(best['coverage_80'], 'share')} of the actuals"
         ),
         note=f"mean over {best['forecasts']} forecasts of an item on a day",
         panels=(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -12,9 +12,20 @@ from forecasting.errors import InputError
 from forecasting.evaluation.rolling_origin import rolling_splits
 from forecasting.forecasters.base import PathSet
 from forecasting.panel.history import History
-from forecasting.panel.schema import CONTEXT, FLOWS, as_of, forecastable, latest, newest_period, to_history
+from forecasting.panel.schema import (
+    CONTEXT,
+    FLOWS,
+    STATE,
+    as_of,
+    estimates,
+    forecastable,
+    latest,
+    newest_period,
+    path_variates,
+    to_history,
+)
 from forecasting.periods import add_periods, periods_between
-from forecasting.saturation.market import Market, market
+from forecasting.saturation.market import BACKLOG, Market, market
 from pipelines.runtime.config.settings import Settings
 
 ORIGINS = 8  # tried where no first one is set: two years of quarters
@@ -44,16 +55,22 @@ def origin_on(panel: pl.DataFrame, day: dt.date, settings: Settings) -> Backtest
     if not items:
         return None
     origin, frequency = newest_period(known), settings.data.panel_frequency
-    final = latest(panel.lazy()).collect()
+    final = latest(estimates(panel.lazy())).collect()
     actuals = {item: _actuals(final, item, origin=origin, settings=settings) for item in items}
     observed = {item: outcome for item, outcome in actuals.items() if outcome is not None}
     if not observed:
         return None
     history = to_history(
-        known, items=list(observed), origin=origin, frequency=frequency, variates=[*FLOWS, "shipments"]
+        known, items=list(observed), origin=origin, frequency=frequency, variates=path_variates(known)
     )
     steps = max(outcome.horizon for outcome in observed.values())
     return BacktestOrigin(as_of=day, history=history, actuals=observed, steps=steps)
+
+
+def publication_days(panel: pl.DataFrame) -> dict[dt.date, dt.date]:
+    """Day on which the first orders and capacity of each period were published."""
+    flows = panel.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT))
+    return dict(flows.group_by("timestamp").agg(pl.col("published_at").min()).iter_rows())
 
 
 def _has_flows(known: pl.DataFrame) -> bool:
@@ -65,6 +82,8 @@ def _has_flows(known: pl.DataFrame) -> bool:
 def _actuals(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Settings) -> Market | None:
     """An item's actual market as one path of the newest central figures; None if the item had ended."""
     stamps = final.filter(pl.col("item_id") == item, pl.col("variate") == "orders")["timestamp"].sort()
+    if stamps.is_empty():
+        return None
     steps = periods_between(origin, stamps[-1], settings.data.panel_frequency)
     if steps < 1:
         return None
@@ -73,7 +92,7 @@ def _actuals(final: pl.DataFrame, item: str, *, origin: dt.date, settings: Setti
         items=[item],
         origin=stamps[-1],
         frequency=settings.data.panel_frequency,
-        variates=[*FLOWS, "shipments"],
+        variates=[*FLOWS, "shipments", *([BACKLOG] if STATE[0] in path_variates(final) else [])],
     )
     paths = PathSet(
         item_ids=history.item_ids,
@@ -95,9 +114,8 @@ def backtest_origins(panel: pl.DataFrame, settings: Settings) -> list[BacktestOr
         If there is none.
     """
     backtest, frequency = settings.backtest, settings.data.panel_frequency
-    flows = panel.filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.starts_with(CONTEXT))
-    lags = (flows["published_at"] - flows["timestamp"]).dt.total_days()
-    last = add_periods(newest_period(latest(panel.lazy()).collect()), -1, frequency)
+    known = estimates(panel.lazy()).collect()
+    last = add_periods(newest_period(latest(known.lazy()).collect()), -1, frequency)
     first = backtest.first_origin or add_periods(last, -backtest.step * (ORIGINS - 1), frequency)
     try:
         splits = rolling_splits(
@@ -106,10 +124,11 @@ def backtest_origins(panel: pl.DataFrame, settings: Settings) -> list[BacktestOr
             step=backtest.step,
             horizon=backtest.horizon,
             frequency=frequency,
-            publication_lag_days=max(int(lags.to_numpy().min()), 0),
         )
     except InputError as error:
         raise NoOriginError(error.rule, expected=error.expected, found=error.found) from error
+    days = publication_days(known)
+    splits = tuple(replace(split, as_of=days.get(split.origin, split.as_of)) for split in splits)
     candidates = [origin_on(panel, split.as_of, settings) for split in splits]
     found = [origin for origin in candidates if origin is not None]
     if not found:

@@ -33,6 +33,8 @@ from pipelines.runtime.registry.weights import Weights, shipped_weights
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input, read_panel
 from pipelines.runtime.step.selection import input_run
+from pipelines.runtime.store.tags import DIGEST_TAG
+from pipelines.runtime.tracking import Tracker
 
 SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
 CASE_LEVELS = (0.1, 0.5, 0.9)
@@ -110,6 +112,19 @@ def recorded_backtest(context: Context, run_id: str, *, weights: str) -> Backtes
         case_title=_case_title(context.settings),
         weights=weights,
     )
+
+
+def recorded_tables(tracker: Tracker, run_id: str) -> dict[str, pl.DataFrame]:
+    """Leaderboard of a finished run, and the known case where it has one.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or its tables are missing or altered.
+    """
+    tags = tracker.finished(run_id, "backtest").data.tags
+    names = [name for name in ("leaderboard", "known_case") if f"{DIGEST_TAG}{name}" in tags]
+    return {name: read_input(tracker, run_id, step="backtest", name=name).table for name in names}
 
 
 def known_by(day: dt.date, weights: Weights, settings: Settings) -> Weights:

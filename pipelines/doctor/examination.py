@@ -1,6 +1,6 @@
-"""All checks, in the order in which they are told.
+"""All checks, in the order in which they are reported.
 
-What to do where a check does not answer stands here, so that it is told even where an import hangs.
+What to do where a check does not answer stands here, so that it is printed even where an import hangs.
 """
 
 from __future__ import annotations

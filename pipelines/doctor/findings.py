@@ -10,7 +10,7 @@ from pipelines.runtime.store.address import without_secrets
 
 Status = Literal["ok", "warn", "fail"]
 
-# What to do where a check fails; told by the supervisor too, where its process does not answer.
+# What to do where a check fails; printed by the supervisor too, where its process does not answer.
 ALONE = "a job of several processes will not run here: look at the network of this machine"
 TOGETHER = "look whether every rank was started, and whether a firewall stands between the nodes"
 LEAVE_OFF = "leave it off, as it is by default; nothing but speed is lost"

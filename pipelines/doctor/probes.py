@@ -68,7 +68,7 @@ def run_probes(
     probes : sequence of Probe
     settings : Settings
     ended : callable
-        Is told each probe as it ends.
+        Called with each probe as it ends.
     """
     done: dict[str, list[Finding]] = {}
     with tempfile.TemporaryDirectory(prefix="overspill-doctor-", ignore_cleanup_errors=True) as folder:
@@ -99,16 +99,16 @@ def _start(probe: Probe, settings: Settings, folder: Path) -> tuple[Connection, 
     ours, theirs = Pipe()
     scratch, log = folder / probe.name, folder / f"{probe.name}.log"
     scratch.mkdir()
-    with log.open("wb") as told, theirs:
+    with log.open("wb") as output, theirs:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
             [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
-            stdout=told,
-            stderr=told,
+            stdout=output,
+            stderr=output,
             start_new_session=True,  # so that a compiler that it starts ends with it
         )
-    with suppress(OSError):  # it has ended already, which is told below
+    with suppress(OSError):  # it has ended already, which is reported below
         ours.send((probe.target, probe.seconds, settings, scratch))
     return ours, _Running(probe=probe, process=process, log=log, deadline=time.monotonic() + probe.seconds)
 

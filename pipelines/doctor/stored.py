@@ -30,7 +30,7 @@ OLD_ETL = dt.timedelta(days=35)
 
 
 def check_stored(settings: Settings, _: Path) -> Iterator[Finding]:
-    """The store, the weights and the data, in this order; what needs the store is told where it is away."""
+    """The store, the weights and the data, in this order; a store that is away is reported."""
     opened: Store | None = None
     try:
         opened = _open(settings)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import polars as pl
 
 from forecasting import reference
 from forecasting.panel.schema import check_panel, content_digest, latest
 from forecasting.public.bookings import DeliveryProfile, check_balance
+from forecasting.public.editions import Edition
 from forecasting.public.panel import BookSettings, build_panel, portfolio_ratios
 from forecasting.public.sources import PublicSources
 from forecasting.reference.checks import Check, run_checks
 from pipelines.etl.order_book.step import run_order_book_etl
-from pipelines.runtime.config.data import PublicData
+from pipelines.runtime.config.data import EditionFile, PublicData
 from pipelines.runtime.config.loader import load_sources
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG
 
-REFERENCE_TABLES = ("shipments_by_owner", "shipments_total", "cloud", "macro", "capital_expenditure", "chips")
+REFERENCE_TABLES = ("cloud", "macro", "capital_expenditure", "vendors", "chips")
 
 
 def check_reference() -> list[Check]:
@@ -25,21 +29,33 @@ def check_reference() -> list[Check]:
     return run_checks(frozenset(load_sources()))
 
 
-def public_sources() -> PublicSources:
-    """The packaged reference tables, with the publication lag of each source."""
+def public_sources(data: PublicData) -> PublicSources:
+    """The tables that the settings name, with the publication lag of each source."""
     return PublicSources(
-        owners=reference.load("shipments_by_owner"),
-        totals=reference.load("shipments_total"),
+        editions=tuple(_edition(edition) for edition in data.editions),
         cloud=reference.load("cloud"),
         macro=reference.load("macro"),
         capital_expenditure=reference.load("capital_expenditure"),
+        vendors=reference.load("vendors"),
         publication_lag_days={name: source.publication_lag_days for name, source in load_sources().items()},
+        unreported=data.unreported,
+        as_of=data.as_of,
+    )
+
+
+def _edition(edition: EditionFile) -> Edition:
+    name = edition.owners
+    owners = None if name is None else reference.load_edition(name, like="shipments_by_owner")
+    return Edition(
+        published=edition.published,
+        totals=reference.load_edition(edition.totals, like="shipments_total"),
+        owners=owners,
     )
 
 
 def public_panel(data: PublicData) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Build and check the public panel; returns it and the table of due to delivered, newest vintage."""
-    sources = public_sources()
+    sources = public_sources(data)
     books = BookSettings(
         clouds=data.clouds, books_from=data.books_from, calm_from=data.calm_from, calm_to=data.calm_to
     )
@@ -74,14 +90,8 @@ def run_public_etl(context: Context, data: PublicData) -> EtlResult:
         If a reference table, an assumption or the resulting panel breaks a rule.
     """
     with context.step("etl") as (run, folder):
-        for name in REFERENCE_TABLES:
-            table = reference.load(name).collect()
-            run.log_dataset(
-                name=name,
-                digest=content_digest(table),
-                source=f"forecasting/reference/{name}.csv",
-                context="raw",
-            )
+        for name, source, table in _raw_tables(data):
+            run.log_dataset(name=name, digest=content_digest(table), source=source, context="raw")
         panel, ratios = public_panel(data)
         run.set_tags({KNOWN_UNTIL_TAG: str(ratios["vintage"].max())})
         context.write(run, folder, {"panel": panel, "due_to_delivered": ratios})
@@ -94,6 +104,18 @@ def run_public_etl(context: Context, data: PublicData) -> EtlResult:
         )
         run.describe(_page_text(panel))
     return EtlResult(run_id=run.run_id, panel=panel)
+
+
+def _raw_tables(data: PublicData) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """Name, source and content of every table that the panel is built from."""
+    known = [edition for edition in data.editions if data.as_of is None or edition.published <= data.as_of]
+    for edition in known:
+        for name, like in ((edition.owners, "shipments_by_owner"), (edition.totals, "shipments_total")):
+            if name is not None:
+                place = name if name.endswith(".csv") else f"forecasting/reference/{name}.csv"
+                yield Path(name).stem, place, reference.load_edition(name, like=like).collect()
+    for name in REFERENCE_TABLES:
+        yield name, f"forecasting/reference/{name}.csv", reference.load(name).collect()
 
 
 def _page_text(panel: pl.DataFrame) -> str:

@@ -66,6 +66,7 @@ class Headline(Record):
     now: dt.date | None = None
     p_saturated_now: Share | None = None
     p_never: Share | None = None
+    p_supply_ended: Share | None = None
     p_any_window: Share | None = None
     window_opens: dt.date | None = None
     window_closes: dt.date | None = None

@@ -16,8 +16,8 @@ from pipelines.evidence.records import ArtifactEntry, RunEntry
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.registry.weights import ORIGIN_TAG, WEIGHTS_TAG
-from pipelines.runtime.step.inputs import checked_input, checked_settings
-from pipelines.runtime.store.tags import DIGEST_TAG
+from pipelines.runtime.step.inputs import checked_input, checked_settings, recorded_digests
+from pipelines.runtime.store.tags import DIGEST_TAG, DIGESTS, DIGESTS_TAG
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, STEP_TAG, UPSTREAM_TAG, Tracker
 
 COMMIT_TAG = "mlflow.source.git.commit"
@@ -38,6 +38,24 @@ class PastRun:
         """Name of its step."""
         return self.tags[STEP_TAG]
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """Content digests that the run recorded by table, in tags or in an artifact that a tag vouches for.
+
+        Raises
+        ------
+        InputError
+            If that artifact is gone or altered.
+        """
+        found = {
+            key.removeprefix(DIGEST_TAG): value
+            for key, value in self.tags.items()
+            if key.startswith(DIGEST_TAG)
+        }
+        if DIGESTS_TAG in self.tags:
+            found |= recorded_digests(self.path(DIGESTS), self.tags, run_id=self.run_id)
+        return found
+
     def path(self, name: str) -> Path:
         """An artifact's file.
 
@@ -53,7 +71,7 @@ class PastRun:
 
     def table(self, name: str) -> pl.DataFrame:
         """Read a table, refused unless its content is what the run recorded."""
-        recorded = self.tags.get(DIGEST_TAG + name)
+        recorded = self.digests.get(name)
         path = self.path(f"{name}.parquet")
         return checked_input(path, recorded, run_id=self.run_id, name=name).table
 
@@ -75,11 +93,7 @@ class PastRun:
             known_until=dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]) if KNOWN_UNTIL_TAG in tags else None,
             weights=tags.get(ORIGIN_TAG),
             weights_sha256=tags.get(WEIGHTS_TAG),
-            content_sha256={
-                key.removeprefix(DIGEST_TAG): value
-                for key, value in sorted(tags.items())
-                if key.startswith(DIGEST_TAG)
-            },
+            content_sha256=dict(sorted(self.digests.items())),
             artifacts=tuple(
                 ArtifactEntry(
                     name=str(path.relative_to(self.folder)),

@@ -5,13 +5,15 @@ Positions on a named axis are 0 to n - 1, with the names in `ticks`. R rows, C c
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from pipelines.figures.theme import Tone
+from pipelines.figures.theme import Meaning, Tone
 
+Colour: TypeAlias = Tone | Meaning
 Kind = Literal["units", "share", "number"]
 Dash = Literal["solid", "dash", "dot"]
 
@@ -23,7 +25,7 @@ class Line:
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    tone: Tone = Tone.INK
+    tone: Colour = Tone.INK
     dash: Dash = "solid"
     steps: bool = False
     points: bool = False
@@ -37,7 +39,7 @@ class Band:
     x: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-    tone: Tone
+    tone: Colour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class Bars:
     x: Sequence[float]
     size: Sequence[float]
     base: Sequence[float]
-    tone: Tone
+    tone: Colour
     texts: Sequence[str] = ()
 
 
@@ -62,16 +64,7 @@ class Cells:
     texts: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Note:
-    """Text at a point."""
-
-    x: float
-    y: float
-    text: str
-
-
-Mark: TypeAlias = Line | Band | Bars | Cells | Note
+Mark: TypeAlias = Line | Band | Bars | Cells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,16 +98,52 @@ class Panel:
     share_x: bool = False
     split: float | None = None
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Ends of a named x axis: half a position beside the outermost marks."""
+        at = [float(x) for mark in self.marks if not isinstance(mark, Cells) for x in mark.x]
+        return min([0.0, *at]) - 0.5, max([len(self.ticks) - 1.0, *at]) + 0.5
+
+    @property
+    def top(self) -> float:
+        """Upper end of an axis of units: all marks lie below it, and the texts on bars have room."""
+        highest = 0.0
+        for mark in self.marks:
+            if isinstance(mark, Band):
+                highest = max(highest, *map(float, mark.high))
+            elif isinstance(mark, Line):
+                highest = max([highest, *(float(y) for y in mark.y if not math.isnan(y))])
+            elif isinstance(mark, Bars):
+                ends = (base + size for base, size in zip(mark.base, mark.size, strict=True))
+                highest = max([highest, *map(float, ends)])
+        return 1.12 * highest or 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A figure: `name` of its file, `title` that says the finding, `note` on how to read it, its panels."""
+    """A figure.
+
+    Attributes
+    ----------
+    name : str
+        That of its file.
+    title : str
+        Says the finding.
+    note : str
+        How to read it.
+    panels : tuple of Panel
+    columns : int
+        Panels beside each other in the picture; on the page as many as there is room for.
+    source : str
+        Where the figures come from, and when that was known.
+    """
 
     name: str
     title: str
     note: str
     panels: tuple[Panel, ...]
     columns: int = 1
+    source: str = ""
 
     @property
     def rows(self) -> int:
@@ -123,10 +152,14 @@ class Chart:
 
     def broken(self, text: str, *, to: str) -> str:
         """A panel's title with line breaks, so that it stays above its panel."""
-        return to.join(textwrap.wrap(text, 105 // self.columns))
+        return to.join(textwrap.wrap(text.replace(" %", "\u00a0%"), 105 // self.columns))
+
+    def panel_height(self, panel: Panel) -> int:
+        """Height of a panel in pixels."""
+        cells = [len(mark.rows) for mark in panel.marks if isinstance(mark, Cells)]
+        return 80 + 26 * max(cells) if cells else 290
 
     @property
     def height(self) -> int:
-        """Height in pixels at the page's width."""
-        cells = [len(mark.rows) for panel in self.panels for mark in panel.marks if isinstance(mark, Cells)]
-        return 130 + (26 * max(cells) if cells else 270 * self.rows)
+        """Height of the picture in pixels."""
+        return 150 + self.rows * max(map(self.panel_height, self.panels))

@@ -15,21 +15,28 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from plotly.offline import get_plotlyjs
 
 from pipelines.figures import interactive, picture
-from pipelines.figures.chart import Chart
-from pipelines.figures.theme import FONT, TEXT, WIDTH
+from pipelines.figures.chart import Band, Bars, Chart, Line, Mark
+from pipelines.figures.theme import FONT, TEXT
 from pipelines.runtime.files.artifacts import write_atomic
 
 FOLDER = "figures"
 PAGE = "figures.html"
+WIDEST = 1860  # pixels
 STYLE = (
-    f"body{{font:14px {FONT};color:{TEXT};max-width:{WIDTH}px;margin:.5em auto;padding:0 1em}}"
-    "h1{font-size:20px}h2{font-size:16px;margin:.6em 0 .2em}p{margin:0;color:#555;font-size:12px}"
-    "details a{display:block;margin:.2em 0}section{margin:1em 0;border-top:1px solid #ccc;overflow-x:auto}"
-    "section>div{min-width:760px}@media print{details{display:none}section{break-inside:avoid}}"
+    f"body{{font:14px {FONT};color:{TEXT};max-width:{WIDEST}px;margin:.5em auto;padding:0 1em}}"
+    "h1{font-size:20px}h2{font-size:16px;margin:.6em 0 .2em}h3{font-size:13px;margin:.6em 0 .1em}"
+    "p{margin:0 0 .3em;color:#444;font-size:12px}details a{display:block;margin:.2em 0}"
+    "section{margin:1em 0;border-top:1px solid #ccc}"
+    ".panels{display:grid;gap:0 24px;--own:max(600px,(100% - 24px*(var(--most) - 1))/var(--most))}"
+    ".panels{grid-template-columns:repeat(auto-fit,minmax(min(100%,var(--own)),1fr))}"
+    ".panels>div{min-width:0}.legend{display:flex;flex-wrap:wrap;gap:.2em 1.2em;font-size:12px}"
+    ".legend span{white-space:nowrap}.legend svg{vertical-align:middle;margin-right:.4em}"
+    "@media print{details{display:none}section{break-inside:avoid}.panels{display:block}}"
 )
 
 
@@ -67,17 +74,48 @@ def _page(charts: Sequence[Chart], *, heading: str) -> str:
         f"<style>{STYLE}</style></head><body><h1>{title}</h1>",
         f"<details><summary>{len(charts)} figures</summary>{links}</details>",
     ]
-    for chart in charts:
-        told = f"<h2>{html.escape(chart.title)}</h2><p>{html.escape(chart.note)}</p>"
-        place = f'<div class="chart" id="chart-{chart.name}" style="height:{chart.height}px"></div>'
-        parts.append(f'<section id="{chart.name}">{told}{place}{_content(chart)}</section>')
+    parts += map(_section, charts)
     unpack = (files("pipelines.figures") / "unpack.js").read_text(encoding="utf-8")
     plotly = f'<script type="text/plain" id="plotly">{plotly_script()}</script>'
     return "".join([*parts, plotly, f"<script>{unpack}</script></body></html>"])
 
 
-def _content(chart: Chart) -> str:
+def _section(chart: Chart) -> str:
+    panels = []
+    for number, (panel, figure) in enumerate(zip(chart.panels, interactive.draw(chart), strict=True)):
+        place = (
+            f'<div class="panel" id="panel-{chart.name}-{number}" style="height:{figure.layout.height}px">'
+        )
+        panels.append(f"<div><h3>{html.escape(panel.title)}</h3>{place}</div>{_content(figure)}</div>")
+    most = 2 if len(panels) == 4 else min(len(panels), 3)
+    source = f'<p class="source">{html.escape(chart.source)}</p>' if chart.source else ""
+    return (
+        f'<section id="{chart.name}"><h2>{html.escape(chart.title)}</h2><p>{html.escape(chart.note)}</p>'
+        f'{_legend(chart)}<div class="chart panels" id="chart-{chart.name}" style="--most:{most}">'
+        f"{''.join(panels)}</div>{source}</section>"
+    )
+
+
+def _legend(chart: Chart) -> str:
+    """Names of the marks with the colours that they have in all panels."""
+    keys = {mark.name: _key(mark) for panel in chart.panels for mark in panel.marks if mark.name}
+    entries = "".join(f"<span>{key}{html.escape(name)}</span>" for name, key in keys.items() if key)
+    return f'<div class="legend">{entries}</div>' if entries else ""
+
+
+def _key(mark: Mark) -> str:
+    if isinstance(mark, Line):
+        dash = {"solid": "", "dash": ' stroke-dasharray="6 3"', "dot": ' stroke-dasharray="2 2"'}[mark.dash]
+        drawn = f'<path d="M0 6H26" stroke="{mark.tone}" stroke-width="2.5"{dash}/>'
+    elif isinstance(mark, Band | Bars):
+        drawn = f'<rect width="26" height="12" fill="{mark.tone}"/>'
+    else:
+        return ""
+    return f'<svg width="26" height="12" aria-hidden="true">{drawn}</svg>'
+
+
+def _content(figure: Any) -> str:  # noqa: ANN401 - Plotly is untyped
     """Traces and layout as JSON that no browser takes for the end of the element."""
-    content = json.loads(interactive.draw(chart).to_json())
+    content = json.loads(figure.to_json())
     text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
     return f'<script type="application/json">{text}</script>'

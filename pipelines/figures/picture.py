@@ -40,7 +40,20 @@ def save(chart: Chart, path: Path) -> None:
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=TEXT)
     handles, names = _legend(places[: len(chart.panels)])
     if names:
-        figure.legend(handles, names, loc="outside lower left", ncols=5, frameon=False, fontsize=8)
+        # The source is the legend's title: a text of its own at the lower edge would lie upon the legend.
+        figure.legend(
+            handles,
+            names,
+            loc="outside lower left",
+            ncols=5,
+            frameon=False,
+            fontsize=8,
+            title=chart.source,
+            title_fontsize=8,
+            alignment="left",
+        )
+    elif chart.source:
+        figure.supxlabel(chart.source, x=0.01, ha="left", fontsize=8, color=TEXT)
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", dpi=DOTS, metadata={"Description": chart.note})
 
@@ -74,7 +87,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     if panel.kind == "share":
         axes.set_ylim(0, 1.04)
     elif panel.kind == "units":
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, panel.top)
     if panel.split is not None:
         axes.axvline(panel.split, color=TEXT, linewidth=0.8, linestyle=":")
 
@@ -93,17 +106,13 @@ def _mark(axes: Axes, mark: Mark) -> None:
             label=mark.name,
         )
     elif isinstance(mark, Band):
-        axes.fill_between(
-            mark.x, mark.low, mark.high, color=mark.tone, alpha=0.45, linewidth=0, label=mark.name
-        )
+        axes.fill_between(mark.x, mark.low, mark.high, color=mark.tone, linewidth=0, label=mark.name)
     elif isinstance(mark, Bars):
         axes.bar(mark.x, mark.size, bottom=mark.base, color=mark.tone, edgecolor="white", label=mark.name)
         for x, size, base, text in zip(mark.x, mark.size, mark.base, mark.texts, strict=False):
             axes.text(x, base + max(size, 0), text, ha="center", va="bottom", fontsize=8, color=TEXT)
-    elif isinstance(mark, Cells):
-        _cells(axes, mark)
     else:
-        axes.text(mark.x, mark.y, mark.text, ha="right", va="center", fontsize=8, color=Tone.INK)
+        _cells(axes, mark)
 
 
 def _cells(axes: Axes, mark: Cells) -> None:

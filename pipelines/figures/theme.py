@@ -29,8 +29,31 @@ class Tone(StrEnum):
     PALE = "#fee838"
 
 
+class Meaning(StrEnum):
+    """Colours of the figures of a windows run, each for one thing in all of them.
+
+    Reasons why units are not exported are stacked on each other and so differ in grey too, in the order in
+    which they stand here.
+    """
+
+    OWN = "#00224e"  # reading by the chip's own orders
+    VENDOR = "#a6761d"  # reading by all orders of its vendor
+    MEDIAN = "#54278f"  # of paths, and the intervals around it
+    HALF = "#9e9ac8"  # 25 to 75 %
+    MOST = "#dadaeb"  # 10 to 90 %
+    NORMAL = "#636363"  # what a policy takes for normal
+    EXPORT = "#1b7837"  # units that may go, periods in which they may
+    REFUSED = "#525252"
+    UNMET = "#ca3c32"
+    LICENCE = "#4393c3"
+    SURPLUS = "#bcae6c"
+    CAP = "#fee838"
+    STOCK = "#d9d9d9"
+
+
+STACKED = (Meaning.REFUSED, Meaning.UNMET, Meaning.LICENCE, Meaning.SURPLUS, Meaning.CAP)
 LIGHTEST_LINE = Tone.SAND
-SCALE = ("#ffffff", Tone.INK)  # cells: from a share of 0 to 1
+SCALE = ("#ffffff", Meaning.EXPORT)  # cells: from a share of 0 to 1
 
 
 def luminance(colour: str) -> float:

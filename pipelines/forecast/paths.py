@@ -9,7 +9,8 @@ import numpy as np
 from forecasting.forecasters.base import PathForecaster, PathSet, forecast_paths
 from forecasting.panel.history import History
 from forecasting.panel.measurement_error import draw_history
-from forecasting.panel.schema import FLOWS
+from forecasting.panel.schema import FLOWS, STATE
+from forecasting.public.state_paths import with_states
 from pipelines.runtime.config.settings import Settings
 
 
@@ -17,7 +18,8 @@ def sample_paths(history: History, settings: Settings, forecaster: PathForecaste
     """Joint paths of orders and capacity, with the drawn history of shipments beside them (no future).
 
     `history` holds the variates orders, capacity and shipments; the last is not forecast, since shipments
-    follow from the other two.
+    follow from the other two. Where it also holds the probabilities of the market's state, a state is drawn
+    for each path (`public.state_paths`).
     """
     forecast, correlation = settings.forecast, settings.data.correlation_of_errors
     flows = forecast_paths(
@@ -32,6 +34,10 @@ def sample_paths(history: History, settings: Settings, forecaster: PathForecaste
     drawn = draw_history(shipments, paths=forecast.paths, seed=settings.seed, correlation=correlation)
     unknown = np.full((len(history.item_ids), forecast.paths, forecast.horizon, 1), np.nan)
     past = np.concatenate([drawn, unknown], axis=2)
-    return replace(
+    paths = replace(
         flows, variates=(*flows.variates, "shipments"), values=np.concatenate([flows.values, past], axis=3)
     )
+    terms = settings.data.state_terms
+    if terms is None or STATE[0] not in history.variates:
+        return paths
+    return with_states(paths, history.only(*STATE), terms, seed=settings.seed)

@@ -14,7 +14,7 @@ from forecasting.forecasters.base import PathForecaster, PathSet
 from forecasting.forecasters.combination import CombinationForecaster
 from forecasting.forecasters.path_table import to_table
 from forecasting.forecasters.statistical import StatisticalForecaster
-from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, to_history
+from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, path_variates, to_history
 from pipelines.figures.number_format import percent
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.paths import sample_paths
@@ -61,7 +61,7 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         items=items,
         origin=origin,
         frequency=settings.data.panel_frequency,
-        variates=[*FLOWS, "shipments"],
+        variates=path_variates(panel),
     )
     known_until = tracker.finished(read.run_id, "etl").data.tags[KNOWN_UNTIL_TAG]
     weights = _weights(context)

@@ -54,8 +54,8 @@ class Recorder:
         self._steps, self._told_at, self._told_step = steps, -SECONDS_BETWEEN_LINES, first
         self._points: dict[tuple[str, int], float] = {}
         if file is not None and file.exists():
-            told = pl.read_parquet(file).filter(pl.col("step") <= first)
-            self._points = {(name, step): value for step, name, value in told.iter_rows()}
+            logged = pl.read_parquet(file).filter(pl.col("step") <= first)
+            self._points = {(name, step): value for step, name, value in logged.iter_rows()}
         self._sent = len(self._points)
 
     def __call__(self, step: int, scalars: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.panel.history import exact_history
-from forecasting.panel.schema import CHINA, CONTEXT, FLOWS, as_of
+from forecasting.panel.schema import CHINA, CONTEXT, FLOWS, as_of, estimates
 from forecasting.periods import Frequency, periods_between
 from models.training.observed import ObservedSeries
 from pipelines.forecast.network import ROLES, network_view
@@ -39,7 +39,7 @@ def observed_series(
         If nothing had been published by then.
     """
     known = (
-        as_of(panel.lazy(), day)
+        as_of(estimates(panel.lazy()), day)
         .filter(pl.col("variate").is_in(FLOWS), ~pl.col("item_id").str.contains(f"^({CHINA}|{CONTEXT})"))
         .sort("item_id", "timestamp")
         .collect()

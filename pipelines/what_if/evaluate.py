@@ -19,7 +19,15 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet, shared_groups
 from forecasting.panel.history import Floats, History
-from forecasting.panel.schema import FLOWS, content_digest, forecastable, latest, newest_period, to_history
+from forecasting.panel.schema import (
+    FLOWS,
+    content_digest,
+    forecastable,
+    latest,
+    newest_period,
+    path_variates,
+    to_history,
+)
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
 from forecasting.saturation.market import market
@@ -167,7 +175,7 @@ class Evaluator:
             items=items,
             origin=newest_period(known),
             frequency=settings.data.panel_frequency,
-            variates=[*FLOWS, "shipments"],
+            variates=path_variates(known),
         )
 
     def _needed(self, history: History) -> History:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from pipelines.windows.headroom_chart import headroom_charts
 from pipelines.windows.window_chart import window_chart
 
 
-def windows_charts(estimator: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator[Chart]:
+def windows_charts(estimator: Estimator, tables: dict[str, pl.DataFrame], *, source: str) -> Iterator[Chart]:
     """Figures of a windows run, the answer first; those without content are left out.
 
     Parameters
@@ -24,7 +25,14 @@ def windows_charts(estimator: Estimator, tables: dict[str, pl.DataFrame]) -> Ite
         Markets of the paths, for the fans.
     tables : dict of DataFrame
         `windows`, `window_steps`, `saturation` and `headroom` of the run.
+    source : str
+        What stands under each of them.
     """
+    for chart in _charts(estimator, tables):
+        yield replace(chart, source=source)
+
+
+def _charts(estimator: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator[Chart]:
     settings, frequency = estimator.settings, estimator.settings.frequency
     policy = settings.policies[0]
     answers = (

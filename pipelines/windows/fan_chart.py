@@ -12,12 +12,12 @@ from forecasting.periods import label
 from forecasting.saturation.market import PORTFOLIO, Market
 from pipelines.figures.chart import Band, Chart, Line, Mark, Panel
 from pipelines.figures.number_format import units_text
-from pipelines.figures.theme import Tone, format_figure
+from pipelines.figures.theme import Meaning, format_figure
 
-LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 NOTE = (
-    "history: 5 to 95 % of the draws from its measurement error; future: 10 to 90 % and 25 to 75 % of the "
-    "paths; line: median"
+    "up to the dotted line the past, from the draws of its measurement error; after it the paths of the "
+    "forecast; both with the same intervals"
 )
 
 
@@ -36,7 +36,7 @@ def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
     panels = []
     for name, values in flows.items():
         quantiles = np.nanquantile(values, LEVELS, axis=0)
-        marks = _marks(quantiles, market.origin_column)
+        marks = _marks(quantiles)
         if name == "backlog":
             normal = np.nanmedian(market.capacity, axis=0) * rule_weeks / market.frequency.weeks
             x = range(len(ticks))
@@ -45,7 +45,7 @@ def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
                     name=f"normal backlog ({rule_weeks:g} weeks of median capacity)",
                     x=x,
                     y=normal.tolist(),
-                    tone=Tone.SAND,
+                    tone=Meaning.NORMAL,
                     dash="dash",
                 ),
             )
@@ -68,17 +68,14 @@ def _pooled(item_id: str) -> bool:
     return item_id.startswith(PORTFOLIO)
 
 
-def _marks(quantiles: Floats, origin: int) -> tuple[Mark, ...]:
-    """Marks of one variate from its quantiles [Q, T], known up to the origin and sampled after it."""
-    low, q10, q25, middle, q75, q90, high = (row.tolist() for row in quantiles)
-    known, ahead = range(origin + 1), range(origin, quantiles.shape[1])
-    past, future = slice(origin + 1), slice(origin, None)
+def _marks(quantiles: Floats) -> tuple[Mark, ...]:
+    """Marks of one variate from its quantiles [Q, T], the same for past and future."""
+    low, q25, middle, q75, high = (row.tolist() for row in quantiles)
+    x = range(quantiles.shape[1])
     return (
-        Band(name="history, 5 to 95 %", x=known, low=low[past], high=high[past], tone=Tone.MIDDLE),
-        Band(name="future, 10 to 90 %", x=ahead, low=q10[future], high=q90[future], tone=Tone.SAND),
-        Band(name="future, 25 to 75 %", x=ahead, low=q25[future], high=q75[future], tone=Tone.DEEP),
-        Line(name="history, median", x=known, y=middle[past], points=True),
-        Line(name="future, median", x=ahead, y=middle[future]),
+        Band(name="10 to 90 %", x=x, low=low, high=high, tone=Meaning.MOST),
+        Band(name="25 to 75 %", x=x, low=q25, high=q75, tone=Meaning.HALF),
+        Line(name="median", x=x, y=middle, tone=Meaning.MEDIAN),
     )
 
 

@@ -7,17 +7,19 @@ import datetime as dt
 import polars as pl
 
 from forecasting.periods import Frequency, label
-from pipelines.figures.chart import Chart, Dash, Line, Mark, Note, Panel
+from pipelines.figures.chart import Chart, Dash, Line, Mark, Panel
 from pipelines.figures.number_format import share_of_paths
-from pipelines.figures.theme import Tone, join_names
+from pipelines.figures.theme import Meaning, join_names
+from pipelines.windows.answer import SCOPES
 
 NOTE = (
+    "own orders: only those for this chip count; whole vendor: those for all its chips; "
     "steps: share of paths on which US demand has been met by then, each path counted once; at the right: "
     "censored mass, paths that never get there within the horizon"
 )
-LOOKS: tuple[tuple[str, Tone, Dash], ...] = (
-    ("product", Tone.INK, "solid"),
-    ("portfolio", Tone.MIDDLE, "dash"),
+LOOKS: tuple[tuple[str, Meaning, Dash], ...] = (
+    ("product", Meaning.OWN, "solid"),
+    ("portfolio", Meaning.VENDOR, "dash"),
 )
 
 
@@ -62,7 +64,7 @@ def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -
         edge = len(reached) + 0.4 * (place + 1)
         marks += [
             Line(
-                name=f"{scope} scope",
+                name=SCOPES[scope],
                 x=[*range(len(reached)), edge],
                 y=[*reached, reached[-1]],
                 tone=tone,
@@ -70,15 +72,15 @@ def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -
                 steps=True,
             ),
             Line(
-                name=f"censored, {scope} scope", x=[edge, edge], y=[reached[-1], 1.0], tone=tone, dash="dot"
-            ),
-            Note(
-                x=edge - 0.3,
-                y=min((reached[-1] + 1) / 2, 0.93),
-                text=f"never {share_of_paths(row[0]['p_never'])}",
+                name=f"never within the horizon, {SCOPES[scope]}",
+                x=[edge, edge],
+                y=[reached[-1], 1.0],
+                tone=tone,
+                dash="dot",
             ),
         ]
-        told.append(f"{scope} {_date(row[0]['saturated_q50'], frequency, curve['timestamp'][0])}")
+        date = _date(row[0]["saturated_q50"], frequency, curve["timestamp"][0])
+        told.append(f"{SCOPES[scope]} {date} (never: {share_of_paths(row[0]['p_never'])})")
     return Panel(
         title=f"{part['chip'][0]}, met with 50 %: {'; '.join(told)}",
         x_title="period",

@@ -9,27 +9,29 @@ from forecasting.periods import Frequency, label
 from forecasting.windows.schema import LOSSES, SUPPLY
 from pipelines.figures.chart import Bars, Chart, Line, Mark, Panel
 from pipelines.figures.number_format import share_of_paths, units_text
-from pipelines.figures.theme import Tone
+from pipelines.figures.theme import Meaning
+from pipelines.windows.answer import SCOPES
 
-STAGES = {
-    "lost_not_in_effect": "rule not yet in effect",
-    "lost_not_eligible": "not eligible",
-    "lost_not_saturated": "US demand not met",
-    "lost_surplus": "under one unit",
-    "lost_cap": "over the cap",
-    "lost_licence": "over the licence",
-    "stock_left": "still in stock",
+STAGES = {  # what takes units away: as the axis says it, as the legend does, its colour
+    "lost_not_in_effect": ("rule not yet in effect", "rule not yet in effect", Meaning.REFUSED),
+    "lost_not_eligible": ("not eligible", "not eligible", Meaning.REFUSED),
+    "lost_not_saturated": ("US demand not met", "US demand not met", Meaning.UNMET),
+    "lost_surplus": ("under one unit", "left in stock", Meaning.STOCK),
+    "lost_cap": ("over the cap", "cap", Meaning.CAP),
+    "lost_licence": ("over the licence", "licence", Meaning.LICENCE),
+    "stock_left": ("still in stock", "left in stock", Meaning.STOCK),
 }
 TERMS = {
-    "binding_not_in_effect": ("rule not yet in effect", Tone.INK),
-    "binding_not_eligible": ("not eligible", Tone.INK),
-    "binding_not_saturated": ("US demand not met", Tone.DEEP),
-    "binding_surplus": ("surplus limits the units", Tone.SAND),
-    "binding_cap": ("cap limits the units", Tone.PALE),
-    "binding_licence": ("licence limits the units", Tone.MIDDLE),
+    "binding_not_in_effect": ("rule not yet in effect", Meaning.REFUSED),
+    "binding_not_eligible": ("not eligible", Meaning.REFUSED),
+    "binding_not_saturated": ("US demand not met", Meaning.UNMET),
+    "binding_surplus": ("surplus", Meaning.SURPLUS),
+    "binding_cap": ("cap", Meaning.CAP),
+    "binding_licence": ("licence", Meaning.LICENCE),
 }
 NOTE = (
-    "means over paths, since means add up and medians do not; line on the last bar: 10 to 90 % of the paths"
+    "above: where the surplus goes; below: what closes a period or limits its units; means over paths, since "
+    "means add up and medians do not; line on the last bar: 10 to 90 % of the paths"
 )
 
 
@@ -67,32 +69,42 @@ def _waterfall(row: dict[str, float | str]) -> Panel:
     supply, units = float(row[SUPPLY]), float(row["units_mean"])
     left = supply - np.cumsum([size for _, size in losses])
     last = len(losses) + 1
-    marks: tuple[Mark, ...] = (
-        Bars(name="left over", x=[0], size=[supply], base=[0], tone=Tone.DEEP, texts=[units_text(supply)]),
+    marks: list[Mark] = [
         Bars(
-            name="taken away",
-            x=range(1, last),
-            size=[size for _, size in losses],
-            base=left.tolist(),
-            tone=Tone.SAND,
-            texts=[f"-{units_text(size)}" for _, size in losses],
-        ),
+            name="surplus",
+            x=[0],
+            size=[supply],
+            base=[0],
+            tone=Meaning.SURPLUS,
+            texts=[units_text(supply)],
+        )
+    ]
+    marks += [
+        Bars(name=name, x=[place], size=[size], base=[base], tone=tone, texts=[f"-{units_text(size)}"])
+        for place, (((_, name, tone), size), base) in enumerate(zip(losses, left.tolist(), strict=True), 1)
+    ]
+    marks += [
         Bars(
-            name="may be exported", x=[last], size=[units], base=[0], tone=Tone.INK, texts=[units_text(units)]
+            name="may be exported",
+            x=[last],
+            size=[units],
+            base=[0],
+            tone=Meaning.EXPORT,
+            texts=[units_text(units)],
         ),
         Line(
             name="10 to 90 % of the paths",
             x=[last + 0.25] * 2,
             y=[float(row["units_q10"]), float(row["units_q90"])],
-            tone=Tone.MIDDLE,
+            tone=Meaning.MEDIAN,
         ),
-    )
+    ]
     return Panel(
-        title=f"{row['scope']} scope: {units_text(units)} of {units_text(supply)} may go",
+        title=f"{SCOPES[str(row['scope'])]}: {units_text(units)} of {units_text(supply)} may go",
         x_title="",
         y_title="units, from now to the horizon",
-        marks=marks,
-        ticks=("surplus and stock", *(name for name, _ in losses), "exportable"),
+        marks=tuple(marks),
+        ticks=("surplus and stock", *(stage for (stage, *_), _ in losses), "exportable"),
     )
 
 
@@ -109,7 +121,7 @@ def _binding(scope: str, steps: pl.DataFrame, frequency: Frequency) -> Panel:
     means = {name: float(steps[column].mean() or 0) for column, (name, _) in TERMS.items()}  # type: ignore[arg-type]
     most = max(means, key=lambda name: means[name])
     return Panel(
-        title=f"{scope} scope, mostly: {most} ({share_of_paths(means[most])})",
+        title=f"{SCOPES[scope]}, what mostly binds: {most} ({share_of_paths(means[most])})",
         x_title="period",
         y_title="share of paths",
         marks=tuple(marks),
@@ -119,7 +131,7 @@ def _binding(scope: str, steps: pl.DataFrame, frequency: Frequency) -> Panel:
 
 
 def _finding(row: dict[str, float | str]) -> str:
-    losses = {STAGES[name]: float(row[name]) for name in LOSSES}
+    losses = {STAGES[name][0]: float(row[name]) for name in LOSSES}
     most = max(losses, key=lambda name: losses[name])
     units, supply = float(row["units_mean"]), float(row[SUPPLY])
     text = (

@@ -15,7 +15,6 @@ from forecasting.windows.headroom import headroom_table
 from forecasting.windows.schema import (
     cap_readings_schema,
     lead_time_schema,
-    q,
     saturation_schema,
     table_of,
     window_steps_schema,
@@ -27,11 +26,14 @@ from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.derived import derived_tags
 from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.step.selection import input_run
-from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, StepRun, Tracker
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker
+from pipelines.windows.answer import Answer, answer_of, basis_of, last_period
+from pipelines.windows.answer_page import write_answer
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator
 from pipelines.windows.exports import derived_exports, with_exports_of_book
-from pipelines.windows.run_page import windows_page_text
+from pipelines.windows.metrics import answer_points
+from pipelines.windows.run_page import answer_tags, last_of_kind, page_head, windows_page_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +42,15 @@ class WindowsResult:
 
     `windows` has one row per policy, chip and scope; `saturation` one per policy, item and step;
     `window_steps` one per policy, chip, scope and step; `lead_time` one per item and step; `cap_readings` one
-    per policy, chip and reading of the cap. `now` is the period end that "now" means.
+    per policy, chip and reading of the cap. `now` is the period end that "now" means, `answer` what people
+    read of all this, `page` the head of the run's page.
     """
 
     run_id: str
     now: dt.date
     tables: dict[str, pl.DataFrame]
+    answer: Answer
+    page: str
 
 
 def run_windows(context: Context, forecast_run_id: str | None = None) -> WindowsResult:
@@ -66,25 +71,34 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
     context = replace(context, settings=settings)
     estimator = build_estimator(settings, *read_paths(tracker, read, context))
     any_market = next(iter(estimator.markets.values()))
-    context.tell(
+    context.note(
         f"paths of forecast run {read.run_id}: {len(any_market.orders)} paths, {any_market.horizon} periods "
         f"from {any_market.origin}"
     )
-    previous = tracker.newest_or_none("windows")
+    previous = last_of_kind(context, read.run_id)
     with context.step("windows", upstream_run_id=read.run_id) as (run, folder):
-        read.log(run)
+        read.log(run, tag=False)
         if derived:
             run.set_tags(derived)
         expected = len(estimator.chips()) * sum(len(policy.supply.scopes) for policy in settings.policies)
         rows = list(context.progress(estimator.window_rows(), "export windows", total=expected))
         tables = windows_tables(estimator, rows)
-        context.write(run, folder, tables)
-        _log_curves(run, tables)
-        _log_window_metrics(run, tables["windows"])
-        run.describe(windows_page_text(context, tables["windows"], read.run_id, previous))
+        context.write(run, folder, tables, inputs={read.name: read.digest}, in_one=True)
+        end, basis = last_period(tables["saturation"]), basis_of(tracker, read.run_id, settings)
+        answers = [
+            answer_of(tables["windows"], settings, end=end, basis=basis, policy=policy)
+            for policy in settings.policies
+        ]
+        answer = answers[0]
+        run.log_dated(answer_points(answer, tables))
+        run.set_tags(answer_tags(answer))
+        run.rename(answer.name)
+        head = page_head(tracker, run.run_id, answers)
+        run.describe(windows_page_text(context, head, tables["windows"], read.run_id, previous))
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
-        write_figures(folder, windows_charts(estimator, tables), heading=heading)
-    return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables)
+        write_figures(folder, windows_charts(estimator, tables, source=basis.line), heading=heading)
+        write_answer(folder, answer, tables)
+    return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables, answer=answer, page=head)
 
 
 def windows_tables(
@@ -119,30 +133,3 @@ def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet
     missing = dict(choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
     tags = tracker.finished(read.run_id, "forecast").data.tags
     return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
-
-
-def _log_curves(run: StepRun, tables: dict[str, pl.DataFrame]) -> None:
-    """Log curves of saturation, P(open) and lead time with the period as step, named by item first."""
-    for metric, name, keys, column in (
-        ("p_saturated", "saturation", ["item_id", "policy"], "p_saturated"),
-        ("p_open", "window_steps", ["chip", "scope", "policy"], "p_open"),
-        ("lead_time_weeks", "lead_time", ["item_id"], f"weeks_{q(0.5)}"),
-    ):
-        table = tables[name].sort("step") if tables[name].height else tables[name]
-        if table.height:
-            parts = table.partition_by(keys, maintain_order=True)
-            labels = ["/".join([metric, *(str(part[key][0]) for key in keys)]) for part in parts]
-            values = [part[column].fill_null(float("nan")).to_list() for part in parts]
-            run.log_curves(dict(zip(labels, values, strict=True)), first_step=table["step"][0])
-
-
-def _log_window_metrics(run: StepRun, windows: pl.DataFrame) -> None:
-    """Log the answer per chip, scope and policy as single figures, so that runs can be compared."""
-    rows = windows.filter(pl.col("eligible"), pl.col("p_any_window").is_not_null())
-    run.log_metrics(
-        {
-            f"{name}/{row['chip']}/{row['scope']}/{row['policy']}": row[name]
-            for row in rows.iter_rows(named=True)
-            for name in ("p_saturated_now", "p_never", "p_any_window", f"units_{q(0.5)}")
-        }
-    )

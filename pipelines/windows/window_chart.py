@@ -66,7 +66,5 @@ def _shut(windows: pl.DataFrame, steps: pl.DataFrame) -> str:
     """Policies that let no chip through, so that their absence is seen."""
     present = set(steps["policy"])
     absent = [name for name in windows["policy"].unique(maintain_order=True) if name not in present]
-    note = (
-        "dark: open on many paths; product scope: only this chip's US orders count; portfolio: its vendor's"
-    )
+    note = "dark: open on many paths; product: only this chip's US orders count; portfolio: all its vendor's"
     return f"{note}; no chip passes {join_names(absent)}" if absent else note

@@ -194,7 +194,7 @@ def test_reliability_sorts_every_question_into_one_bin(problem):
         assert row["questions"] == len(inside)
         if inside:
             assert row["stated"] == pytest.approx(np.mean([curves[k, -1] for k in inside]))
-            assert row["came"] == pytest.approx(np.mean([came[k] for k in inside]))
+            assert row["passed"] == pytest.approx(np.mean([came[k] for k in inside]))
 
 
 def test_the_standard_error_adds_up_each_series_before_it_squares(problem):

@@ -30,4 +30,4 @@ def public() -> PublicPanel:
     books = BookSettings(
         clouds=data.clouds, books_from=data.books_from, calm_from=data.calm_from, calm_to=data.calm_to
     )
-    return PublicPanel(panel, ratios, public_sources(), data.assumptions, books)
+    return PublicPanel(panel, ratios, public_sources(data), data.assumptions, books)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from forecasting.forecasters.bank.catalogue import FAMILIES, Hypothesis, catalogue
 from forecasting.forecasters.bank.factors import Factors, factors
-from forecasting.forecasters.bank.marginal_likelihood import Evidence, evidence
+from forecasting.forecasters.bank.marginal_likelihood import MarginalLikelihoods, marginal_likelihoods
 from forecasting.forecasters.bank.posterior import (
     LOG_DEVIATIONS,
     LOG_MOST,
@@ -58,13 +58,13 @@ def bank_posterior(
         If a series has no observation or an infinite one.
     """
     values = np.asarray(values, dtype=np.float64)
-    told = settings or BankSettings()
+    used = settings or BankSettings()
     if (np.isnan(values).all(axis=1) | np.isinf(values).any(axis=1)).any():
         raise ValueError("bank: a series needs a finite observation and no infinite one")
     lowest = np.nanmin(values, axis=1)
     least = np.where(lowest >= 0, 0.0, -np.inf) if floor is None else np.asarray(floor, dtype=np.float64)
     parts = [
-        (some, _posterior(values[some], trailing, usable, horizon=horizon, floor=least[some], settings=told))
+        (some, _posterior(values[some], trailing, usable, horizon=horizon, floor=least[some], settings=used))
         for some, trailing, usable in _groups(values, season_lengths(seasons))
     ]
     return joined(parts)
@@ -74,13 +74,13 @@ def season_lengths(seasons: int | Iterable[int]) -> dict[int, int]:
     """Lengths of the seasons, shortest first, and how many steps a series must have for each.
 
     A season must have been seen once. Hours of a day and hours of a week come together; a week that was not
-    told must have been seen three times.
+    given must have been seen three times.
 
     >>> season_lengths(168), season_lengths(24), season_lengths([1]), season_lengths([12, 4])
     ({24: 25, 168: 169}, {24: 25, 168: 504}, {}, {4: 5, 12: 13})
     """
-    told = {seasons} if isinstance(seasons, int) else set(seasons)
-    needed = {length: length + 1 for length in told if length > 1}
+    given = {seasons} if isinstance(seasons, int) else set(seasons)
+    needed = {length: length + 1 for length in given if length > 1}
     if WEEK in needed:
         needed.setdefault(DAY, DAY + 1)
     elif DAY in needed:
@@ -120,8 +120,12 @@ def _posterior(
     length = rounded(readings.differences.shape[1])
     readings = _padded(readings, length)
     found = factors(seasons, length, trailing + horizon)
-    told = evidence(readings, found, prior_freedom=settings.prior_freedom, growth=settings.growth)
-    return _kept(readings, told, found, catalogue(seasons), trailing=trailing, floor=floor, settings=settings)
+    likelihoods = marginal_likelihoods(
+        readings, found, prior_freedom=settings.prior_freedom, growth=settings.growth
+    )
+    return _kept(
+        readings, likelihoods, found, catalogue(seasons), trailing=trailing, floor=floor, settings=settings
+    )
 
 
 def rounded(length: int) -> int:
@@ -139,7 +143,7 @@ def _padded(readings: Readings, length: int) -> Readings:
 
 def _kept(
     readings: Readings,
-    told: Evidence,
+    likelihoods: MarginalLikelihoods,
     found: Factors,
     hypotheses: tuple[Hypothesis, ...],
     *,
@@ -158,7 +162,7 @@ def _kept(
         rows = np.flatnonzero((readings.logs == bool(half)) & moving)
         with np.errstate(divide="ignore"):
             score[readings.series[rows], half * kinds : (half + 1) * kinds] = (
-                settings.temper * told.log_likelihood[rows] + prior + np.log(share)
+                settings.temper * likelihoods.log_likelihood[rows] + prior + np.log(share)
             )
     weight = np.exp(score - score.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
@@ -166,30 +170,32 @@ def _kept(
     kept = np.take_along_axis(weight, best, axis=1)
     logs, hypothesis = (best >= kinds) & (kept > 0), best % kinds
     row = np.where(logs, logged[:, None], np.arange(count)[:, None])
-    pairs, root_of = np.unique(told.pattern[row] * kinds + hypothesis, return_inverse=True)
+    pairs, root_of = np.unique(likelihoods.pattern[row] * kinds + hypothesis, return_inverse=True)
     return BankPosterior(
         weight=kept / kept.sum(axis=1, keepdims=True),
         hypothesis=hypothesis,
         logs=logs,
-        location=told.location[row, hypothesis, trailing:],
-        root=_roots(pairs, told, found, trailing),
+        location=likelihoods.location[row, hypothesis, trailing:],
+        root=_roots(pairs, likelihoods, found, trailing),
         root_of=root_of.reshape(best.shape),
-        spread=told.spread[row, hypothesis],
-        freedom=told.freedom[:count],
+        spread=likelihoods.spread[row, hypothesis],
+        freedom=likelihoods.freedom[:count],
         log_limit=_log_limit(readings, logged, count, found.response.shape[1]),
         floor=floor,
         families=_families(weight, hypotheses),
     )
 
 
-def _roots(pairs: npt.NDArray[np.intp], told: Evidence, found: Factors, trailing: int) -> Floats:
+def _roots(
+    pairs: npt.NDArray[np.intp], likelihoods: MarginalLikelihoods, found: Factors, trailing: int
+) -> Floats:
     """Cholesky factors [U, H, H] of the distinct pairs of a pattern and a hypothesis, in order."""
     kinds = len(found.whitener)
-    edges = np.searchsorted(pairs, kinds * np.arange(len(told.patterns) + 1))
+    edges = np.searchsorted(pairs, kinds * np.arange(len(likelihoods.patterns) + 1))
     return np.concatenate(
         [
             np.linalg.cholesky(pattern.covariance(found, pairs[start:end] % kinds)[:, trailing:, trailing:])
-            for pattern, (start, end) in zip(told.patterns, pairwise(edges), strict=True)
+            for pattern, (start, end) in zip(likelihoods.patterns, pairwise(edges), strict=True)
         ]
     )
 

@@ -38,7 +38,7 @@ LONG_SHAPES = (
     (30.0, np.inf, 1.5),
 )  # strength, seasons that it lasts, roughness
 SHORT_SEASON = 4  # too short to have a smooth shape
-LONG_SEASON = 13  # longer seasons are told by fewer structures
+LONG_SEASON = 13  # longer seasons have fewer structures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +198,8 @@ FAMILIES = tuple(MEMBERS)
 def catalogue(seasons: tuple[int, ...]) -> tuple[Hypothesis, ...]:
     """All hypotheses for series with seasons of these lengths (none, one or several at once).
 
-    Families have the same prior, and so have the members of a family but for rare ones; a season that is told
-    is there in three of four cases.
+    Families have the same prior, and so have the members of a family but for rare ones; a given season is
+    there in three of four cases.
     """
     brief = max(seasons, default=1) >= LONG_SEASON
     found = []

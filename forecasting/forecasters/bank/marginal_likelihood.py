@@ -17,7 +17,7 @@ from forecasting.forecasters.bank.transforms import Readings
 from forecasting.panel.history import Floats
 
 
-class Evidence(NamedTuple):
+class MarginalLikelihoods(NamedTuple):
     """What the readings say of the hypotheses, and these of the future.
 
     Attributes
@@ -75,7 +75,9 @@ class Pattern:
         return total
 
 
-def evidence(readings: Readings, found: Factors, *, prior_freedom: float, growth: float = 0.0) -> Evidence:
+def marginal_likelihoods(
+    readings: Readings, found: Factors, *, prior_freedom: float, growth: float = 0.0
+) -> MarginalLikelihoods:
     """Weigh every hypothesis against every reading.
 
     With differences d of covariance s^2 C and s^2 inverse-gamma with shape and scale `prior_freedom / 2` (in
@@ -106,7 +108,7 @@ def evidence(readings: Readings, found: Factors, *, prior_freedom: float, growth
         - freedom[:, None] * np.log1p(square / prior_freedom) / 2
         + readings.log_jacobian[:, None]
     )
-    return Evidence(
+    return MarginalLikelihoods(
         log_likelihood=log_likelihood,
         spread=readings.unit[:, None] * np.sqrt((prior_freedom + square) / freedom[:, None]),
         freedom=freedom,
@@ -135,11 +137,11 @@ def _fitted(
     expected = growth * readings.logs[:, None] * found.drift  # [R, K], moves per step
     back, ahead = -np.arange(1.0, length + 1), np.arange(1.0, horizon + 1)
     for k in range(kinds):
-        told = readings.differences[whole] @ found.whitener[k].T
-        told -= np.multiply.outer(expected[whole, k], found.whitener[k] @ back)
-        told *= inside[whole]
-        square[whole, k] = np.einsum("rl,rl->r", told, told)
-        location[whole, k] = told @ found.response[k].T
+        whitened = readings.differences[whole] @ found.whitener[k].T
+        whitened -= np.multiply.outer(expected[whole, k], found.whitener[k] @ back)
+        whitened *= inside[whole]
+        square[whole, k] = np.einsum("rl,rl->r", whitened, whitened)
+        location[whole, k] = whitened @ found.response[k].T
     for number in np.flatnonzero([len(each.missing) for each in patterns]):
         some = pattern == number
         square[some], location[some], log_determinant[some] = _with_gaps(
@@ -158,9 +160,9 @@ def _with_gaps(differences: Floats, found: Factors, pattern: Pattern) -> tuple[F
     n, missing = pattern.length, pattern.missing
     columns = found.whitener[:, :n, missing]
     inner = columns.swapaxes(-1, -2) @ columns
-    told = found.whitener[:, :n, :n] @ differences[:, :n].transpose(2, 1, 0)
-    told -= columns @ np.linalg.solve(inner, columns.swapaxes(-1, -2) @ told)
-    square = np.einsum("knr,knr->rk", told, told)
-    location = (found.response[:, :, :n] @ told).transpose(2, 0, 1)
+    whitened = found.whitener[:, :n, :n] @ differences[:, :n].transpose(2, 1, 0)
+    whitened -= columns @ np.linalg.solve(inner, columns.swapaxes(-1, -2) @ whitened)
+    square = np.einsum("knr,knr->rk", whitened, whitened)
+    location = (found.response[:, :, :n] @ whitened).transpose(2, 0, 1)
     log_determinant = found.log_determinant[:, n] + np.linalg.slogdet(inner)[1]
     return square, location, np.broadcast_to(log_determinant, square.shape)

@@ -113,8 +113,8 @@ class BankPosterior:
         with np.errstate(divide="ignore", invalid="ignore"):
             logged = np.log(np.maximum(values, 0.0))
             size = self.deviation[..., None]
-            told = np.where(self.logs[..., None, None], logged[:, None], values[:, None])
-            gap = told - self.location[..., None]
+            measured = np.where(self.logs[..., None, None], logged[:, None], values[:, None])
+            gap = measured - self.location[..., None]
             score = np.where(gap == 0, np.where(size > 0, 0.0, np.inf), gap / size)
         mass = stdtr(self.freedom[:, None, None, None], score)
         return np.asarray(np.einsum("nj,njhq->nhq", self.weight, mass))
@@ -143,20 +143,20 @@ class BankPosterior:
             normal = rng.standard_normal((paths, self.horizon)) if shocks is None else shocks[n]
             moved = np.einsum("phk,pk->ph", self.root[self.root_of[n, chosen]], normal)
             moved *= (self.spread[n, chosen] * scale)[:, None]
-            told = self.location[n, chosen] + moved
+            raised = self.location[n, chosen] + moved
             logs = self.logs[n, chosen]
-            told[logs] = np.exp(np.clip(told[logs], *self.log_limit[n]))
-            drawn[n] = np.maximum(told, self.floor[n])
+            raised[logs] = np.exp(np.clip(raised[logs], *self.log_limit[n]))
+            drawn[n] = np.maximum(raised, self.floor[n])
         return drawn
 
     def _medians(self) -> Floats:
         """Medians [N, J, H] of the hypotheses, in units of the series."""
         return self._values(self.location)
 
-    def _values(self, told: Floats) -> Floats:
+    def _values(self, raised: Floats) -> Floats:
         """Values of the series [N, J, H] from numbers on the scales of the hypotheses."""
         logs = self.logs[..., None]
-        return np.asarray(np.where(logs, np.exp(np.where(logs, self._bounded(told), 0.0)), told))
+        return np.asarray(np.where(logs, np.exp(np.where(logs, self._bounded(raised), 0.0)), raised))
 
     def _bounded(self, logged: Floats) -> Floats:
         """Logarithms [N, J, H] within the limits of their series."""

@@ -1,4 +1,4 @@
-"""What the bank is told beforehand, beside its catalogue."""
+"""What the bank assumes beforehand, beside its catalogue."""
 
 from __future__ import annotations
 

@@ -12,13 +12,14 @@ from pipelines.cli.terminal.console import (
     resolved_settings,
     step_context,
 )
-from pipelines.cli.terminal.options import Config, Json, Out, Override
+from pipelines.cli.terminal.options import AsOf, Config, Json, Out, Override
 
 
 def etl(
     config: Config = None,
     override: Override = None,
     out: Out = None,
+    as_of: AsOf = None,
     *,
     check: Annotated[bool, typer.Option("--check", help="Only check the reference tables.")] = False,
     engine: Annotated[
@@ -30,7 +31,7 @@ def etl(
     if check:
         check_reference_tables(as_json=as_json)
         return
-    settings = resolved_settings(config, override, {"data.engine": engine})
+    settings = resolved_settings(config, override, {"data.engine": engine, "data.as_of": as_of})
     with step_context(settings, out) as context:
         from pipelines.etl.step import run_etl
 

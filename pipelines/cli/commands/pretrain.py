@@ -90,8 +90,8 @@ def pretrain(
             )
             return
         loss = result.scalars.get("train/loss")
-        told = "" if loss is None else f", loss {loss:.3f}"
-        stdout().print(f"{result.steps} steps{told}: weights in {result.folder}", highlight=False)
+        shown = "" if loss is None else f", loss {loss:.3f}"
+        stdout().print(f"{result.steps} steps{shown}: weights in {result.folder}", highlight=False)
         stdout().print(
             f"next: overspill train --set forecast.checkpoint={result.folder}",
             highlight=False,

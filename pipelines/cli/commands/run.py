@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli.terminal.console import (
+    print_answer,
     print_backtest,
     print_json,
     print_result,
@@ -16,13 +17,14 @@ from pipelines.cli.terminal.console import (
     stdout,
     step_context,
 )
-from pipelines.cli.terminal.options import Config, Device, Engine, Json, Model, Out, Override, State
+from pipelines.cli.terminal.options import AsOf, Config, Device, Engine, Json, Model, Out, Override, State
 
 
 def run(
     config: Config = None,
     override: Override = None,
     out: Out = None,
+    as_of: AsOf = None,
     model: Model = None,
     device: Device = None,
     state: State = None,
@@ -31,13 +33,23 @@ def run(
     train: Annotated[
         bool, typer.Option("--train", help="Also fine-tune the network; it is used if it is better.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print every table, not the answer alone (see overspill show).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """All steps: etl, backtest, forecast and export windows, ending with the answer."""
-    options = {"forecast.model": model, "forecast.device": device, "backtest.engine": engine}
+    options = {
+        "data.as_of": as_of,
+        "forecast.model": model,
+        "forecast.device": device,
+        "backtest.engine": engine,
+    }
     settings = resolved_settings(config, override, options)
-    with step_context(settings, out, state, command=f"run, train {train}") as context:
+    command = f"run, train {train}"
+    with step_context(settings, out, state, command=command, brief=not everything) as context:
         from pipelines.cli.terminal.console import begin_job
+        from pipelines.cli.terminal.tables import print_wrapped
         from pipelines.run import run_all
 
         begin_job(context)
@@ -60,15 +72,19 @@ def run(
             )
             return
         console = stdout()
-        print_result(result.etl.summary, as_json=False)
         for sentence in result.train.messages if result.train else ():
-            console.print(sentence, highlight=False, soft_wrap=True)
-        if result.backtest is not None:
-            print_backtest(console, result.backtest)
-        if result.weights is not None:
-            console.print(f"weights of the forecast: {result.weights}", highlight=False)
-        print_windows(console, context, result.windows.tables)
-        print_ui(console, context)
+            print_wrapped(console, sentence)
+        if everything:
+            print_result(result.etl.summary, as_json=False)
+            if result.backtest is not None:
+                print_backtest(console, result.backtest)
+            if result.weights is not None:
+                console.print(f"weights of the forecast: {result.weights}\n", highlight=False)
+            print_windows(console, context.settings, result.windows.tables)
+        windows = result.windows
+        print_answer(console, windows.answer, run_id=windows.run_id, out=out, book=result.etl.summary)
+        if everything:
+            print_ui(console, context)
 
 
 def register(app: typer.Typer) -> None:

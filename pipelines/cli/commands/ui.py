@@ -36,7 +36,7 @@ def ui(
     with step_context(settings, None) as context:
         from forecasting.errors import StepError
         from pipelines.runtime.store.address import without_password
-        from pipelines.runtime.tracking.ui import address_of_newest, free_port, server
+        from pipelines.runtime.tracking.ui import address_of_newest, address_of_table, free_port, server
 
         tracker = context.tracker
         if tracker.uri.startswith(("http://", "https://")):  # the store is a server that has a UI
@@ -47,6 +47,7 @@ def ui(
         try:
             with server(tracker, free_port(port)) as (address, process):
                 typer.echo(address_of_newest(tracker, address))
+                context.tell(f"All runs: {address_of_table(tracker, address)}")
                 context.console.print("Press Ctrl-C to stop.")
                 code = process.wait()
         except KeyboardInterrupt:

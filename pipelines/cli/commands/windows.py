@@ -37,7 +37,7 @@ def windows(
             rows = {name: table.to_dicts() for name, table in result.tables.items()}
             print_json({"run": result.run_id, "now": result.now, **rows})
             return
-        print_windows(stdout(), context, result.tables)
+        print_windows(stdout(), settings, result.tables)
 
 
 def register(app: typer.Typer) -> None:

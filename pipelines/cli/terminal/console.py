@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.runtime.config.settings import Settings
     from pipelines.runtime.jobs.state import JobState
     from pipelines.runtime.step.context import Context
+    from pipelines.windows.answer import Answer
 
 TABLE_WIDTH = 180  # where the output is no terminal, rows stay on one line
 
@@ -79,6 +80,8 @@ def step_context(
     state: Path | None = None,
     open_state: Callable[[Path | None, Settings], JobState | None] | None = None,
     command: str = "",
+    *,
+    brief: bool = False,
 ) -> Iterator[Context]:
     """The context of a step on the configured store; errors inside end the command in one sentence.
 
@@ -95,6 +98,8 @@ def step_context(
         Opens the state in that folder; by default that of a job of this command and these settings.
     command : str
         The command with those of its options that are no settings.
+    brief : bool
+        Print no notes on a terminal, where the command ends with the answer alone.
     """
     with report_errors():
         from rich.console import Console
@@ -117,7 +122,13 @@ def step_context(
                 for sentence in close_abandoned(tracker):
                     tell(sentence)
                 yield Context(
-                    settings=settings, tracker=tracker, console=console, out=out, ranks=ranks, state=kept
+                    settings=settings,
+                    tracker=tracker,
+                    console=console,
+                    out=out,
+                    ranks=ranks,
+                    state=kept,
+                    brief=brief and console.is_terminal,
                 )
 
 
@@ -151,15 +162,46 @@ def print_backtest(console: Console, result: BacktestResult) -> None:
     console.print(f"weights of the network: {result.weights}", highlight=False, soft_wrap=True)
 
 
-def print_windows(console: Console, context: Context, tables: dict[str, Any]) -> None:
-    """Print the answer and the readings of the cap of the first policy."""
+def print_windows(console: Console, settings: Settings, tables: Mapping[str, Any]) -> None:
+    """Print the windows of every policy and the readings of the cap of the first."""
     from forecasting.periods import Frequency
     from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 
-    frequency = Frequency.parse(context.settings.data.frequency)
+    frequency = Frequency.parse(settings.data.frequency)
     end = tables["saturation"]["timestamp"].max()
     print_windows_table(console, tables["windows"], frequency=frequency, end=end)
-    print_cap_readings(console, tables["cap_readings"], policy=context.settings.policies[0].name)
+    print_cap_readings(console, tables["cap_readings"], policy=settings.policies[0].name)
+
+
+def print_answer(
+    console: Console,
+    answer: Answer,
+    *,
+    run_id: str,
+    out: Path | None = None,
+    book: Mapping[str, Any] | None = None,
+) -> None:
+    """Print the first screen: the answer in at most twenty lines.
+
+    Parameters
+    ----------
+    console : Console
+    answer : Answer
+    run_id : str
+        The windows run.
+    out : Path, optional
+        Folder that received the files.
+    book : mapping, optional
+        Counts of an order book, as its etl step tells them; empty for other data.
+    """
+    from pipelines.cli.terminal.answer import answer_lines
+
+    rows = f"{book['accepted']:,} of {book['rows in']:,} rows accepted" if book else None
+    lines = answer_lines(answer, run_id=run_id, out=None if out is None else str(out), rows=rows)
+    for place, line in enumerate(lines):
+        console.print(
+            line, style="bold" if place == 0 else None, highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def print_ui(console: Console, context: Context) -> None:

@@ -36,6 +36,10 @@ EtlRun = Annotated[
         help="Run whose panel is used: id, or its first characters (newest with these settings).",
     ),
 ]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", help="Day whose knowledge counts, YYYY-MM-DD: nothing published later is read."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of tables.")]
 
 # For commands that start from a finished windows run.

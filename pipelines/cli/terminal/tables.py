@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from forecasting.periods import Frequency, label
+from pipelines.cli.terminal.fitted import print_fitted
 from pipelines.figures.number_format import share_of_paths, units_text
 
 Row = dict[str, Any]
@@ -20,9 +20,7 @@ Row = dict[str, Any]
 def print_windows_table(
     console: Console, windows: pl.DataFrame, *, frequency: Frequency, end: dt.date
 ) -> None:
-    """Print one row per chip, scope and policy.
-
-    A chip that is not eligible is listed once for both scopes; if none is, for one reason, they share a row.
+    """Print one row per chip, scope and policy; chips without an estimate follow with the reason.
 
     Parameters
     ----------
@@ -33,47 +31,58 @@ def print_windows_table(
     """
     now = windows["now"].drop_nulls()
     at = label(now[0], frequency) if now.len() else "now"
+    heads = (
+        "chip",
+        "scope",
+        f"P(saturated\n{at})",
+        "saturated by\n10 / 50 / 90 %",
+        "P(never by\nhorizon)",
+        "next window",
+        "exportable units\n10 / 50 / 90 %",
+        "binding",
+    )
     for part in windows.partition_by("policy", maintain_order=True):
-        table = Table(title=part["policy"][0], title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        table.add_column("chip")
-        table.add_column("scope")
-        table.add_column("eligible", max_width=31)
-        table.add_column(f"P(saturated\n{at})", justify="right")
-        table.add_column("saturated by\n10 / 50 / 90 %")
-        table.add_column("P(never by\nhorizon)", justify="right")
-        table.add_column("next window")
-        table.add_column("exportable units\n10 / 50 / 90 %")
-        table.add_column("binding")
-        for row in _merged(part):
-            table.add_row(*_cells(row, frequency, end))
-        for column in table.columns:
-            column.overflow = "fold"  # a date that is cut is worse than one on two lines
-        console.print(table)
+        found = part.to_dicts()
+        rows = [_cells(row, frequency, end) for row in found if _is_estimated(row)]
+        if rows:
+            print_fitted(console, rows, title=part["policy"][0], heads=heads, keys=2, right=(2, 4))
+        else:
+            console.print(part["policy"][0], style="bold", highlight=False)
+        for line in _absent([row for row in found if not _is_estimated(row)]):
+            print_wrapped(console, line)
+        console.print()
 
 
-def _merged(part: pl.DataFrame) -> list[Row]:
-    """Rows of one policy: chips with an estimate, then those without, then the refused, each once."""
-    rows = part.to_dicts()
-    lacking = {row["chip"] for row in rows if row["eligible"] and row["p_any_window"] is None}
-    kept = [row for row in rows if row["eligible"] and row["chip"] not in lacking]
-    absent = {row["chip"]: row for row in rows if row["chip"] in lacking}
-    refused = {row["chip"]: row for row in rows if not row["eligible"]}
-    if len(refused) > 1 and len({row["reason"] for row in refused.values()}) == 1:
-        one = next(iter(refused.values()))
-        refused = {"": {**one, "chip": "all others" if kept or absent else "all chips"}}
-    return [*kept, *absent.values(), *refused.values()]
+def print_wrapped(console: Console, text: str) -> None:
+    """Print a text with breaks between words."""
+    lines = textwrap.wrap(
+        text, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def _is_estimated(row: Row) -> bool:
+    return bool(row["eligible"]) and row["p_any_window"] is not None
+
+
+def _absent(rows: Sequence[Row]) -> Iterator[str]:
+    """Chips without an estimate, by the reason: a policy rules them out, or they were not forecast."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        refused = row["reason"] if not row["eligible"] else row["no_estimate"]
+        why = refused.split("; ")[0].removeprefix(f"{row['chip']}: ")
+        chips = reasons.setdefault(f"{'not forecast' if row['eligible'] else 'not eligible'}: {why}", [])
+        if row["chip"] not in chips:
+            chips.append(row["chip"])
+    for why, chips in sorted(reasons.items(), key=lambda each: each[0].startswith("not forecast")):
+        kind, _, reason = why.partition(": ")
+        yield f"{kind}: {', '.join(chips)} ({reason})"
 
 
 def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
-    if not row["eligible"]:
-        return [row["chip"], "any", f"no: {row['reason'].split('; ')[0]}", *[""] * 6]
-    if row["p_any_window"] is None:
-        why = row["no_estimate"].split("; ")[0].removeprefix(f"{row['chip']}: ")
-        return [row["chip"], "any", f"yes, not forecast: {why}", *[""] * 6]
     return [
         row["chip"],
         row["scope"],
-        "yes",
         share_of_paths(row["p_saturated_now"]),
         _dates([row[f"saturated_{q}"] for q in ("q10", "q50", "q90")], frequency, end),
         share_of_paths(row["p_never"]),
@@ -103,30 +112,40 @@ def print_cap_readings(console: Console, readings: pl.DataFrame, *, policy: str)
     rows = readings.filter(pl.col("policy") == policy) if readings.height else readings
     if rows.is_empty():
         return
-    table = Table(
-        title=f"readings of the cap, {policy}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
-    )
-    for name in ("chip", "counts", "period", "cap by now 10/50/90 %", "exportable by the horizon 10/50/90 %"):
-        table.add_column(name)
-    for row in rows.iter_rows(named=True):
-        table.add_row(
+    cells = [
+        [
             row["chip"],
             row["counts"],
             row["period"].replace("_", " ") + (" (stated)" if row["stated"] else ""),
             " / ".join(units_text(row[f"cap_units_{q}"]) for q in ("q10", "q50", "q90")),
             " / ".join(units_text(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
-        )
-    console.print(table)
+        ]
+        for row in rows.iter_rows(named=True)
+    ]
+    print_fitted(
+        console,
+        cells,
+        title=f"readings of the cap, {policy}",
+        heads=(
+            "chip",
+            "counts",
+            "period",
+            "cap by now 10/50/90 %",
+            "exportable by the horizon 10/50/90 %",
+        ),
+    )
 
 
 def print_table(console: Console, table: pl.DataFrame, *, title: str, digits: int = 3) -> None:
     """Print a small table as it is."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for name, dtype in table.schema.items():
-        shown.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
-    for row in table.iter_rows():
-        shown.add_row(*(_text(value, digits) for value in row))
-    console.print(shown)
+    numeric = [place for place, dtype in enumerate(table.dtypes) if dtype.is_numeric()]
+    print_fitted(
+        console,
+        [[_text(value, digits) for value in row] for row in table.iter_rows()],
+        title=title,
+        heads=[name.replace("_", " ") for name in table.columns],
+        right=numeric,
+    )
 
 
 def _text(value: object, digits: int) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from forecasting.periods import Frequency, label
+from pipelines.cli.terminal.fitted import print_fitted
 from pipelines.figures.number_format import share_of_paths, units_text
 
 LEVELS = ("q10", "q50", "q90")
@@ -36,21 +36,20 @@ def print_effects(console: Console, table: pl.DataFrame, *, title: str) -> None:
         first = by_figure["p_saturated"]
         order = sorted(first, key=lambda name: (-first[name]["reach"], by_figure["units"][name]["rank"]))
         base = {figure: next(iter(rows.values()))["base"] for figure, rows in by_figure.items()}
-        shown = _table(f"{title}, {part['scope'][0]} scope")
-        shown.add_column("assumption")
-        for head in ("low", "value", "high"):
-            shown.add_column(head, justify="right")
-        shown.add_column("enters")
-        for figure, head in HEADS.items():
-            if figure in base:
-                shown.add_column(f"{head}\nbase {_text(figure, base[figure])}", justify="right")
-        for name in order:
-            row = first[name]
-            cells = [name, *(f"{row[end]:.10g}" for end in ("low", "value", "high")), row["enters"]]
-            shown.add_row(
-                *cells, *(_ends(by_figure[figure][name], figure) for figure in HEADS if figure in base)
-            )
-        console.print(shown)
+        figures = [figure for figure in HEADS if figure in base]
+        rows = [
+            [
+                name,
+                *(f"{first[name][end]:.10g}" for end in ("low", "value", "high")),
+                first[name]["enters"],
+                *(_ends(by_figure[figure][name], figure) for figure in figures),
+            ]
+            for name in order
+        ]
+        heads = ["assumption", "low", "value", "high", "enters"]
+        heads += [f"{HEADS[figure]}\nbase {_text(figure, base[figure])}" for figure in figures]
+        right = [1, 2, 3, *range(5, len(heads))]
+        print_fitted(console, rows, title=f"{title}, {part['scope'][0]} scope", heads=heads, right=right)
 
 
 def _text(figure: str, number: float) -> str:
@@ -68,39 +67,52 @@ def print_indices(console: Console, table: pl.DataFrame, *, title: str) -> None:
     columns = table.columns[3:]
     moving = table.filter(pl.col(columns[0]) != 0)
     for part in moving.partition_by(["scope", "figure"], maintain_order=True):
-        shown = _table(f"{title}, {part['scope'][0]} scope, {HEADS[part['figure'][0]]}")
-        shown.add_column("assumption")
-        for name in columns:
-            shown.add_column(name.replace("_", " "), justify="right")
-        for row in part.iter_rows(named=True):
-            shown.add_row(row["assumption"], *(f"{row[name]:.{INDEX_DIGITS}g}" for name in columns))
-        console.print(shown)
+        print_fitted(
+            console,
+            [
+                [row["assumption"], *(f"{row[name]:.{INDEX_DIGITS}g}" for name in columns)]
+                for row in part.iter_rows(named=True)
+            ],
+            title=f"{title}, {part['scope'][0]} scope, {HEADS[part['figure'][0]]}",
+            heads=["assumption", *(name.replace("_", " ") for name in columns)],
+            right=range(1, len(columns) + 1),
+        )
 
 
 def print_scenarios(console: Console, table: pl.DataFrame, *, frequency: Frequency, end: dt.date) -> None:
     """Print one table per chip and scope, the base case first."""
     for part in table.partition_by(["chip", "scope"], maintain_order=True):
         row = part.row(0, named=True)
-        shown = _table(f"{row['chip']}, {row['scope']} scope, {row['policy']}")
-        shown.add_column("scenario")
-        shown.add_column("P(saturated\nby horizon)", justify="right")
-        shown.add_column("saturated by\n10 / 50 / 90 %")
-        shown.add_column("sooner / later\non paths", justify="right")
-        shown.add_column("P(any\nwindow)", justify="right")
-        shown.add_column("exportable units\n10 / 50 / 90 %")
-        shown.add_column("more / fewer\non paths", justify="right")
-        for each in part.iter_rows(named=True):
-            is_base = each["scenario"] == row["scenario"]
-            shown.add_row(
-                each["title"],
-                share_of_paths(each["p_saturated"]),
-                _dates([each[f"saturated_{level}"] for level in LEVELS], frequency, end),
-                "" if is_base else f"{_share(each['p_sooner'])} / {_share(each['p_later'])}",
-                share_of_paths(each["p_any_window"]),
-                " / ".join(units_text(each[f"units_{level}"]) for level in LEVELS),
-                "" if is_base else f"{_share(each['p_more_units'])} / {_share(each['p_fewer_units'])}",
-            )
-        console.print(shown)
+        print_fitted(
+            console,
+            [
+                _scenario(each, each["scenario"] == row["scenario"], frequency, end)
+                for each in part.to_dicts()
+            ],
+            title=f"{row['chip']}, {row['scope']} scope, {row['policy']}",
+            heads=(
+                "scenario",
+                "P(saturated\nby horizon)",
+                "saturated by\n10 / 50 / 90 %",
+                "sooner / later\non paths",
+                "P(any\nwindow)",
+                "exportable units\n10 / 50 / 90 %",
+                "more / fewer\non paths",
+            ),
+            right=(1, 3, 4, 6),
+        )
+
+
+def _scenario(row: dict[str, Any], is_base: bool, frequency: Frequency, end: dt.date) -> list[str]:  # noqa: FBT001
+    return [
+        row["title"],
+        share_of_paths(row["p_saturated"]),
+        _dates([row[f"saturated_{level}"] for level in LEVELS], frequency, end),
+        "" if is_base else f"{_share(row['p_sooner'])} / {_share(row['p_later'])}",
+        share_of_paths(row["p_any_window"]),
+        " / ".join(units_text(row[f"units_{level}"]) for level in LEVELS),
+        "" if is_base else f"{_share(row['p_more_units'])} / {_share(row['p_fewer_units'])}",
+    ]
 
 
 def _share(share: float) -> str:
@@ -110,7 +122,3 @@ def _share(share: float) -> str:
 def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -> str:
     known = [label(day, frequency) for day in days if day is not None]
     return " / ".join(known + ([f"not before {label(end, frequency)}"] if len(known) < len(days) else []))
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)

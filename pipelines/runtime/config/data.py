@@ -12,6 +12,8 @@ from forecasting.errors import InputError
 from forecasting.periods import Frequency
 from forecasting.public.assumptions import Assumption, PublicAssumptions, certain
 from forecasting.public.bookings import CloudSeries
+from forecasting.public.editions import Unreported
+from forecasting.public.state_paths import StateTerms
 from forecasting.reference.chips import Chip, catalogue
 
 
@@ -81,12 +83,28 @@ class MarketData(Frozen):
         """Correlation of the measurement errors of one item's periods; 0 where figures are exact."""
         return 0.0
 
+    @property
+    def state_terms(self) -> StateTerms | None:
+        """What a drawn state of the market means; None where orders are known and no state is drawn."""
+        return None
+
+
+class EditionFile(Frozen):
+    """One edition of the shipment estimates: when it came out, and its tables (names or paths)."""
+
+    published: dt.date
+    totals: str
+    owners: str | None = None
+
 
 class PublicData(MarketData):
     """Settings of the public way in (`configs/data/us_public.yaml`)."""
 
     kind: Literal["public"]
     frequency: Literal["Q"]
+    editions: tuple[EditionFile, ...]
+    as_of: dt.date | None
+    unreported: tuple[Unreported, ...]
     clouds: Mapping[str, CloudSeries]
     books_from: dt.date
     calm_from: dt.date
@@ -105,3 +123,11 @@ class PublicData(MarketData):
     def correlation_of_errors(self) -> float:
         """Correlation of the errors of one item's quarters: an assumption."""
         return self.error_correlation.value
+
+    @property
+    def state_terms(self) -> StateTerms:
+        """Lead time of a market short of supply, and how fast capacity moves on: assumptions."""
+        return StateTerms(
+            lead_time_weeks=self.assumptions.tight_lead_time_weeks,
+            capacity_decay=self.assumptions.capacity_decay,
+        )

@@ -91,16 +91,16 @@ def lines(differences: Mapping[str, tuple[str | None, str | None]], *, other: st
     def section(key: str) -> str:
         return ".".join(key.split(".")[:2])
 
-    told = []
+    sentences = []
     for name, keys in groupby(sorted(differences), key=section):
         own = list(keys)
         if len(own) > LINES_PER_SECTION:
-            told.append(f"{name}: {len(own)} settings differ ({other})")
+            sentences.append(f"{name}: {len(own)} settings differ ({other})")
             continue
         for key in own:
             mine, theirs = (_shown(value) for value in differences[key])
-            told.append(f"{key} = {mine} ({other} {theirs})")
-    return told
+            sentences.append(f"{key} = {mine} ({other} {theirs})")
+    return sentences
 
 
 def _shown(value: str | None) -> str:

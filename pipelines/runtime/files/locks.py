@@ -2,7 +2,7 @@
 
 `filelock` was tried: it makes the folder that it is asked to lock a file in, so that an outbox which was just
 sent and removed would come back; it asks again and again while it waits; and where a file system has no locks
-it leaves a file behind that outlives a killed process, unless it is told not to.
+it leaves a file behind that outlives a killed process, unless asked not to.
 """
 
 from __future__ import annotations

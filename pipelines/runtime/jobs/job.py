@@ -39,11 +39,11 @@ def join_ranks(settings: Settings) -> Iterator[Ranks]:
                 yield ranks
             ranks.close(0)
         except StopRequestedError as error:
-            told = after_stop(error, first=first)
+            notice = after_stop(error, first=first)
             if ranks is not None:
                 ranks.close(error.exit_code)
             if first:
-                _tell(told)
+                _tell(notice)
             raise SystemExit(error.exit_code) from error
         except BaseException as error:
             if ranks is not None:

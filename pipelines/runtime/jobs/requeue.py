@@ -23,18 +23,18 @@ def after_stop(error: StopRequestedError, *, first: bool) -> str:
     first : bool
         Whether this is the job's first process; the others leave it to that one.
     """
-    told = f"stopped by {error.signal.name}"
+    notice = f"stopped by {error.signal.name}"
     job = os.environ.get("SLURM_JOB_ID")
     wanted = os.environ.get(SWITCH, "").lower() in {"true", "1"}
     if job is None or not first or not wanted or error.signal is signal.SIGINT:
-        return told
+        return notice
     code, state = _asked(["squeue", "--noheader", "--jobs", job, "--format", "%T"])
     if code or state != "RUNNING":  # it is being cancelled, or taken off by Slurm itself
-        return f"{told}; job {job} is {state or 'unknown to Slurm'}"
+        return f"{notice}; job {job} is {state or 'unknown to Slurm'}"
     code, answer = _asked(["scontrol", "requeue", job])
     if code:
-        return f"{told}; job {job} could not be put back into the queue ({answer})"
-    return f"{told}; job {job} is back in the queue and will go on from its state"
+        return f"{notice}; job {job} could not be put back into the queue ({answer})"
+    return f"{notice}; job {job} is back in the queue and will go on from its state"
 
 
 def _asked(command: list[str]) -> tuple[int, str]:

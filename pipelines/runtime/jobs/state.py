@@ -123,7 +123,7 @@ class JobState:
 
     @property
     def curves(self) -> Path:
-        """File of what the training has told so far."""
+        """File of what the training has logged so far."""
         return self.folder / CURVES
 
     def open_run(self, step: str, upstream_run_id: str | None = None) -> str | None:

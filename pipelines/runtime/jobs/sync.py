@@ -38,7 +38,7 @@ def sync(settings: Settings, console: Console) -> list[OutboxReport]:
 
 
 def sync_quietly(settings: Settings, console: Console) -> None:
-    """Send what earlier jobs left in the spool folder; whatever goes wrong is told and fails nothing."""
+    """Send what earlier jobs left in the spool folder; whatever goes wrong is reported and fails nothing."""
     try:
         if not settings.tracking.spool.is_dir():
             return

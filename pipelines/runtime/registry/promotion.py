@@ -73,7 +73,7 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The decision as it is told."""
+        """The decision as it is reported."""
         scores = f"score {self.candidate_score:.4f} against {self.incumbent_score:.4f} of {self.incumbent}"
         if self.decision == CHAMPION:
             return f"promoted to champion: {scores} (skill {self.skill:+.1%})"

@@ -122,7 +122,9 @@ class Registry:
         everything = {**tags, WEIGHTS_TAG: file_digest(checkpoint / WEIGHTS)}
         self._create_model()
         with self._store.translated():
-            made = self._client.create_model_version(MODEL, source, run.run_id, tags=everything)
+            made = self._client.create_model_version(
+                MODEL, source, run.run_id, tags=everything, description=_description(run, tags)
+            )
         return Version(number=str(made.version), run_id=run.run_id, tags=everything)
 
     def crown(self, version: Version) -> None:
@@ -177,6 +179,15 @@ class Registry:
         return self._store.found(lambda: self._client.get_registered_model(MODEL))
 
 
+def _description(run: StepRun, tags: Mapping[str, str]) -> str:
+    """What a version is, as the page of the registered model shows it."""
+    made = f"Weights of the network, recorded by the {run.name} run {run.run_id[:8]}"
+    start, until = tags.get("overspill.start"), tags.get("overspill.trained_until")
+    if start is None or until is None:
+        return f"{made}."
+    return f"{made}: trained from {start} on what had been published by {until}. Scores are in the tags."
+
+
 def _number(version: Version | None) -> str | None:
     return None if version is None else version.number
 
@@ -184,7 +195,7 @@ def _number(version: Version | None) -> str | None:
 def hold_champion(store: Store) -> None:
     """Read the champion's checkpoint, so that it is at hand should the server go away later.
 
-    A store that is no server is always at hand. A champion that cannot be used is told of where it is used.
+    A store that is no server is always at hand. A champion that cannot be used is reported where it is used.
     """
     registry = Registry(store)
     champion = registry.champion() if store.spools else None

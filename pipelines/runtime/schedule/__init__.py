@@ -1,1 +1,1 @@
-"""Schedules of the whole cycle: which slots, which job, and how the cluster's scheduler is told."""
+"""Schedules of the whole cycle: which slots, which job, and how the cluster's scheduler is driven."""

@@ -127,11 +127,11 @@ def render(request: ScheduleRequest, variables: dict[str, int]) -> str:
 def _assignments(request: ScheduleRequest, variables: dict[str, int]) -> list[str]:
     given = {"COMMAND": _command(), "STATE": str(request.state)}
     given |= {"OUT": str(request.out)} if request.out is not None else {}
-    told = [f"export OVERSPILL_{key}={shlex.quote(value)}" for key, value in given.items()]
-    told += [f"export OVERSPILL_{key}={value}" for key, value in variables.items() if key != "SLOT"]
-    if "SLOT" in variables:  # a successor is told its own
-        told.append(f"export OVERSPILL_SLOT=${{OVERSPILL_SLOT:-{variables['SLOT']}}}")
-    return [*told, f"set -- {shlex.join(request.extra)}".rstrip()]
+    exports = [f"export OVERSPILL_{key}={shlex.quote(value)}" for key, value in given.items()]
+    exports += [f"export OVERSPILL_{key}={value}" for key, value in variables.items() if key != "SLOT"]
+    if "SLOT" in variables:  # a successor is given its own
+        exports.append(f"export OVERSPILL_SLOT=${{OVERSPILL_SLOT:-{variables['SLOT']}}}")
+    return [*exports, f"set -- {shlex.join(request.extra)}".rstrip()]
 
 
 def _command() -> str:

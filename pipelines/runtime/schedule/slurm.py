@@ -1,4 +1,4 @@
-"""The commands of Slurm: each answers in time or is told in one sentence."""
+"""The commands of Slurm: each answers in time or is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def jobs() -> list[SlurmJob]:
     StepError
         If Slurm does not answer.
     """
-    told = _call("squeue", "--me", "--noheader", "--sort=i", "--format=%A|%T|%S|%r|%P|%l|%j|%k")
+    queue = _call("squeue", "--me", "--noheader", "--sort=i", "--format=%A|%T|%S|%r|%P|%l|%j|%k")
     found = []
-    for line in told.splitlines():
+    for line in queue.splitlines():
         number, state, begin, reason, partition, limit, job_name, comment = line.split("|", 7)
         job = SlurmJob(
             id=number,
@@ -167,21 +167,21 @@ def _sbatch(*arguments: str) -> str:
     return done.stdout
 
 
-def _refusal(command: str, told: str) -> InputError | StepError:
-    if any(sign in told for sign in UNREACHABLE):
-        return _failure(command, told)
-    return InputError(f"Slurm refused the job: {_sentence(told)}")
+def _refusal(command: str, message: str) -> InputError | StepError:
+    if any(sign in message for sign in UNREACHABLE):
+        return _failure(command, message)
+    return InputError(f"Slurm refused the job: {_sentence(message)}")
 
 
-def _failure(command: str, told: str) -> StepError:
-    if any(sign in told for sign in UNREACHABLE):
-        return StepError(f"{SILENT} (`{command}`: {_sentence(told)})")
-    return StepError(f"`{command}` failed: {_sentence(told)}")
+def _failure(command: str, message: str) -> StepError:
+    if any(sign in message for sign in UNREACHABLE):
+        return StepError(f"{SILENT} (`{command}`: {_sentence(message)})")
+    return StepError(f"`{command}` failed: {_sentence(message)}")
 
 
-def _sentence(told: str) -> str:
+def _sentence(message: str) -> str:
     """The lines that name an error, without the command's name before them; the last line if none does."""
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
     plain = [line.removeprefix("sbatch: ").removeprefix("allocation failure: ") for line in lines]
     return "; ".join(dict.fromkeys(errors)) or (plain[-1] if plain else "no reason given")

@@ -175,7 +175,7 @@ class Carrier:
             reason = error.strerror or str(error)
             if self.away:
                 raise StepError(
-                    f"{self._spooling.folder}: the MLflow server is away, and what it is to be told cannot "
+                    f"{self._spooling.folder}: the MLflow server is away, and what it is to record cannot "
                     f"be kept here: {reason}"
                 ) from error
             self._stop_keeping(reason)
@@ -199,7 +199,7 @@ class Carrier:
     def _leave(self, reason: str) -> None:
         """Work without the server from here on."""
         if not self.away:
-            self.tell(f"{reason}; what it is to be told goes to {self._spooling.folder}")
+            self.tell(f"{reason}; what it is to record goes to {self._spooling.folder}")
         self.away = True
         if self._outbox is not None:
             self._outbox.durable = True

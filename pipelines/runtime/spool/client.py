@@ -1,4 +1,4 @@
-"""MLflow's client with an outbox before it: what a server cannot be told now is kept and sent later."""
+"""MLflow's client with an outbox before it: what a server cannot record now is kept and sent later."""
 
 from __future__ import annotations
 
@@ -144,11 +144,19 @@ class SpooledClient:
         """As MLflow's; nothing is done where it is there."""
         self._write("create_model", name=name, description=description)
 
-    def create_model_version(self, name: str, source: str, run_id: str, *, tags: Mapping[str, str]) -> Any:  # noqa: ANN401
+    def create_model_version(
+        self, name: str, source: str, run_id: str, *, tags: Mapping[str, str], description: str | None = None
+    ) -> Any:  # noqa: ANN401
         """As MLflow's; `source` is a folder of the run's artifacts."""
         local, folder = new_local_id(), source.rpartition("/")[2]
         answer = self._write(
-            "create_version", local=local, name=name, run_id=run_id, folder=folder, tags=dict(tags)
+            "create_version",
+            local=local,
+            name=name,
+            run_id=run_id,
+            folder=folder,
+            tags=dict(tags),
+            description=description,
         )
         return self.get_model_version(name, answer.get("version", local))
 

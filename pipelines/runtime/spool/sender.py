@@ -201,7 +201,9 @@ class Sender:
                 if known.name == name and known.source == source:
                     return {"version": str(known.version)}
         tags = {**entry["tags"], **({SPOOLED_TAG: entry["local"]} if self._late else {})}
-        made = self._client.create_model_version(name, source, run_id, tags=tags)
+        made = self._client.create_model_version(
+            name, source, run_id, tags=tags, description=entry.get("description")
+        )
         return {"version": str(made.version)}
 
     def _set_alias(self, entry: Entry) -> Entry:

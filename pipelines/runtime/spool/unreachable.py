@@ -1,4 +1,4 @@
-"""Whether a server is away, told from what it was asked for and refused."""
+"""Whether a server is away, judged by what it was asked for and refused."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +20,10 @@ from models.errors import ClusterError
 from pipelines.runtime.config.deviations import deviations, lines, what_if
 from pipelines.runtime.config.loader import dump, flatten
 from pipelines.runtime.config.settings import Settings
-from pipelines.runtime.files.artifacts import check_writable, write_table
+from pipelines.runtime.files.artifacts import check_writable, file_digest, write_table
 from pipelines.runtime.files.output_folder import complete, publish
 from pipelines.runtime.jobs.state import JobState
+from pipelines.runtime.store.tags import DIGEST_TAG, DIGESTS, DIGESTS_TAG
 from pipelines.runtime.tracking import StepRun, Tracker
 from pipelines.runtime.tracking.system_metrics import log_system_metrics
 
@@ -46,6 +48,8 @@ class Context:
         The processes that the job was started with; this one is the first of them.
     state : JobState, optional
         What remembers how far the job is, for a process that goes on after an interruption.
+    brief : bool
+        Whether notes are left out: the answer says what matters of them.
     """
 
     settings: Settings
@@ -55,10 +59,16 @@ class Context:
     out: Path | None = None
     ranks: Ranks = field(default_factory=Ranks)
     state: JobState | None = None
+    brief: bool = False
 
     def tell(self, sentence: str) -> None:
-        """Print a note."""
+        """Print what a user must know."""
         self.console.print(sentence, highlight=False, soft_wrap=True)
+
+    def note(self, sentence: str) -> None:
+        """Print what a user may want to know: how far the work is, and from what."""
+        if not self.brief:
+            self.tell(sentence)
 
     def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterable[T]:
         """Iterate with a progress bar that vanishes at the end; nothing is drawn without a terminal."""
@@ -100,7 +110,7 @@ class Context:
         """Open the run of a step, or again the one that an interrupted process of this job left."""
         if self.parent_run_id is None:
             for line in lines(deviations(self.settings), other="default"):
-                self.tell(f"not the default: {line}")
+                self.note(f"not the default: {line}")
         state = self.state
         resume = None if state is None else state.open_run(name, upstream_run_id)
         with self.tracker.step(
@@ -129,8 +139,32 @@ class Context:
         known = self.tracker.client.get_run(run.run_id).data.params if self.state is not None else {}
         run.log_params({key: value for key, value in flatten(self.settings).items() if key not in known})
 
-    def write(self, run: StepRun, folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:
-        """Write tables with their CSV twins and record each one's digest on the run."""
-        run.set_tags(
-            {f"overspill.sha256.{name}": write_table(folder, name, table) for name, table in tables.items()}
-        )
+    def write(
+        self,
+        run: StepRun,
+        folder: Path,
+        tables: Mapping[str, pl.DataFrame],
+        *,
+        inputs: Mapping[str, str] | None = None,
+        in_one: bool = False,
+    ) -> None:
+        """Write tables with their CSV twins and record each one's digest on the run.
+
+        Parameters
+        ----------
+        run : StepRun
+        folder : Path
+        tables : mapping
+        inputs : mapping, optional
+            Digests of what the step read, recorded beside them.
+        in_one : bool
+            Record the digests in one artifact, whose own digest is a tag, instead of a tag for each.
+        """
+        digests = dict(inputs or {}) | {
+            name: write_table(folder, name, table) for name, table in tables.items()
+        }
+        if not in_one:
+            run.set_tags({f"{DIGEST_TAG}{name}": digest for name, digest in digests.items()})
+            return
+        (folder / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True), encoding="utf-8")
+        run.set_tags({DIGESTS_TAG: file_digest(folder / DIGESTS)})

@@ -10,7 +10,7 @@ import polars as pl
 
 @dataclass(frozen=True, kw_only=True)
 class EtlResult:
-    """Its run, the panel with every vintage, and what else a user is told, by name."""
+    """Its run, the panel with every vintage, and what else is shown to a user, by name."""
 
     run_id: str
     panel: pl.DataFrame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from forecasting.errors import InputError
 from forecasting.panel.schema import check_panel, content_digest
 from pipelines.runtime.config.loader import flatten, load_settings
 from pipelines.runtime.config.settings import Settings
-from pipelines.runtime.files.artifacts import read_table
+from pipelines.runtime.files.artifacts import file_digest, read_table
+from pipelines.runtime.store.tags import DIGEST_TAG, DIGESTS, DIGESTS_TAG
 from pipelines.runtime.tracking import PARAM_LENGTH, StepRun, Tracker
 
 
@@ -25,10 +27,10 @@ class Input:
     table: pl.DataFrame
     digest: str
 
-    def log(self, run: StepRun) -> None:
-        """Record the table as an input dataset of the step that reads it."""
+    def log(self, run: StepRun, *, tag: bool = True) -> None:
+        """Record the table as an input dataset of the step that reads it, and its digest as a tag."""
         source = f"runs:/{self.run_id}/{self.name}.parquet"
-        run.log_dataset(name=self.name, digest=self.digest, source=source, context=run.name)
+        run.log_dataset(name=self.name, digest=self.digest, source=source, context=run.name, tag=tag)
 
 
 def read_input(tracker: Tracker, run_id: str, *, step: str, name: str) -> Input:
@@ -41,9 +43,35 @@ def read_input(tracker: Tracker, run_id: str, *, step: str, name: str) -> Input:
         what the run recorded.
     """
     run = tracker.finished(run_id, step)
-    run_id, recorded = run.info.run_id, run.data.tags.get(f"overspill.sha256.{name}")
+    run_id, tags = run.info.run_id, run.data.tags
+    recorded = tags.get(f"{DIGEST_TAG}{name}")
+    if recorded is None and DIGESTS_TAG in tags:
+        with tracker.artifact(run_id, DIGESTS) as path:
+            recorded = recorded_digests(path, tags, run_id=run_id).get(name)
     with tracker.artifact(run_id, f"{name}.parquet") as path:
         return checked_input(path, recorded, run_id=run_id, name=name)
+
+
+def recorded_digests(path: Path, tags: Mapping[str, str], *, run_id: str) -> dict[str, str]:
+    """Digests of a run's tables from its artifact, refused unless it is what the run's tag says.
+
+    Parameters
+    ----------
+    path : Path
+        The artifact.
+    tags : mapping
+        Those of the run.
+    run_id : str
+    """
+    found = file_digest(path)
+    if found != tags[DIGESTS_TAG]:
+        raise InputError(
+            "the artifact is not what its run wrote",
+            expected=f"SHA-256 {tags[DIGESTS_TAG]}",
+            found=found,
+            where=f"run {run_id}, {DIGESTS}",
+        )
+    return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def checked_input(path: Path, recorded: str | None, *, run_id: str, name: str) -> Input:

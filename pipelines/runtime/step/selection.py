@@ -37,9 +37,9 @@ def input_run(context: Context, step: str, given: str | None) -> str:
     """
     run: Any = _newest(context, step) if given is None else context.tracker.finished(given, step)
     started = dt.datetime.fromtimestamp(run.info.start_time / 1000, dt.UTC)
-    context.tell(f"input: {step} run {run.info.run_id} of {started:%Y-%m-%d %H:%M} UTC")
+    context.note(f"input: {step} run {run.info.run_id} of {started:%Y-%m-%d %H:%M} UTC")
     for line in lines(_differences(context, step, run, of=stated), other="here"):
-        context.tell(f"  of that run: {line}")
+        context.note(f"  of that run: {line}")
     return str(run.info.run_id)
 
 

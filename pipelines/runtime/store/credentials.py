@@ -23,7 +23,7 @@ def read_secret_files() -> None:
     ------
     InputError
         The file cannot be read, does not hold one line, may be read by other users, or contradicts the
-        variable itself. Its content is never told.
+        variable itself. Its content is never printed.
     """
     for name in (ADDRESS, USER, *SECRET):
         file = os.environ.get(f"{name}_FILE")

@@ -14,6 +14,7 @@ from pipelines.runtime.store.tags import (
     UPSTREAM_TAG,
 )
 from pipelines.runtime.tracking.abandoned import close_abandoned
+from pipelines.runtime.tracking.finding import nested_run, run_by_prefix
 from pipelines.runtime.tracking.run_names import what_if_of
 from pipelines.runtime.tracking.step_run import StepRun
 from pipelines.runtime.tracking.store import Store
@@ -33,6 +34,8 @@ __all__ = [
     "Store",
     "Tracker",
     "close_abandoned",
+    "nested_run",
+    "run_by_prefix",
     "send_all",
     "what_if_of",
 ]

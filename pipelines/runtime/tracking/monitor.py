@@ -36,7 +36,7 @@ class LoadMonitor(_Sampler):  # type: ignore[misc]
         self._client = client
 
     def monitor(self) -> None:
-        """Sample until told to stop; a store that is down is told of by the step."""
+        """Sample until stopped; a store that is down is reported by the step."""
         while not self._shutdown_event.is_set():
             for _ in range(self.samples_before_logging):
                 self.collect_metrics()

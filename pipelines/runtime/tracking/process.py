@@ -44,7 +44,7 @@ def this_process() -> str:
 
 
 def why_gone(tags: Mapping[str, str]) -> str | None:
-    """Why the process that recorded a run is gone; None where it is there, or it cannot be told.
+    """Why the process that recorded a run is gone; None where it is there, or that cannot be known.
 
     Only processes of this host are judged, and within one boot only those of the same space of process ids:
     a container's are not seen from outside.

@@ -16,7 +16,13 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from pipelines.runtime.spool.client import SpooledClient
 from pipelines.runtime.spool.sender import log_inputs
-from pipelines.runtime.store.tags import METRICS_PER_CALL, MODEL_FOLDER, PARAM_LENGTH, PARAMS_PER_CALL
+from pipelines.runtime.store.tags import (
+    DIGEST_TAG,
+    METRICS_PER_CALL,
+    MODEL_FOLDER,
+    PARAM_LENGTH,
+    PARAMS_PER_CALL,
+)
 from pipelines.runtime.tracking.model_package import SIGNATURE, served_parts
 
 
@@ -57,12 +63,23 @@ class StepRun:
         for start in range(0, len(metrics), METRICS_PER_CALL):
             self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
 
-    def log_dataset(self, *, name: str, digest: str, source: str, context: str) -> None:
+    def log_dated(self, points: Iterable[tuple[str, int, dt.date, float]]) -> None:
+        """Record figures by name, step and day; the day is the point's place on MLflow's axis of time."""
+        metrics = [
+            Metric(metric_name(name), float(value), _midnight(day), step)
+            for name, step, day, value in points
+            if abs(float(value)) < float("inf")
+        ]
+        for start in range(0, len(metrics), METRICS_PER_CALL):
+            self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
+
+    def log_dataset(self, *, name: str, digest: str, source: str, context: str, tag: bool = True) -> None:
         """Record an input dataset with the project's own content digest (its first 36 characters)."""
         dataset = Dataset(name=name, digest=digest[:36], source_type="overspill", source=source)
         tagged = DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
         log_inputs(self.client, self.run_id, [tagged])
-        self.client.set_tag(self.run_id, f"overspill.sha256.{name}", digest)
+        if tag:
+            self.client.set_tag(self.run_id, f"{DIGEST_TAG}{name}", digest)
 
     def log_folder(self, folder: Path) -> None:
         """Record every file of a folder as an artifact."""
@@ -88,9 +105,17 @@ class StepRun:
         entries = [RunTag(key, value) for key, value in tags.items()]
         self.client.log_batch(self.run_id, tags=entries)
 
+    def rename(self, name: str) -> None:
+        """Call the run something else in lists."""
+        self.client.update_run(self.run_id, name=name)
+
     def describe(self, markdown: str) -> None:
         """Set the text that the UI shows on the run's page."""
         self.client.set_tag(self.run_id, MLFLOW_RUN_NOTE, markdown)
+
+
+def _midnight(day: dt.date) -> int:
+    return int(dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC).timestamp() * 1000)
 
 
 def metric_name(text: str) -> str:

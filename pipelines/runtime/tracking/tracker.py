@@ -165,8 +165,8 @@ class Tracker(Store):
     def _end(self, run: StepRun, status: str, reason: str | None) -> None:
         try:
             if reason is not None:
-                told = without_secrets(reason, self.uri)
-                self.client.set_tag(run.run_id, ERROR_TAG, told[:5000])
+                shown = without_secrets(reason, self.uri)
+                self.client.set_tag(run.run_id, ERROR_TAG, shown[:5000])
             self.client.set_terminated(run.run_id, status)
         except (MlflowException, StepError):
             if status == "FINISHED":
@@ -263,7 +263,7 @@ class Tracker(Store):
         return LoadMonitor(self.client, run_id, seconds=seconds, uri=absolute(self.uri))
 
     def finish_monitor(self, monitor: LoadMonitor) -> None:
-        """Stop a sampler and log the samples it still holds; a store that is down is told of by the step."""
+        """Stop a sampler and log the samples it still holds; a store that is down is reported by the step."""
         monitor.finish()
         left = monitor.aggregate_metrics()
         if left:

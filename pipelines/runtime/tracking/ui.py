@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from forecasting.errors import InputError, StepError
+from pipelines.runtime.store.tags import RUNS_TABLE, RUNS_TABLE_STATE, RUNS_TABLE_TAG
 from pipelines.runtime.tracking import STEP_TAG, UI_MODE, UPSTREAM_TAG, Tracker
 from pipelines.runtime.tracking.run_names import what_if_of, what_if_text
 
@@ -69,6 +70,16 @@ def address_of_newest(tracker: Tracker, server: str) -> str:
     experiment = f"{server.rstrip('/')}/#/experiments/{tracker.experiment_id}"
     newest = tracker.newest_or_none("windows")
     return f"{experiment}/runs{'' if newest is None else f'/{newest}'}{UI_MODE}"
+
+
+def address_of_table(tracker: Tracker, server: str) -> str:
+    """Address of the table of all runs, with the columns that matter."""
+    with tracker.translated():
+        experiment = tracker.client.get_experiment(tracker.experiment_id)
+        if RUNS_TABLE_TAG not in experiment.tags:  # of a store that an earlier version laid out
+            tracker.client.set_experiment_tag(tracker.experiment_id, RUNS_TABLE_TAG, RUNS_TABLE_STATE)
+    page = f"{server.rstrip('/')}/#/experiments/{tracker.experiment_id}/runs"
+    return f"{page}{UI_MODE}&{RUNS_TABLE}"
 
 
 def free_port(port: int | None) -> int:
@@ -138,8 +149,8 @@ def _wait(process: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> Non
         else:
             return
     log.seek(0)
-    told = log.read().decode(errors="replace").strip().splitlines()
-    raise StepError(f"the MLflow server did not start: {told[-1] if told else 'it said nothing'}")
+    output = log.read().decode(errors="replace").strip().splitlines()
+    raise StepError(f"the MLflow server did not start: {output[-1] if output else 'it said nothing'}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

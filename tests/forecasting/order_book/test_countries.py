@@ -69,3 +69,43 @@ def test_usual_spellings_are_known(name, code):
 def test_names_of_several_countries_or_of_none_have_no_code(name):
     assert country_code(name) is None
     assert (ambiguous_country(name) is not None) == (name.title() in AMBIGUOUS or name in AMBIGUOUS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "na",
+        "Na",
+        "n a",
+        "N.A",
+        "N-A",
+        "n/a",
+        "#N/A",
+        "I/O",
+        "m/s",
+        "C/O",
+        "T/N",
+        "IT?",
+        "US1",
+        "1 US 2",
+        "Germany 2",
+    ],
+)
+def test_what_is_not_written_as_a_code_or_name_is_no_country(name):
+    assert country_code(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (" NA ", "NA"),
+        ("NAM", "NA"),
+        ("Namibia", "NA"),
+        ("u.s.", "US"),
+        ("U S A", "US"),
+        ("The UK", "GB"),
+        ("it", "IT"),
+    ],
+)
+def test_codes_may_have_points_blanks_and_an_article(name, code):
+    assert country_code(name) == code

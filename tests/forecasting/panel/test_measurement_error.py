@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtri
 
 from forecasting.errors import InputError
 from forecasting.panel.history import History
@@ -25,6 +26,10 @@ def history(p05, p50, p95, item_ids=("H200",), variates=("units",)):
         origins=(dt.date(2025, 12, 31),) * len(item_ids),
         frequency=Frequency.QUARTER,
     )
+
+
+def test_the_95_percent_point_is_that_of_a_standard_normal():
+    assert float(ndtri(0.95)) == Z_95
 
 
 @settings(deadline=None, max_examples=50)

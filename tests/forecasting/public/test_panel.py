@@ -3,14 +3,23 @@
 import datetime as dt
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import polars as pl
 import polars.selectors as cs
 import pytest
 from polars.testing import assert_frame_equal
 
-from forecasting.panel.schema import COLUMNS, KEY, PanelSchema, as_of, check_panel, content_digest, latest
+from forecasting.panel.schema import (
+    COLUMNS,
+    KEY,
+    NOWCAST,
+    STATE,
+    PanelSchema,
+    as_of,
+    check_panel,
+    content_digest,
+    latest,
+)
 from forecasting.periods import Frequency, calendar_quarter
 from forecasting.public.context_series import context_rows
 from forecasting.public.panel import build_panel, drop_unchanged, portfolio_ratios
@@ -18,8 +27,10 @@ from forecasting.public.sources import PublicSources, calendar_quarter_end, quar
 from forecasting.reference.chips import catalogue
 
 SHIPMENT_LAG = dt.timedelta(days=92)  # sources.yaml, epoch_ai_chip_counts_2026_04
-LAST_WHOLE_QUARTER = dt.date(2025, 12, 31)
-TABLES = ("owners", "totals", "cloud", "macro", "capital_expenditure")
+LAST_WITH_OWNERS = dt.date(2025, 12, 31)
+LAST_WHOLE_QUARTER = dt.date(2026, 6, 30)
+SEPTEMBER = dt.date(2026, 9, 24)
+TABLES = ("cloud", "macro", "capital_expenditure", "vendors")
 
 
 def built(public, sources=None):
@@ -31,13 +42,24 @@ def newest(public):
     return latest(public.panel.lazy()).collect()
 
 
+def estimated(panel):
+    return panel.filter(pl.col("kind") != NOWCAST)
+
+
 def series(panel, item_id, variate="shipments"):
     rows = panel.filter(pl.col("item_id") == item_id, pl.col("variate") == variate).sort("timestamp")
     return dict(rows.select("timestamp", "value").iter_rows())
 
 
 def whole_quarters(public):
-    return public.sources.owners.filter(~pl.col("partial_quarter")).collect()
+    """Owners that add up to the totals, as the newest edition knows them."""
+    rows = public.sources.shipments().collect()
+    return rows.filter(pl.col("superseded_at") == pl.col("superseded_at").max())
+
+
+def edition_with(edition, change):
+    owners = None if edition.owners is None else change(edition.owners)
+    return replace(edition, totals=change(edition.totals), owners=owners)
 
 
 def test_the_panel_keeps_its_schema_and_checks(public):
@@ -53,12 +75,13 @@ def test_building_twice_gives_the_same_digest(public):
 
 
 def test_the_order_of_raw_rows_is_irrelevant(public):
+    def shuffled_table(table):
+        return table.collect().sample(fraction=1.0, shuffle=True, seed=7).lazy()
+
     shuffled = replace(
         public.sources,
-        **{
-            name: getattr(public.sources, name).collect().sample(fraction=1.0, shuffle=True, seed=7).lazy()
-            for name in TABLES
-        },
+        editions=tuple(edition_with(each, shuffled_table) for each in public.sources.editions),
+        **{name: shuffled_table(getattr(public.sources, name)) for name in TABLES},
     )
     panel = check_panel(built(public, shuffled), frequency=Frequency.QUARTER)
     assert content_digest(panel) == content_digest(public.panel)
@@ -71,7 +94,10 @@ def test_the_last_bits_of_raw_figures_are_irrelevant(public, factor):
     """Parallel sums differ in their last bits from one run to the next; a digest must not."""
     moved = replace(
         public.sources,
-        owners=public.sources.owners.with_columns(cs.float() * factor),
+        editions=tuple(
+            edition_with(each, lambda table: table.with_columns(cs.float() * factor))
+            for each in public.sources.editions
+        ),
         cloud=public.sources.cloud.with_columns(cs.float() / factor),
     )
     assert_frame_equal(
@@ -79,7 +105,7 @@ def test_the_last_bits_of_raw_figures_are_irrelevant(public, factor):
     )
 
 
-@pytest.mark.parametrize("day", [dt.date(2023, 12, 31), dt.date(2025, 7, 1)])
+@pytest.mark.parametrize("day", [dt.date(2026, 4, 30), dt.date(2026, 8, 1), dt.date(2026, 10, 10)])
 def test_what_was_known_on_a_day_is_what_is_built_from_the_rows_published_by_then(public, day):
     """Rows published later are taken away from the raw tables: the view of that day must not notice."""
     lags = public.sources.publication_lag_days
@@ -89,29 +115,45 @@ def test_what_was_known_on_a_day_is_what_is_built_from_the_rows_published_by_the
         return table.filter(pl.col(period) + pl.duration(days=lag) <= day)
 
     then = PublicSources(
-        owners=known(public.sources.owners, "quarter_end"),
-        totals=public.sources.totals,  # a constant of each chip: H100e per unit
+        editions=tuple(each for each in public.sources.editions if each.published <= day),
         cloud=known(public.sources.cloud, "quarter_end"),
         macro=known(public.sources.macro, "month_end"),
         capital_expenditure=known(public.sources.capital_expenditure, "quarter_end"),
+        vendors=known(public.sources.vendors, "period_end"),
         publication_lag_days=lags,
+        unreported=public.sources.unreported,
+        as_of=day,
     )
-    seen = as_of(public.panel.lazy(), day).collect().drop("published_at")
-    made = check_panel(built(public, then), frequency=Frequency.QUARTER)
+    seen = built(public, replace(public.sources, as_of=day))
+    made = built(public, then)
+    assert seen.height > 1000
+    assert (seen["published_at"] <= day).all()
+    assert_frame_equal(seen, made, rel_tol=1e-8)
+
+
+def test_the_past_of_the_default_panel_is_the_panel_of_that_day(public):
+    day = dt.date(2025, 7, 1)
+    late = built(public, replace(public.sources, as_of=dt.date(2026, 4, 30)))
+    seen, then = (as_of(panel.lazy(), day).collect() for panel in (public.panel, late))
     assert seen.height > 300
-    assert_frame_equal(seen, latest(made.lazy()).collect().drop("published_at"), rel_tol=1e-8)
+    assert_frame_equal(seen, check_panel(then, frequency=Frequency.QUARTER), rel_tol=1e-8)
 
 
 def test_no_figure_appears_before_its_inputs_were_published(public):
-    flows = public.panel.filter(~pl.col("item_id").str.starts_with("context/"))
-    assert (flows["published_at"] >= flows["timestamp"] + SHIPMENT_LAG).all()
+    flows = public.panel.filter(~pl.col("item_id").str.starts_with("context/"), pl.col("kind") != NOWCAST)
+    first = flows.filter(pl.col("timestamp") <= LAST_WITH_OWNERS)
+    assert (first["published_at"] >= first["timestamp"] + SHIPMENT_LAG).all()
+    assert (flows.filter(pl.col("timestamp") > LAST_WITH_OWNERS)["published_at"] >= SEPTEMBER).all()
     months = public.panel.filter(pl.col("item_id").str.starts_with("context/"))
     assert (months["published_at"] >= months["timestamp"] + dt.timedelta(days=35)).all()
 
 
-def test_each_shipment_appears_on_its_day_and_is_never_revised(public):
-    chips = public.panel.filter(pl.col("variate") == "shipments", pl.col("unit") == "units")
-    assert (chips["published_at"] == chips["timestamp"] + SHIPMENT_LAG).all()
+def test_what_the_second_edition_repeats_is_no_revision(public):
+    chips = public.panel.filter(
+        pl.col("variate") == "shipments", pl.col("unit") == "units", pl.col("kind") != NOWCAST
+    )
+    early = chips.filter(pl.col("timestamp") <= LAST_WITH_OWNERS)
+    assert (early["published_at"] == early["timestamp"] + SHIPMENT_LAG).all()
     assert not chips.select(KEY).is_duplicated().any()
 
 
@@ -132,12 +174,43 @@ def test_portfolio_orders_are_revised_when_the_calm_period_grows(public):
 
 
 def test_partial_quarters_are_left_out(public):
-    partial = public.sources.owners.filter(pl.col("partial_quarter")).collect()
-    assert dt.date(2026, 3, 31) in partial["quarter_end"]
-    flows = public.panel.filter(~pl.col("item_id").str.starts_with("context/"))
+    flows = public.panel.filter(~pl.col("item_id").str.starts_with("context/"), pl.col("kind") != NOWCAST)
     assert flows["timestamp"].max() == LAST_WHOLE_QUARTER
-    for pool, end in partial.select("chip_pool", "quarter_end").unique().iter_rows():
-        assert end not in series(public.panel, pool)
+    for edition in public.sources.editions:
+        partial = edition.totals.filter(pl.col("partial_quarter")).collect()
+        assert partial.height
+        for pool, end in partial.select("chip_pool", "quarter_end").unique().iter_rows():
+            known = flows.filter(pl.col("published_at") < edition.published)
+            assert end not in series(known, pool)
+
+
+def test_a_nowcast_reaches_from_the_last_estimate_to_the_last_ended_quarter(public):
+    panel = newest(public).filter(pl.col("variate") == "shipments", ~pl.col("item_id").str.contains("/"))
+    added = panel.filter(pl.col("kind") == NOWCAST)
+    ahead = dict(added.group_by("item_id").agg(pl.col("timestamp").sort()).iter_rows())
+    assert ahead["MI325X"] == [dt.date(2026, 9, 30)]  # its edition ends in 2026Q2
+    assert ahead["TPU v7"] == [dt.date(2026, 3, 31), dt.date(2026, 6, 30), dt.date(2026, 9, 30)]
+    assert "A100" not in ahead  # ended in 2023
+
+
+def test_a_nowcast_is_wider_than_the_estimate_it_starts_from(public):
+    rows = newest(public).filter(pl.col("variate") == "shipments", pl.col("item_id") == "MI325X")
+    width = rows.sort("timestamp").select((pl.col("value_p95") / pl.col("value_p05")).log())["value_p95"]
+    assert width[-1] > width[-2]
+
+
+def test_where_revenue_is_known_the_vendor_grows_as_it_did(public):
+    """On that day Nvidia had reported revenue up to April 2026 and the shipments ended in 2025Q4."""
+    day = dt.date(2026, 8, 1)
+    panel = built(public, replace(public.sources, as_of=day))
+    shipped = series(latest(panel.lazy()).collect(), "portfolio/nvidia")
+    revenue = public.sources.vendors.filter(
+        pl.col("vendor") == "nvidia", pl.col("metric") == "data_center_revenue"
+    ).collect()
+    by_day = dict(revenue.select("period_end", "value").iter_rows())
+    growth = by_day[dt.date(2026, 4, 26)] / by_day[dt.date(2026, 1, 25)]
+    found = shipped[dt.date(2026, 3, 31)] / shipped[dt.date(2025, 12, 31)]
+    assert found == pytest.approx(growth, rel=1e-6)
 
 
 def test_us_shipments_are_the_owners_shares_of_whole_quarters(public):
@@ -152,8 +225,9 @@ def test_us_shipments_are_the_owners_shares_of_whole_quarters(public):
     found = {
         (pool, end): value
         for pool in {pool for pool, _ in expected} - {"H100/H200"}
-        for end, value in series(panel, pool).items()
+        for end, value in series(estimated(panel), pool).items()
     }
+    panel = estimated(panel)
     h100, h200 = series(panel, "H100"), series(panel, "H200")
     found |= {("H100/H200", end): value + h200.get(end, 0.0) for end, value in h100.items()}
     assert found == pytest.approx(expected, rel=1e-8)
@@ -162,7 +236,12 @@ def test_us_shipments_are_the_owners_shares_of_whole_quarters(public):
 
 def test_families_and_portfolios_sum_up_in_h100e(public):
     panel = newest(public)
-    totals = public.sources.totals.collect().group_by("chip_pool").agg(pl.col("h100e_p50", "units_p50").sum())
+    totals = (
+        public.sources.editions[0]
+        .totals.collect()
+        .group_by("chip_pool")
+        .agg(pl.col("h100e_p50", "units_p50").sum())
+    )
     per_unit = {row["chip_pool"]: row["h100e_p50"] / row["units_p50"] for row in totals.iter_rows(named=True)}
     sums = {}
     for chip_id, chip in catalogue().items():
@@ -187,7 +266,9 @@ def test_families_and_portfolios_sum_up_in_h100e(public):
             if end >= known_from or not group.startswith("portfolio/")
         }
         assert series(panel, group) == pytest.approx(expected, rel=1e-7)
-        assert set(panel.filter(pl.col("item_id") == group)["unit"]) == {"H100e"}
+        own = panel.filter(pl.col("item_id") == group)
+        assert set(own["unit"]) == {"H100e", "probability"}
+        assert set(own.filter(pl.col("unit") == "probability")["variate"]) == set(STATE)
 
 
 def test_vendors_make_up_the_us_portfolio(public):
@@ -206,7 +287,8 @@ def test_china_stands_apart_from_us_customers(public):
     raw = whole_quarters(public).filter(pl.col("owner_region") == "China")
     for pool in raw["chip_pool"].unique():
         rows = raw.filter(pl.col("chip_pool") == pool)
-        assert series(panel, f"china/{pool}") == dict(rows.select("quarter_end", "units_p50").iter_rows())
+        expected = dict(rows.select("quarter_end", "units_p50").iter_rows())
+        assert series(panel, f"china/{pool}") == pytest.approx(expected)
     china = panel.filter(pl.col("item_id").str.starts_with("china/"))
     assert set(china["variate"]) == {"shipments"}
     assert china["item_id"].n_unique() == raw["chip_pool"].n_unique() > 0
@@ -219,27 +301,23 @@ def test_portfolio_orders_are_multiplied_by_due_to_delivered_and_products_are_no
     panel = newest(public)
     ratio = dict(public.ratios.select("timestamp", "due_to_delivered").iter_rows())
     orders, shipped = series(panel, "portfolio/us", "orders"), series(panel, "portfolio/us")
-    capacity = series(panel, "portfolio/us", "capacity")
-    assert capacity == shipped  # sold out in every quarter: its book stands at the same lead time throughout
-    ends = sorted(orders)
-    weeks = public.assumptions.tight_lead_time_weeks.value / Frequency.QUARTER.weeks
-    for before, end in pairwise(ends):
-        expected = ratio[end] * shipped[end] + weeks * (shipped[end] - shipped[before])
-        assert orders[end] == pytest.approx(expected, rel=1e-7)
-    h100_orders, h100 = series(panel, "H100", "orders"), series(panel, "H100")
-    assert h100_orders[LAST_WHOLE_QUARTER] == pytest.approx(h100[LAST_WHOLE_QUARTER], rel=1e-7)
+    for end in sorted(ratio):
+        assert orders[end] == pytest.approx(ratio[end] * shipped[end], rel=1e-7)
+    newest_ratio = ratio[max(ratio)]  # the quarter of the nowcast takes the last one that is known
+    assert orders[dt.date(2026, 9, 30)] == pytest.approx(newest_ratio * shipped[dt.date(2026, 9, 30)])
+    assert series(panel, "H100", "orders") == series(panel, "H100")
 
 
 def test_hopper_has_slack_and_the_portfolio_has_none_at_the_end_of_2025(public):
     panel = newest(public)
     for item, slack in (("Hopper", True), ("H200", True), ("Blackwell", False), ("portfolio/us", False)):
-        capacity = series(panel, item, "capacity")[LAST_WHOLE_QUARTER]
-        assert (capacity > series(panel, item)[LAST_WHOLE_QUARTER]) is slack
+        capacity = series(panel, item, "capacity")[LAST_WITH_OWNERS]
+        assert (capacity > series(panel, item)[LAST_WITH_OWNERS]) is slack
 
 
 def test_points_hold_the_estimates_own_error_and_that_of_the_share_installed_at_home(public):
     raw = whole_quarters(public).filter(
-        pl.col("chip_pool") == "Trainium2", pl.col("quarter_end") == LAST_WHOLE_QUARTER
+        pl.col("chip_pool") == "Trainium2", pl.col("quarter_end") == LAST_WITH_OWNERS
     )
     assert raw.height == 1
     low, middle, high = raw.select("units_p05", "units_p50", "units_p95").row(0)
@@ -249,7 +327,7 @@ def test_points_hold_the_estimates_own_error_and_that_of_the_share_installed_at_
         .filter(
             pl.col("item_id") == "Trainium2",
             pl.col("variate") == "shipments",
-            pl.col("timestamp") == LAST_WHOLE_QUARTER,
+            pl.col("timestamp") == LAST_WITH_OWNERS,
         )
         .row(0, named=True)
     )

@@ -148,7 +148,7 @@ def test_missing_and_unknown_columns_are_named() -> None:
 
 
 def test_broken_schema_ends_the_checks_with_the_schemas(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts = {name: reference.read(name) for name in reference.TABLES} | {
+    texts = {name: reference.read(name) for name in reference.table_names()} | {
         "chips": spoil("chips", "tdp_w", "0")
     }
     monkeypatch.setattr(reference, "read", texts.__getitem__)
@@ -207,7 +207,7 @@ def test_owners_agree_with_a_plain_sum_over_rows() -> None:
     }
     pool, quarter = max(departures, key=lambda key: abs(departures[key]))
     outcome = checks.check_quarter_sums(table("shipments_by_owner"), table("shipments_total"))
-    assert f"worst {departures[pool, quarter]:+.1%} ({pool}, {quarter})" in outcome.detail
+    assert f"worst {departures[pool, quarter]:+.1%} ({pool}, {quarter}: owners " in outcome.detail
     assert sums.keys() == departures.keys()
 
 
@@ -225,7 +225,19 @@ def test_quarter_that_has_a_total_and_no_owners_is_caught() -> None:
     absent = (pl.col("chip_pool") == "B300") & (pl.col("quarter_end") == dt.date(2025, 9, 30))
     outcome = checks.check_quarter_sums(by_owner.filter(~absent), total)
     assert not outcome.passed
-    assert "(B300, 2025-09-30)" in outcome.detail
+    assert "(B300, 2025-09-30: owners 0, total 541,775)" in outcome.detail
+
+
+def test_public_counts_are_counted_once() -> None:
+    by_owner, total = table("shipments_by_owner"), table("shipments_total")
+    assert checks.check_counted_once(by_owner, total).passed
+    counted = (pl.col("owner") == "xAI") & (pl.col("quarter_end") == dt.date(2025, 9, 30))
+    doubled = by_owner.with_columns(
+        units_p50=pl.when(counted).then(3 * pl.col("units_p50")).otherwise("units_p50")
+    )
+    outcome = checks.check_counted_once(doubled, total)
+    assert not outcome.passed
+    assert "(B200, 2025-09-30: owners 420,000, total 346,088)" in outcome.detail
 
 
 def test_quarter_missing_inside_a_run_is_caught() -> None:
@@ -259,7 +271,7 @@ def test_pool_without_a_total_has_no_ratio_and_is_caught() -> None:
 
 
 def test_tables_name_no_source_that_is_not_described_and_no_source_is_idle() -> None:
-    used = {source for name in reference.TABLES for source in table(name)["source_id"]}
+    used = {source for name in reference.table_names() for source in table(name)["source_id"]}
     assert used == set(known_sources())
 
 

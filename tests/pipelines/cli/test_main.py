@@ -51,6 +51,17 @@ def test_help_needs_no_heavy_import():
     assert found.stdout.strip() == "[]"
 
 
+def test_the_command_looks_for_cycles_less_often_while_it_imports():
+    code = (
+        "import gc; from pipelines.cli.entry import main; import sys; sys.argv = ['overspill', '--version']"
+    )
+    ended = "try:\n    main()\nexcept SystemExit:\n    pass\nprint(gc.get_threshold()[0])"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{ended}"], capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout.split()[-1]) > 10_000
+
+
 def test_config_prints_what_resolves_again(cli, tmp_path):
     status, text, _ = cli("config", "--set", "forecast.horizon=5")
     assert status == 0

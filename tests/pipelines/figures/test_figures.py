@@ -18,24 +18,28 @@ from forecasting.errors import StepError
 from forecasting.forecasters.path_table import from_table
 from forecasting.periods import Frequency, label
 from pipelines.backtest.charts import backtest_charts
-from pipelines.figures.chart import Bars, Line
+from pipelines.figures.chart import Band, Bars, Cells, Line
 from pipelines.figures.interactive import draw
 from pipelines.figures.page import write_figures
+from pipelines.figures.theme import Meaning
 from pipelines.runtime.files.artifacts import read_table
 from pipelines.runtime.step.inputs import read_input
+from pipelines.windows.answer import SCOPES
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator
 from pipelines.windows.fan_chart import LEVELS
 from pipelines.windows.step import read_paths
 
 QUARTER = Frequency.QUARTER
+SOURCE = "Source: estimates; data as known on 2026-08-27; weights of the network: pretrained"
 
 
 @pytest.fixture(scope="module")
 def charts(context, tracker, whole_run):
     read = read_input(tracker, whole_run.run_ids["forecast"], step="forecast", name="paths")
     estimator = build_estimator(context.settings, *read_paths(tracker, read, context))
-    return {chart.name: chart for chart in windows_charts(estimator, whole_run.windows.tables)}
+    tables = whole_run.windows.tables
+    return {chart.name: chart for chart in windows_charts(estimator, tables, source=SOURCE)}
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +75,20 @@ def test_first_passage_ends_where_the_censored_mass_begins(charts, rows):
         for scope in ("product", "portfolio"):
             lines = {mark.name: mark for mark in panel.marks if isinstance(mark, Line)}
             never = rows.filter(pl.col("chip") == chip, pl.col("scope") == scope)["p_never"][0]
-            assert lines[f"{scope} scope"].y[-1] == pytest.approx(1 - never)
-            assert list(lines[f"censored, {scope} scope"].y) == pytest.approx([1 - never, 1.0])
-            assert np.all(np.diff(lines[f"{scope} scope"].y) >= 0)
+            assert lines[SCOPES[scope]].y[-1] == pytest.approx(1 - never)
+            assert list(lines[f"never within the horizon, {SCOPES[scope]}"].y) == pytest.approx(
+                [1 - never, 1.0]
+            )
+            assert np.all(np.diff(lines[SCOPES[scope]].y) >= 0)
 
 
 def test_waterfall_falls_from_what_is_left_over_to_what_may_be_exported(charts):
     for panel in charts["headroom-H200"].panels[:2]:
-        bars = {mark.name: mark for mark in panel.marks if isinstance(mark, Bars)}
-        left = bars["left over"].size[0] - sum(bars["taken away"].size)
-        assert left == pytest.approx(bars["may be exported"].size[0], rel=1e-6, abs=5)
-        assert len(panel.ticks) == 2 + len(bars["taken away"].size)
+        first, *taken, last = [mark for mark in panel.marks if isinstance(mark, Bars)]
+        left = first.size[0] - sum(bar.size[0] for bar in taken)
+        assert (first.name, last.name) == ("surplus", "may be exported")
+        assert left == pytest.approx(last.size[0], rel=1e-6, abs=5)
+        assert len(panel.ticks) == 2 + len(taken)
 
 
 def test_binding_shares_fill_every_period(charts):
@@ -107,10 +114,43 @@ def test_fan_of_the_history_holds_the_published_estimate_and_its_quantiles_are_o
         paths = from_table(read_table(path), frequency=QUARTER)
     item = paths.item_ids.index("H200")
     drawn = paths.values[item, :, paths.context_length - 1, paths.variates.index("orders")]
-    history = charts["fan-H200"].panels[0].marks[0]
+    panel = charts["fan-H200"].panels[0]
+    history, now = panel.marks[0], int(panel.split)
     low, high = np.quantile(drawn, (LEVELS[0], LEVELS[-1]))
-    assert (history.low[-1], history.high[-1]) == pytest.approx((low, high))
+    assert (history.low[now], history.high[now]) == pytest.approx((low, high))
     assert all(a <= b for a, b in zip(history.low, history.high, strict=True))
+
+
+def test_intervals_of_past_and_future_are_of_the_same_levels(charts):
+    for name in ("fan-H200", "fan-portfolio-nvidia"):
+        for panel in charts[name].panels:
+            bands = {mark.name: mark for mark in panel.marks if isinstance(mark, Band)}
+            assert bands.keys() == {"10 to 90 %", "25 to 75 %"}
+            assert all(len(band.x) == len(panel.ticks) for band in bands.values())
+            wide, half = bands["10 to 90 %"], bands["25 to 75 %"]
+            assert all(a <= b for a, b in zip(wide.low, half.low, strict=True))
+
+
+def test_one_colour_has_one_meaning_in_all_figures(charts):
+    names = {}
+    for chart in charts.values():
+        for panel in chart.panels:
+            for mark in panel.marks:
+                if not isinstance(mark, Cells):
+                    names.setdefault(mark.tone, set()).add(
+                        mark.name.removeprefix("never within the horizon, ")
+                    )
+    same = {
+        Meaning.MEDIAN: {"median", "10 to 90 % of the paths"},
+        Meaning.REFUSED: {"rule not yet in effect", "not eligible"},
+    }
+    for tone, found in names.items():
+        kinds = {"normal backlog" if name.startswith("normal backlog") else name for name in found}
+        assert len(kinds) == 1 or kinds <= same[tone], (tone, kinds)
+
+
+def test_source_data_date_and_weights_stand_under_every_chart(page, charts):
+    assert page[2].count(f'<p class="source">{SOURCE}</p>') == len(charts)
 
 
 def test_every_axis_has_a_title_or_shares_the_one_below(charts):
@@ -127,10 +167,11 @@ def test_page_holds_the_javascript_once_and_asks_for_nothing_from_elsewhere(page
     packed = re.findall(r'<script type="text/plain" id="plotly">([^<]+)</script>', text)
     assert len(packed) == 1
     assert gzip.decompress(base64.b64decode(packed[0])).decode() == get_plotlyjs()
-    assert len(re.findall(r'class="chart" id="chart-[^"]+"', text)) == len(charts)
+    assert len(re.findall(r'class="chart panels" id="chart-[^"]+"', text)) == len(charts)
+    panels = sum(len(chart.panels) for chart in charts.values())
     contents = re.findall(r'<script type="application/json">([^<]+)</script>', text)
     assert all({"data", "layout"} <= json.loads(content).keys() for content in contents)
-    assert len(contents) == len(charts)
+    assert len(contents) == panels
     assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", text)
     assert text.count("<section") == len(charts)
     assert "Answer &amp; more" in text
@@ -149,7 +190,8 @@ def test_pictures_stand_beside_the_page_and_are_as_wide_as_it(page, charts):
 
 def test_drawing_one_figure_takes_less_than_two_seconds_of_the_processor(charts):
     started = time.process_time()
-    draw(charts["first-passage"]).to_html(full_html=False, include_plotlyjs=False)
+    for figure in draw(charts["first-passage"]):
+        figure.to_html(full_html=False, include_plotlyjs=False)
     assert time.process_time() - started < 2
 
 

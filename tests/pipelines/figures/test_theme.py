@@ -7,7 +7,16 @@ import itertools
 import matplotlib as mpl
 import pytest
 
-from pipelines.figures.theme import LIGHTEST_LINE, Tone, format_figure, join_names, luminance, wrap_names
+from pipelines.figures.theme import (
+    LIGHTEST_LINE,
+    STACKED,
+    Meaning,
+    Tone,
+    format_figure,
+    join_names,
+    luminance,
+    wrap_names,
+)
 
 
 def contrast(first, second):
@@ -25,6 +34,17 @@ def test_tones_are_taken_from_cividis():
 def test_tones_stay_apart_in_grey():
     for darker, lighter in itertools.pairwise(Tone):
         assert contrast(darker, lighter) > 1.4
+
+
+def test_reasons_that_are_stacked_on_each_other_stay_apart_in_grey():
+    for darker, lighter in itertools.pairwise(STACKED):
+        assert contrast(darker, lighter) > 1.4
+
+
+def test_no_two_meanings_share_a_colour_and_lines_stand_out_from_white():
+    assert len({str(each) for each in Meaning}) == len(Meaning)
+    for line in (Meaning.OWN, Meaning.VENDOR, Meaning.MEDIAN, Meaning.NORMAL):
+        assert contrast(line, "#ffffff") > 3
 
 
 def test_lines_stand_out_from_white():

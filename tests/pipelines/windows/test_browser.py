@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.runtime.store.tags import RUNS_TABLE
 from pipelines.runtime.tracking import UI_MODE, Tracker
 from pipelines.runtime.tracking.ui import address_of_newest, free_port, server
 
@@ -20,6 +21,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[3]
 NO_ASSISTANT = {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}  # as if it had been closed
+WIDTHS = (1400, 1920, 800)
+NAMED = re.compile(r"^H200 \S+ % own / \S+ % vendor, what-if: ")  # `quick` draws fewer paths than the default
 PATIENCE = 60_000  # milliseconds: a page of MLflow is large and the machine may be busy
 
 pytestmark = [
@@ -37,8 +40,8 @@ def shots(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """Address of the newest windows run of `overspill run --config quick`, on a server of its own."""
+def store(tmp_path_factory):
+    """Store with the runs of `overspill run --config quick`."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('browser')}/mlflow.db"
     subprocess.run(
         [sys.executable, "-m", "pipelines.cli.main", "run", "--config", "quick"],
@@ -48,9 +51,23 @@ def address(tmp_path_factory):
         check=True,
         timeout=600,
     )
-    tracker = Tracker(uri, "overspill")
+    return uri
+
+
+@pytest.fixture(scope="module")
+def address(store):
+    """Address of the newest windows run on a server of its own."""
+    tracker = Tracker(store, "overspill")
     with server(tracker, free_port(None)) as (host, _):
         yield address_of_newest(tracker, host)
+
+
+@pytest.fixture(scope="module")
+def artifacts(store):
+    """Folder with the files of that run."""
+    tracker = Tracker(store, "overspill")
+    with tracker.artifacts(tracker.newest("windows")) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +86,75 @@ def part_of(address, part):
     return f"{address.removesuffix(UI_MODE)}/{part}{UI_MODE}"
 
 
-def test_experiment_page_lists_the_steps(page, address, shots):
+@pytest.fixture(params=WIDTHS)
+def width(request, page):
+    page.set_viewport_size({"width": request.param, "height": 900})
+    return request.param
+
+
+def fits(frame):
+    """Whether nothing reaches beyond the right edge."""
+    return frame.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def overlapping(frame):
+    """Texts of axes and bars that lie on each other, panel by panel."""
+    return frame.evaluate(
+        """() => [...document.querySelectorAll(".panel")].flatMap((panel) => {
+            const texts = [...panel.querySelectorAll(".xtick text, .ytick text, .xtitle, .ytitle, .bartext")];
+            const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
+            return boxes.flatMap(([one, a], place) => boxes.slice(place + 1)
+                .filter(([, b]) => a.left + 1 < b.right && b.left + 1 < a.right
+                    && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
+                .map(([other]) => `${panel.id}: ${one} | ${other}`));
+        })"""
+    )
+
+
+def cut_off(frame):
+    """Texts that reach beyond their drawing, and headings that are wider than their box."""
+    return frame.evaluate(
+        """() => [...document.querySelectorAll(".panel")].flatMap((panel) => {
+            const edge = panel.getBoundingClientRect();
+            return [...panel.querySelectorAll("svg text")].filter((text) => {
+                const box = text.getBoundingClientRect();
+                return box.width && (box.left < edge.left - 1 || box.right > edge.right + 1
+                    || box.top < edge.top - 1 || box.bottom > edge.bottom + 1);
+            }).map((text) => `${panel.id}: ${text.textContent}`);
+        }).concat([...document.querySelectorAll("h1, h2, h3, p, dd, dt")]
+            .filter((head) => head.scrollWidth > head.clientWidth + 1).map((head) => head.textContent))"""
+    )
+
+
+def test_experiment_page_lists_runs_by_their_answer(page, address, shots):
+    page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(f"{address.split('/runs/')[0]}/runs{UI_MODE}")
-    run = page.locator("[role=row]", has=page.get_by_role("link", name="run", exact=True)).first
+    run = page.locator("[role=row]", has=page.get_by_role("link", name=NAMED)).first
     run.locator("button").first.click()
-    for step in ("windows", "forecast", "backtest", "etl"):
+    for step in ("forecast", "backtest", "etl"):
         page.get_by_role("link", name=step, exact=True).first.wait_for()
     page.screenshot(path=shots / "experiment.png")
 
 
-def test_windows_page_shows_the_answer_and_links_upstream(page, address, shots):
+def test_runs_table_has_its_columns_preset(page, address, shots):
+    page.set_viewport_size({"width": 1920, "height": 900})
+    page.goto(f"{address.split('/runs/')[0]}/runs{UI_MODE}&{RUNS_TABLE}")
+    for name in ("own met", "vendor met", "exports open", "units 10-50-90"):
+        page.get_by_role("columnheader", name=name).first.wait_for()
+    page.screenshot(path=shots / "runs-table.png")
+
+
+def test_windows_page_begins_with_the_answer_and_links_upstream(page, address, shots, width):
     page.goto(address)
-    page.get_by_text("When is US demand saturated").wait_for()
+    sentence = page.get_by_text("counting only its own US orders").first
+    sentence.wait_for()
+    assert sentence.is_visible()
+    assert re.search(r"\d+ %", sentence.inner_text())
+    page.screenshot(path=shots / f"windows-run-{width}.png")
     page.get_by_text("Show more").first.click()
-    cell = page.get_by_role("cell", name="bis_2026_01").first
-    cell.wait_for()
-    assert cell.is_visible()
-    page.screenshot(path=shots / "windows-run.png")
+    assert page.get_by_text("BIS case-by-case review").first.is_visible()
+    page.screenshot(path=shots / f"windows-run-all-{width}.png")
+    assert page.get_by_role("link", name="all figures").first.is_visible()
     with page.context.expect_page() as opened:
         page.get_by_role("link", name=re.compile("^forecast [0-9a-f]{8}$")).first.click()
     opened.value.get_by_text("joint paths of orders and capacity").first.wait_for()
@@ -93,26 +162,55 @@ def test_windows_page_shows_the_answer_and_links_upstream(page, address, shots):
     opened.value.close()
 
 
-def test_figures_are_charts_that_can_be_seen(page, address, shots):
+def test_figures_in_the_ui_are_charts_that_can_be_seen(page, address, shots):
+    page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(part_of(address, "artifacts/figures/figures.html"))
     frame = page.frame_locator("iframe").first
     chart = frame.locator("#chart-first-passage svg.main-svg").first
     chart.wait_for()
     assert chart.is_visible()
     assert frame.locator("section#first-passage h2").inner_text().startswith("US demand for ")
-    title = frame.locator("#chart-first-passage svg .annotation-text", has_text="H200").first
-    assert title.is_visible()
+    assert frame.locator("#chart-first-passage h3", has_text="H200").first.is_visible()
     assert frame.locator("#chart-first-passage .scatterlayer path.js-line").count() >= 8
-    page.locator("iframe").first.screenshot(path=shots / "figures.png")
-    fan = frame.locator("#chart-fan-H200 .scatterlayer")
-    fan.first.scroll_into_view_if_needed()
-    assert fan.first.is_visible()
-    page.screenshot(path=shots / "fan.png")
+    page.locator("iframe").first.screenshot(path=shots / "figures-in-ui.png")
+
+
+def test_figures_fit_the_page_and_print_nothing_over_each_other(page, artifacts, shots, width):
+    page.goto((artifacts / "figures" / "figures.html").as_uri())
+    page.locator("#chart-fan-portfolio-us svg.main-svg").first.wait_for()
+    page.wait_for_timeout(1500)
+    assert fits(page)
+    assert overlapping(page) == []
+    assert cut_off(page) == []
+    sources = page.locator("section .source")
+    assert sources.count() == page.locator("section").count()
+    assert "data as known on " in sources.first.inner_text()
+    page.screenshot(path=shots / f"figures-{width}.png")
+
+
+def test_answer_page_shows_a_card_a_chip_without_a_network(page, artifacts, shots, width):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((artifacts / "answer.html").as_uri())
+    assert page.locator(".card h2").all_inner_texts() == ["H100", "H200", "MI300X", "MI325X"]
+    assert all(card.is_visible() for card in page.locator(".card svg").all())
+    assert page.locator("#answer").inner_text().startswith("H")
+    assert fits(page)
+    assert cut_off(page) == []
+    assert [url for url in asked if not url.startswith("file:")] == []
+    page.screenshot(path=shots / f"answer-{width}.png", full_page=True)
+
+
+def test_answer_page_prints_on_at_most_two_sheets_of_a4(page, artifacts, tmp_path):
+    page.goto((artifacts / "answer.html").as_uri())
+    page.pdf(path=tmp_path / "answer.pdf", prefer_css_page_size=True)
+    sheets = re.findall(rb"/Type\s*/Page[^s]", (tmp_path / "answer.pdf").read_bytes())
+    assert 1 <= len(sheets) <= 2
 
 
 def test_curves_are_drawn_on_the_metrics_page(page, address, shots):
+    page.set_viewport_size({"width": 1400, "height": 900})
     page.goto(part_of(address, "model-metrics"))
-    page.get_by_placeholder("Search metric charts").fill("p_saturated/H200")
-    page.get_by_text("p_saturated/H200").first.wait_for()
+    page.get_by_text("met/H200 own orders").first.wait_for()
     page.locator(".scatterlayer path.js-line").first.wait_for(state="attached")
     page.screenshot(path=shots / "metrics.png")

@@ -27,7 +27,16 @@ from forecasting.order_book.aggregate import partial_plans, sum_parts
 from forecasting.order_book.deduplicate import key_hash
 from forecasting.order_book.formats import recognise
 from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
-from forecasting.order_book.normalise import ROW, RULE, Forms, Intake, check_columns, normalise, readable
+from forecasting.order_book.normalise import (
+    COUNTRY_COLUMNS,
+    ROW,
+    RULE,
+    Forms,
+    Intake,
+    canonical_lines,
+    check_columns,
+    readable,
+)
 from forecasting.order_book.schema import COLUMNS, DISPENSABLE
 from pipelines.etl.order_book.files.csv_structure import FileCheck
 from pipelines.etl.order_book.files.recipe import Recipe, signature
@@ -39,7 +48,9 @@ BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
 COLUMNS_READ = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
-WRITTEN_OTHERWISE = {"unknown_country", "bad_quantity", "bad_price", "missing_order_id", "bad_date"}
+UNREAD = ("customer_id",)  # columns of which nothing hangs on a value
+WRITTEN_OTHERWISE = {"bad_quantity", "bad_price", "missing_order_id", "bad_date"}
+REFORMED = tuple(name for name in COLUMNS if name not in COUNTRY_COLUMNS)
 PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
@@ -111,14 +122,13 @@ def summarise_file(
     intake = recipe.intake
     with convert_read_errors(source, folder):
         raw = recipe.scan(source)
-        counts = _read(raw, intake, recipe, source, folder, gpu=gpu)
+        counts, intake = _read(raw, intake, recipe, source, folder, gpu=gpu)
         broken = dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows())
         if broken.keys() & WRITTEN_OTHERWISE:
-            forms = recognise(raw, intake, where=source.path)
+            forms = recognise(raw, intake, where=source.path, names=REFORMED)
             if forms != intake.forms:
-                intake = replace(intake, forms=forms)
                 _clear(folder)
-                counts = _read(raw, intake, recipe, source, folder, gpu=gpu)
+                counts, intake = _read(raw, replace(intake, forms=forms), recipe, source, folder, gpu=gpu)
                 broken = dict(broken_rows(folder).group_by(RULE).len().sort(RULE).iter_rows())
         schema = raw.collect_schema()
     if list_again(source, recipe.storage_options) != source:
@@ -148,24 +158,59 @@ def summarise_file(
 
 def _read(
     raw: pl.LazyFrame, intake: Intake, recipe: Recipe, source: SourceFile, folder: Path, *, gpu: bool
-) -> list[pl.DataFrame]:
-    """Read a file to its end and leave its tables; returns rows, newest day and update of each batch."""
+) -> tuple[list[pl.DataFrame], Intake]:
+    """Read a file to its end and leave its tables.
+
+    Returns
+    -------
+    list of DataFrame
+        Rows, newest day and update of each batch.
+    Intake
+        With the names of countries that the file has.
+    """
     engine: Any = pl.GPUEngine() if gpu else "in-memory"
-    check_columns(raw.collect_schema(), intake, where=source.path)
-    lines = normalise(raw, intake, where=source.path).select(COLUMNS_READ)
+    schema = raw.collect_schema()
+    check_columns(schema, intake, where=source.path)
+    own = (intake.own(name) for name in COLUMNS if name not in UNREAD)
+    columns = raw.select(name for name in own if name in schema)
     counts: list[pl.DataFrame] = []
+    rows = 0
 
     def sums() -> Iterator[dict[str, pl.DataFrame]]:
-        for number, batch in enumerate(_batches(lines, gpu=gpu)):
-            counts.append(_kept_batch(batch, folder, number))
+        nonlocal intake, rows
+        for number, batch in enumerate(_batches(columns, gpu=gpu)):
+            lines, intake = _lines(batch, intake, source, first_row=rows + 1)
+            rows += batch.height
+            counts.append(_kept_batch(lines, folder, number))
             plans = partial_plans(
-                batch.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
+                lines.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days
             )
             yield dict(zip(plans, pl.collect_all(plans.values(), engine=engine), strict=True))
 
     for name, table in sum_parts(sums()).items():
         table.write_ipc(folder / SUMS.replace("*", name), compression="lz4")
-    return counts
+    return counts, intake
+
+
+def _lines(
+    batch: pl.DataFrame, intake: Intake, source: SourceFile, *, first_row: int
+) -> tuple[pl.DataFrame, Intake]:
+    """Canonical lines of a batch; names of countries that it brings are learned, and it is read again."""
+
+    def lines(intake: Intake) -> pl.DataFrame:
+        plan = canonical_lines(batch.lazy(), intake, first_row=first_row).select(COLUMNS_READ)
+        # Values that are text are read once for the rules too; of others looking for that takes longer.
+        shared = pl.QueryOptFlags(comm_subexpr_elim=source.is_csv)
+        return plan.collect(engine="in-memory", optimizations=shared)
+
+    found = lines(intake)
+    if not (found[RULE] == "unknown_country").any():
+        return found, intake
+    named = recognise(batch.lazy(), intake, where=source.path, names=COUNTRY_COLUMNS, first_row=first_row)
+    if named.countries == intake.forms.countries:
+        return found, intake
+    intake = replace(intake, forms=replace(intake.forms, countries=named.countries))
+    return lines(intake), intake
 
 
 def _clear(folder: Path) -> None:
@@ -214,7 +259,7 @@ def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
     day = pl.max_horizontal(pl.col("ordered_at").max(), closed.max())
     plans = [
         batch.lazy().filter(pl.col(RULE).is_not_null()).select(ROW, RULE),
-        whole.select(key_hash(), ROW),
+        whole.select(key_hash(), ROW).sort("key_hash"),
         inversion_candidates(whole),
         whole.select(rows=pl.lit(batch.height, pl.Int64), day=day, update=pl.col("updated_at").max()),
     ]
@@ -250,11 +295,9 @@ def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:
 
 
 def write_run(keys: pl.DataFrame, folder: Path, number: int) -> None:
-    """Write key_hash and source_row of lines as a run, by rising hash."""
-    hashes = keys["key_hash"].to_numpy()
-    order = np.argsort(hashes)
-    np.save(folder / f"keys-{number}.hash.npy", hashes[order])
-    np.save(folder / f"keys-{number}.row.npy", keys[ROW].to_numpy()[order])
+    """Write key_hash and source_row of lines, by rising hash, as a run."""
+    np.save(folder / f"keys-{number}.hash.npy", keys["key_hash"].to_numpy())
+    np.save(folder / f"keys-{number}.row.npy", keys[ROW].to_numpy())
 
 
 def read_runs(folder: Path) -> list[Run]:

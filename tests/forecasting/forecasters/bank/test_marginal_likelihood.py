@@ -7,7 +7,7 @@ from scipy import stats
 
 from forecasting.forecasters.bank import BankSettings, bank_posterior, catalogue
 from forecasting.forecasters.bank.factors import factors
-from forecasting.forecasters.bank.marginal_likelihood import evidence
+from forecasting.forecasters.bank.marginal_likelihood import marginal_likelihoods
 from forecasting.forecasters.bank.transforms import read
 
 FREEDOM, HORIZON = 2.0, 4
@@ -16,7 +16,7 @@ FREEDOM, HORIZON = 2.0, 4
 def told(values, seasons=(), growth=0.0):
     readings = read(np.atleast_2d(values), season=max(seasons, default=1))
     found = factors(seasons, readings.differences.shape[1], HORIZON)
-    return readings, evidence(readings, found, prior_freedom=FREEDOM, growth=growth)
+    return readings, marginal_likelihoods(readings, found, prior_freedom=FREEDOM, growth=growth)
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ from pipelines.runtime.registry.registry import MODEL, Registry, chosen_weights
 from pipelines.runtime.spool.outbox import LOCAL_ID, outboxes, read_journal
 from pipelines.runtime.spool.pending import PendingRuns
 from pipelines.runtime.spool.unreachable import UnreachableError
+from pipelines.runtime.step.inputs import read_input
 from pipelines.runtime.store.tags import ERROR_TAG, SPOOLED_TAG
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Spooling, Tracker
 
@@ -189,7 +190,7 @@ def test_a_run_survives_the_death_of_the_server_and_everything_is_there_once_aft
     assert tracker.finished(local, "windows").info.run_id == by_step["windows"].info.run_id
     with tracker.artifact(local, "windows.parquet") as path:
         digest = content_digest(pl.read_parquet(path))
-    assert digest == by_step["windows"].data.tags["overspill.sha256.windows"]
+    assert read_input(tracker, local, step="windows", name="windows").digest == digest
 
 
 def assert_same(client, run, known, folder):

@@ -1,0 +1,306 @@
+"""The answer of a windows run as people read it: per chip, in one sentence, and what it rests on.
+
+The terminal, the page of the MLflow run, the figures and `answer.html` all take their words from here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from forecasting.periods import Frequency, label
+from forecasting.policy.policy import Policy
+from forecasting.reference.chips import catalogue
+from pipelines.figures.number_format import share_of_paths, units_text
+from pipelines.runtime.config.deviations import deviations, short_names, what_if
+from pipelines.runtime.config.loader import resolve
+from pipelines.runtime.config.settings import Settings
+from pipelines.runtime.registry.weights import ORIGIN_TAG
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker, what_if_of
+
+DECIDES = ("seed", "forecast.", "statistical.", "windows.")  # besides data and policies
+NAME_LENGTH = 60  # of what a run's name says about a what-if
+OWN, VENDOR = "product", "portfolio"
+SCOPES = {OWN: "own orders", VENDOR: "whole vendor"}
+LIMITS = {
+    "not_in_effect": "not in effect",
+    "not_eligible": "not eligible",
+    "not_saturated": "demand not met",
+}
+SOURCES = {
+    "public": "Epoch AI estimates, filings, US Census M3",
+    "order_book": "order book",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What one reading of the rule gives for a chip: whose US orders must be met before it may be exported.
+
+    `units` are the 10, 50 and 90 % quantiles from now to the horizon; `closes` is None where the window is
+    still open there, `opens` where there is none.
+    """
+
+    met_now: float
+    met_by: tuple[dt.date | None, dt.date | None, dt.date | None]
+    never: float
+    any_window: float
+    opens: dt.date | None
+    closes: dt.date | None
+    units: tuple[float, float, float]
+    limit: str
+    limit_share: float
+
+    @property
+    def units_shown(self) -> str:
+        """Rounded units, as 0 / 603k / 730k."""
+        return " / ".join(units_text(each) for each in self.units)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipAnswer:
+    """A chip under both readings; a policy may have one of them only."""
+
+    chip: str
+    vendor: str
+    own: Reading | None
+    whole: Reading | None
+
+    @property
+    def first(self) -> Reading:
+        """The chip's own orders, or its vendor's where the policy knows no other reading."""
+        found = self.own or self.whole
+        if found is None:
+            raise ValueError(f"{self.chip} has no reading")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What an answer rests on: the source of its data, the newest publication known, the weights used.
+
+    `what_if` holds the settings of data and assumptions in which the forecast deviates from the defaults.
+    """
+
+    source: str
+    known_until: dt.date
+    weights: str | None
+    what_if: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def line(self) -> str:
+        """One line under a chart."""
+        weights = f"; weights of the network: {self.weights}" if self.weights else "; no network used"
+        return f"Source: {self.source}; data as known on {self.known_until}{weights}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The answer under one policy, by default the first.
+
+    Attributes
+    ----------
+    policy : Policy
+    frequency : Frequency
+    now, end : date
+        The period end that "now" means, and the last period of the horizon.
+    chips : tuple of ChipAnswer
+        Those that are eligible and were forecast.
+    refused, missing : tuple of str
+        Chips that the policy rules out, and those without a forecast.
+    basis : Basis
+    deviating : tuple of str
+        Settings that differ from the defaults, each as `name = value`.
+    """
+
+    policy: Policy
+    frequency: Frequency
+    now: dt.date | None
+    end: dt.date
+    chips: tuple[ChipAnswer, ...]
+    refused: tuple[str, ...]
+    missing: tuple[str, ...]
+    basis: Basis
+    deviating: tuple[str, ...]
+
+    def period(self, day: dt.date | None) -> str:
+        """Name of the period that ends on a day."""
+        return "none" if day is None else label(day, self.frequency)
+
+    def window(self, reading: Reading) -> str:
+        """The next window of a reading: 2026Q4 to 2027Q3, 2026Q4 on, or none."""
+        if reading.opens is None:
+            return f"none (any {share_of_paths(reading.any_window)})"
+        if reading.closes is None:
+            return f"{self.period(reading.opens)} on"
+        return f"{self.period(reading.opens)} to {self.period(reading.closes)}"
+
+    @property
+    def leader(self) -> ChipAnswer | None:
+        """The newest chip that has a window under its own reading; without one, the newest of all."""
+        if not self.chips:
+            return None
+        known = catalogue()
+
+        def rank(each: ChipAnswer) -> tuple[bool, dt.date]:
+            chip = known.get(each.chip)
+            return each.first.opens is not None, chip.launch_quarter_end if chip else dt.date.min
+
+        return max(self.chips, key=rank)
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one sentence."""
+        chip = self.leader
+        if chip is None:
+            return f"Under {self.policy.name} no chip can be exported."
+        told = [self._told(chip.own, "counting only its own US orders, met now on {}")] if chip.own else []
+        told += [self._told(chip.whole, "counting all of its vendor's, met on {}")] if chip.whole else []
+        return f"{chip.chip}: {'; '.join(told)}."
+
+    def _told(self, reading: Reading, condition: str) -> str:
+        condition = condition.format(f"{share_of_paths(reading.met_now)} of paths")
+        low, middle, high = (units_text(each) for each in reading.units)
+        if reading.opens is None:
+            return f"{condition}, no export window ({share_of_paths(reading.any_window)} of paths have one)"
+        until = "on" if reading.closes is None else f"to {self.period(reading.closes)}"
+        return (
+            f"{condition}, exports open {self.period(reading.opens)} {until}, {middle} units "
+            f"({low} to {high} on 80 % of paths)"
+        )
+
+    @property
+    def name(self) -> str:
+        """The answer in a few words, as a run is called: H200 85 % own / 4 % vendor, default."""
+        kind = f"what-if: {', '.join(self.deviating)}" if self.deviating else "default"
+        kind = kind if len(kind) <= NAME_LENGTH else f"what-if: {len(self.deviating)} settings"
+        chip = self.leader
+        if chip is None:
+            return f"no chip eligible under {self.policy.name}, {kind}"
+        shares = [
+            f"{share_of_paths(reading.met_now)} {scope}"
+            for scope, reading in (("own", chip.own), ("vendor", chip.whole))
+            if reading
+        ]
+        return f"{chip.chip} {' / '.join(shares)}, {kind}"
+
+
+def answer_of(
+    windows: pl.DataFrame,
+    settings: Settings,
+    *,
+    end: dt.date,
+    basis: Basis,
+    policy: Policy | None = None,
+) -> Answer:
+    """The answer under a policy.
+
+    Parameters
+    ----------
+    windows : DataFrame
+        `windows` of the windows step.
+    settings : Settings
+        Those of the run.
+    end : date
+        Last period of the horizon.
+    basis : Basis
+    policy : Policy, optional
+        By default the first of the settings.
+    """
+    policy = policy or settings.policies[0]
+    rows = windows.filter(pl.col("policy") == policy.name)
+    now = rows["now"].drop_nulls()
+    by_chip = {str(key): part.to_dicts() for (key,), part in rows.group_by("chip", maintain_order=True)}
+    known = {chip: readings for chip, each in by_chip.items() if (readings := dict(_readings(each)))}
+    refused = tuple(chip for chip, each in by_chip.items() if not each[0]["eligible"])
+    return Answer(
+        policy=policy,
+        frequency=settings.data.panel_frequency,
+        now=now[0] if now.len() else None,
+        end=end,
+        chips=tuple(
+            ChipAnswer(
+                chip=chip,
+                vendor=settings.data.catalogue[chip].vendor if chip in settings.data.catalogue else "",
+                own=readings.get(OWN),
+                whole=readings.get(VENDOR),
+            )
+            for chip, readings in known.items()
+        ),
+        refused=refused,
+        missing=tuple(chip for chip in by_chip if chip not in known and chip not in refused),
+        basis=basis,
+        deviating=deviating(settings, basis.what_if),
+    )
+
+
+def basis_of(tracker: Tracker, forecast_run_id: str, settings: Settings) -> Basis:
+    """What a windows run rests on, from the tags of its forecast run."""
+    run = tracker.finished(forecast_run_id, "forecast")
+    tags = run.data.tags
+    return Basis(
+        source=SOURCES[settings.data.kind],
+        known_until=dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]),
+        weights=tags.get(ORIGIN_TAG),
+        what_if=what_if_of(run),
+    )
+
+
+def last_period(saturation: pl.DataFrame) -> dt.date:
+    """End of the horizon."""
+    end = saturation["timestamp"].max()
+    if not isinstance(end, dt.date):
+        raise TypeError("the table saturation has no periods")
+    return end
+
+
+def deviating(settings: Settings, inherited: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What differs from the defaults and bears on the answer, each as `name = value`.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the windows run.
+    inherited : mapping, optional
+        Settings of data and assumptions in which the run that it reads from deviates.
+    """
+    assumed = dict(inherited or {}) | what_if(settings)
+    found = dict(zip(short_names(assumed), assumed.values(), strict=True))
+    for key, (value, default) in deviations(settings).items():
+        if key.startswith(DECIDES):
+            found[key] = value or "none"
+        elif key.startswith("policies.") and value is not None:
+            name = key.split(".")[1]
+            found[key.removeprefix("policies.") if default is not None else f"policy {name}"] = (
+                value if default is not None else "own"
+            )
+    first, default_first = settings.policies[0].name, resolve().policies[0].name
+    if first != default_first and f"policy {first}" not in found:
+        found["policy"] = first
+    return tuple(f"{name} = {value}" for name, value in found.items())
+
+
+def _readings(rows: list[dict[str, Any]]) -> Iterator[tuple[str, Reading]]:
+    for row in rows:
+        if row["eligible"] and row["p_any_window"] is not None:
+            yield row["scope"], _reading(row)
+
+
+def _reading(row: dict[str, Any]) -> Reading:
+    binding = row["binding"]
+    low, middle, high = (row[f"saturated_{q}"] for q in ("q10", "q50", "q90"))
+    return Reading(
+        met_now=row["p_saturated_now"],
+        met_by=(low, middle, high),
+        never=row["p_never"],
+        any_window=row["p_any_window"],
+        opens=row["window_opens"],
+        closes=row["window_closes"],
+        units=(row["units_q10"], row["units_q50"], row["units_q90"]),
+        limit=LIMITS.get(binding, binding),
+        limit_share=row["binding_share"],
+    )
