@@ -138,7 +138,8 @@ def _stand_still(
 
     In the paths a change of generation is orders and capacity moving from one item to the next. While the new
     chip is late, every item stays where it was in the period before the launch was due, and the rest of its
-    path follows that much later: X'[h] = X[max(h - d, min(h, s))] with s the steps before the launch.
+    path follows that much later: X'[h] = X[max(h - d, min(h, s))] with s the steps before the launch. A
+    launch in the quarter of the origin, which is known from a nowcast at most, may be late too (s = 0).
     """
     late = _launched_later(chips, delay)
     flows = [paths.variates.index(name) for name in ("orders", "capacity")]
@@ -146,10 +147,10 @@ def _stand_still(
         if _vendor(item_id, chips) != late.vendor:
             continue
         before = _steps_before(paths, i, late.launch_quarter_end)
-        if before == 0 and late.launch_quarter_end <= paths.origins[i]:
+        if late.launch_quarter_end < paths.origins[i]:
             raise InputError(
-                "only a future launch can be delayed",
-                expected=f"after {paths.origins[i]}",
+                "only a future launch can be delayed, or one of the quarter that has just ended",
+                expected=f"{paths.origins[i]} or later",
                 found=f"{late.chip_id}, {late.launch_quarter_end}",
                 where="successor",
             )

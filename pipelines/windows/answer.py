@@ -23,6 +23,7 @@ from pipelines.runtime.registry.weights import ORIGIN_TAG
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker, what_if_of
 
 DECIDES = ("seed", "forecast.", "statistical.", "windows.")  # besides data and policies
+ENDED_TOLD = 0.1  # a smaller share of paths without supply is not worth a word
 NAME_LENGTH = 60  # of what a run's name says about a what-if
 OWN, VENDOR = "product", "portfolio"
 SCOPES = {OWN: "own orders", VENDOR: "whole vendor"}
@@ -42,7 +43,7 @@ class Reading:
     """What one reading of the rule gives for a chip: whose US orders must be met before it may be exported.
 
     `units` are the 10, 50 and 90 % quantiles from now to the horizon; `closes` is None where the window is
-    still open there, `opens` where there is none.
+    still open there, `opens` where there is none; `ended` is the share of paths on which supply has ended.
     """
 
     met_now: float
@@ -54,6 +55,7 @@ class Reading:
     units: tuple[float, float, float]
     limit: str
     limit_share: float
+    ended: float = 0.0
 
     @property
     def units_shown(self) -> str:
@@ -164,6 +166,8 @@ class Answer:
 
     def _told(self, reading: Reading, condition: str) -> str:
         condition = condition.format(f"{share_of_paths(reading.met_now)} of paths")
+        if reading.ended >= ENDED_TOLD:
+            condition += f" (supply has ended on {share_of_paths(reading.ended)})"
         low, middle, high = (units_text(each) for each in reading.units)
         if reading.opens is None:
             return f"{condition}, no export window ({share_of_paths(reading.any_window)} of paths have one)"
@@ -303,4 +307,5 @@ def _reading(row: dict[str, Any]) -> Reading:
         units=(row["units_q10"], row["units_q50"], row["units_q90"]),
         limit=LIMITS.get(binding, binding),
         limit_share=row["binding_share"],
+        ended=row.get("p_supply_ended") or 0.0,
     )

@@ -122,6 +122,14 @@ def test_while_the_successor_is_late_its_vendors_items_stand_still_and_then_go_o
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_launch_of_the_quarter_that_has_just_ended_may_be_late():
+    paths = replace(example(), origins=(dt.date(2026, 9, 30),) * len(ITEMS))
+    found = under(paths, successor=Delay(chip="R200", periods=2)).values
+    stands = paths.values[0, :, CONTEXT - 1, None, :2].repeat(2, axis=1)
+    np.testing.assert_array_equal(found[0, :, CONTEXT : CONTEXT + 2, :2], stands)
+    np.testing.assert_array_equal(found[0, :, CONTEXT + 2, :2], paths.values[0, :, CONTEXT, :2])
+
+
 def test_delay_comes_before_a_factor_so_that_the_factor_starts_on_its_day():
     paths, delay = example(), Delay(chip="R200", periods=2)
     scaling = FlowScaling(factor=0.5, starting=dt.date(2027, 1, 1))

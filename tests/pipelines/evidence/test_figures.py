@@ -48,11 +48,11 @@ def finding_of(made, name, **case):
 
 
 def item_paths(made, item):
-    """Paths of an item as nested lists: per path a list of (timestamp, orders, capacity, shipments)."""
+    """Paths of an item as nested lists of (timestamp, orders, capacity, shipments, queue)."""
     table = pl.read_parquet(made.out / "artifacts" / "paths.parquet").filter(pl.col("item_id") == item)
     parts = table.sort("path", "step").partition_by("path", maintain_order=True)
     return [
-        list(zip(part["timestamp"], part["orders"], part["capacity"], part["shipments"], strict=True))
+        list(part.select("timestamp", "orders", "capacity", "shipments", "backlog").iter_rows())
         for part in parts
     ]
 
@@ -62,10 +62,10 @@ def slow_state(path, weeks, least):
     backlog, cohorts, told = 0.0, [], []
     lead = weeks / QUARTER_WEEKS
     assert 0 < lead < 1, "the loop below is written for lead times of less than a period"
-    for stamp, orders, capacity, _ in path:
+    for stamp, orders, capacity, observed, queue in path:
         before = backlog
-        shipped = min(backlog + orders, capacity)
-        backlog = backlog + orders - shipped
+        shipped = min(backlog + orders, capacity) if queue is None else observed
+        backlog = backlog + orders - shipped if queue is None else queue
         cohorts.append((orders, backlog, shipped))
         # judged: the orders of the period before; what was left of them must go within a part of this one
         ordered, left, _ = cohorts[-2] if len(cohorts) > 1 else cohorts[-1]
@@ -105,9 +105,9 @@ def test_room_under_the_cap_is_half_of_us_shipments_since_launch_less_what_was_e
     rooms = []
     for path in item_paths(made, "H200"):
         backlog, total = 0.0, 0.0
-        for stamp, orders, capacity, observed in path:
+        for stamp, orders, capacity, observed, queue in path:
             shipped = min(backlog + orders, capacity)
-            backlog = backlog + orders - shipped
+            backlog = backlog + orders - shipped if queue is None else queue
             total += (shipped if observed is None else observed) if stamp <= upto else 0.0
         rooms.append(max(0.5 * total - 20_000, 0.0))
     found = finding_of(made, "cap", chip="H200")

@@ -139,6 +139,13 @@ def test_answers_that_moved_are_told_and_others_are_not(whole_run, small_setting
     assert changed(before.filter(~chosen), before) == ["H200, own orders: new"]
 
 
+def test_the_answer_says_on_what_share_of_paths_supply_has_ended(whole_run):
+    answer, chip = whole_run.windows.answer, whole_run.windows.answer.leader
+    for ended, told in ((0.82, True), (0.05, False)):
+        own = replace(chip, own=replace(chip.own, ended=ended), whole=None)
+        assert ("(supply has ended on 82 %)" in replace(answer, chips=(own,)).sentence) is told
+
+
 def test_settings_that_were_added_or_dropped_are_told():
     changed = settings_changed({"a": "1", "gone": "x", "same": "2"}, {"a": "3", "new": "y", "same": "2"})
     assert changed == ["`a`: 1 → 3", "`gone`: x → not set", "`new`: not set → y"]
