@@ -20,7 +20,7 @@ DOCS = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"
 WIDTH, HEIGHT = 1400, 900
 PATIENCE = 120_000  # milliseconds
-COLOURS = 64
+COLOURS = 255
 NO_ASSISTANT = {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}  # as if it had been closed
 
 
