@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from reliability_command import Forker, Workplace, reached, started, wait_for
+from reliability_command import STEP_MODULES, Forker, Workplace, reached, started, wait_for
 from reliability_disk import disk
 from reliability_inputs import bad_inputs
 from reliability_result import Case, damaged, judged, refused, statuses, torn
@@ -38,7 +38,7 @@ LINES = {signal.SIGINT: "error: interrupted", signal.SIGTERM: "stopped by SIGTER
 
 def kills(place: Workplace, number: int, source: random.Random) -> Iterator[Case]:
     """SIGKILL at random moments over an earlier result, which stays or is replaced as a whole."""
-    with Forker(place.folder) as forker:
+    with Forker(place.folder, modules=() if tuple(place.names) == ("etl",) else STEP_MODULES) as forker:
         for name, command in place.commands().items():
             files = place.files(name)
             usual = forker.run(command).processor
@@ -47,7 +47,7 @@ def kills(place: Workplace, number: int, source: random.Random) -> Iterator[Case
                 ended = forker.run(command, kill=moment)
                 yield judged(
                     "kills",
-                    f"{name} after {moment:.2f} s",
+                    f"{name} after {moment:.2f} s{'' if ended.code else ', ended before'}",
                     [*place.broken(name, files), *([] if ended.code in {0, -9} else [f"exit {ended.code}"])],
                     seconds=ended.seconds,
                     said=ended.said(),
@@ -115,7 +115,7 @@ def store(place: Workplace, number: int, _: random.Random) -> Iterator[Case]:
         for n in range(number)
     ]
     for n, process in enumerate(begun):
-        ended = wait_for(process)
+        ended = wait_for(process, seconds=1800.0)
         faults = [f"exit {ended.code}"] if ended.code else [*torn(place.folder / f"shared-{n}", ())]
         name = f"run {n + 1} of {number} at once"
         yield judged("store", name, faults, seconds=ended.seconds, said=ended.said())
@@ -158,16 +158,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = random.Random(f"{given.seed} {section}")  # noqa: S311
             for case in RUN[section](place, numbers.get(section, 0), source):
                 cases.append(case)
+                if given.json is not None:  # after each case: a run that is stopped has its cases
+                    given.json.write_text(json.dumps({**about(), "cases": [asdict(each) for each in cases]}))
                 if not case.passed:
                     print(f"FAILED {case.section}: {case.name}: {case.why}", file=sys.stderr, flush=True)
     print(table(cases))
-    if given.json is not None:
-        about = {
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        }
-        given.json.write_text(json.dumps({**about, "cases": [asdict(case) for case in cases]}, indent=1))
     return 0 if all(case.passed for case in cases) else 1
+
+
+def about() -> dict[str, str]:
+    """Machine and date."""
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return {"machine": machine, "date": dt.datetime.now(dt.UTC).date().isoformat()}
 
 
 def table(cases: Sequence[Case]) -> str:

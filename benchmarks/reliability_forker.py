@@ -1,4 +1,4 @@
-"""Runs commands, one a line of JSON, each in a fork of a process that has imported everything.
+"""Runs commands, one a line of JSON, each in a fork of a process that has imported what they need.
 
 A line holds the `arguments`, `seconds` that it may take, bytes of `memory` (0: any), and `kill`: seconds
 of the processor after which the fork is killed (null: never). Polars' threads do not survive a fork, so this
@@ -7,6 +7,7 @@ process itself must not use Polars: it only imports.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -20,11 +21,6 @@ import mlflow  # noqa: F401 - imported for the forks
 import polars as pl  # noqa: F401
 import psutil
 
-import pipelines.backtest.step
-import pipelines.evidence.step
-import pipelines.forecast.predict
-import pipelines.train.step
-import pipelines.windows.step  # noqa: F401
 from pipelines.cli import main as command_line
 from pipelines.etl import step  # noqa: F401
 from pipelines.runtime import tracking  # noqa: F401
@@ -87,6 +83,8 @@ def _waited(child: int, until: float, kill: float | None) -> int:
 
 
 if __name__ == "__main__":
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     for line in sys.stdin:
         sys.__stdout__.write(json.dumps(run(**json.loads(line))) + "\n")
         sys.__stdout__.flush()

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipelines.runtime.tracking.ui import NO_JOBS
 
 START, LONGEST = 120.0, 300.0  # seconds for a server to start, and for a command
 NONE, KILLED, FROZEN, ERRORS = "undisturbed", "killed", "frozen", "answering 500"
+SERVED = "served"  # folder of the results
 SOME_TIME = 20.0  # seconds for which a server answers 500
 LEFT_OUT = {"connection", "transfer-encoding", "host", "content-length"}
 
@@ -144,16 +145,18 @@ class Trouble:
         """Where the command finds the server."""
         return self.proxy.address if self.kind == ERRORS else self.made.address
 
-    def begin(self) -> None:
-        """It befalls the server."""
+    def begin(self) -> threading.Timer:
+        """It befalls the server; what is returned ends it after a while."""
         if self.kind == KILLED:
             self.made.kill()
         elif self.kind == FROZEN:
             self.made.signal(signal.SIGSTOP)
         elif self.kind == ERRORS:
             self.proxy.failing = True
+        timer = threading.Timer(self.seconds, self.end)
         if self.seconds < float("inf"):
-            threading.Timer(self.seconds, self.end).start()
+            timer.start()
+        return timer
 
     def end(self) -> None:
         """The server works again."""
@@ -166,10 +169,11 @@ def server(place: Workplace, frozen: int, source: random.Random) -> Iterator[Cas
     """`etl` against the server: it goes on without it or ends in one sentence; nothing is lost or doubled."""
     made = Server(place.folder / "server")
     proxy = Proxy(made)
-    usual = place.seconds["etl"]
+    undisturbed = Trouble(kind=NONE, made=made, proxy=proxy)
     try:
+        for _ in range(2):  # the first lays out caches
+            usual = _etl(place, undisturbed, float("inf"))[0].processor
         for kind, seconds, code, times in (
-            (NONE, 0.0, 0, 1),
             (KILLED, float("inf"), 0, 4),
             (FROZEN, float(frozen), 0, 3),
             (ERRORS, SOME_TIME, 0, 2),
@@ -177,7 +181,7 @@ def server(place: Workplace, frozen: int, source: random.Random) -> Iterator[Cas
         ):
             for _ in range(times):
                 trouble = Trouble(kind=kind, made=made, proxy=proxy, seconds=seconds)
-                yield _case(place, trouble, source.uniform(0.7, 0.95) * usual, code)
+                yield _case(place, trouble, source.uniform(0.75, 0.95) * usual, code)
         yield _case(place, Trouble(kind=KILLED, made=made, proxy=proxy), None, 1)
     finally:
         proxy.shutdown()
@@ -187,16 +191,14 @@ def server(place: Workplace, frozen: int, source: random.Random) -> Iterator[Cas
 
 def _case(place: Workplace, trouble: Trouble, moment: float | None, code: int) -> Case:
     """An `etl` that meets trouble at a moment (None: from its start), then `sync`."""
-    out, store, address = place.folder / "served", trouble.made.store, trouble.address
+    store = trouble.made.store
     before = statuses(store)
-    ended = _met(
-        place.etl(out=out, cache=place.folder / "served-cache", store=address), place, trouble, moment
-    )
-    sync = [*COMMAND, "sync", f"--set=tracking.uri={address}"]
+    ended, begun = _etl(place, trouble, moment)
+    sync = [*COMMAND, "sync", f"--set=tracking.uri={trouble.address}"]
     sent = wait_for(started(sync, place.folder), seconds=LONGEST)
     after = statuses(store)
     faults = [*_ended(ended, code), *([f"sync: exit {sent.code}"] if sent.code else [])]
-    faults += [*torn(out, ()), *damaged(store)]
+    faults += [*torn(place.folder / SERVED, ()), *damaged(store), *([] if begun else ["ended before"])]
     if after.get("FINISHED", 0) != before.get("FINISHED", 0) + (code == 0) or after.get("RUNNING", 0):
         faults.append(f"runs on the server: {before} before, {after} after")
     since = "the start" if moment is None else f"{moment:.2f} s"
@@ -204,16 +206,19 @@ def _case(place: Workplace, trouble: Trouble, moment: float | None, code: int) -
     return judged("server", name, faults, seconds=ended.seconds, said=ended.said())
 
 
-def _met(command: Sequence[str], place: Workplace, trouble: Trouble, moment: float | None) -> Ended:
-    """How the command ends; the trouble is over afterwards."""
-    if moment is None:
-        trouble.begin()
+def _etl(place: Workplace, trouble: Trouble, moment: float | None) -> tuple[Ended, bool]:
+    """How an `etl` ends, and whether the trouble began before; the trouble is over afterwards."""
+    timer = trouble.begin() if moment is None else None
+    cache = place.folder / f"{SERVED}-cache"
+    command = place.etl(out=place.folder / SERVED, cache=cache, store=trouble.address)
     process = started(command, place.folder)
     if moment is not None and reached(process, moment):
-        trouble.begin()
+        timer = trouble.begin()
     ended = wait_for(process, seconds=LONGEST)
+    if timer is not None:
+        timer.cancel()
     trouble.end()
-    return ended
+    return ended, timer is not None
 
 
 def _ended(ended: Ended, code: int) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """Run the commands whose results README and docs show, and replace it: python docs/update_readme.py.
 
+The screenshots are taken of the same run (docs/take_screenshots.py).
+
 Between two marks of a document is what one run printed, or a table made of its files and of the tables in
 docs/benchmarks.md. After new weights: run the benchmarks, put their tables into docs/benchmarks.md, then run
 this; no other figure of README is written by hand.
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
+from take_screenshots import take
 
 from forecasting.periods import Frequency, label
 from pipelines.figures.number_format import percent, units_text
@@ -57,6 +60,7 @@ def main() -> None:
         tables = {
             name: pl.read_parquet(f"{folder}/out/{name}.parquet") for name in ("windows", "leaderboard")
         }
+        take(f"sqlite:///{folder}/mlruns/mlflow.db")
     replace(README, "answer", answer(tables["windows"]), end="<!-- end of answer -->")
     replace(README, "scores", scores(tables["leaderboard"]), end="<!-- end of scores -->")
 

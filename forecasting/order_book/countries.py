@@ -58,7 +58,7 @@ def country_key(name: str) -> str:
 def country_code(name: str) -> str | None:
     """Alpha-2 code of a country's code or name; None where it is not known, or shared by several.
 
-    A code is written as one, with or without points: "n/a" and "na" are not Namibia, "I/O" and "US1" are none.
+    A code is written as one, with or without points: "n/a" and "na" are not Namibia, "I/O" is none.
 
     >>> country_code("Korea, Rep."), country_code("U.S.A."), country_code("Korea")
     ('KR', 'US', None)

@@ -17,7 +17,7 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.order_book import parsing
-from forecasting.order_book.countries import ambiguous_country, country_code
+from forecasting.order_book.countries import COUNTRIES, ambiguous_country, country_code
 from forecasting.order_book.normalise import COUNTRY_COLUMNS, ROW, Forms, Intake, kind_of, parse_column
 from forecasting.order_book.parsing import ISO_PATTERNS, NumberForm
 from forecasting.order_book.schema import COLUMNS, DISPENSABLE
@@ -148,6 +148,14 @@ def _columns(raw: pl.LazyFrame, intake: Intake, names: Collection[str], *, where
         Column(name=name, own=str(own), texts=texts, where=where)
         for (name, own), texts in zip(asked, tables, strict=True)
     ]
+
+
+def brings_countries(rows: pl.DataFrame, intake: Intake) -> bool:
+    """Whether rows with an unknown country hold a name of one, or of several, that is not known yet."""
+    own = [column for name in COUNTRY_COLUMNS if (column := intake.own(name)) in rows.columns]
+    words = {text.strip() for column in own for text in rows[column].cast(pl.String).drop_nulls().unique()}
+    strange = words - set(COUNTRIES) - set(intake.forms.countries)
+    return any(country_code(text) or ambiguous_country(text) for text in strange)
 
 
 def _countries(column: Column) -> dict[str, str]:

@@ -243,7 +243,8 @@ def _inferred(rows: pl.DataFrame, keys: list[str], where: str) -> Frequency:
     tried = ", ".join(str(frequency) for frequency in COARSEST_FIRST)
     raise InputError(
         "no frequency fits all series",
-        expected=f"one of {tried} throughout, most dates one step apart; with --freq the first row that does not fit it is named",
+        expected=f"one of {tried} throughout, most dates one step apart; with --freq the first row that "
+        "does not fit it is named",
         where=where,
     )
 

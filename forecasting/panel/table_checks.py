@@ -25,9 +25,10 @@ GAP_YEARS = 25
 # All gaps of a series together: of every 20 steps one is there, or the series is short anyway.
 STEPS_PER_ROW = 20
 SHORT_SERIES = 1000
-# Dates of a coarser calendar (months among days, quarters among weeks) lie nearly evenly apart: 3 in 4 of them
-# within a quarter of their median distance, which is 4 steps or more.
-EVEN_STEPS, EVEN_WITHIN, EVEN_SHARE = 4, 0.25, 0.75
+# Dates of a coarser calendar (months among days, quarters among weeks) lie nearly evenly apart: 3 in 4 of
+# them within a quarter of their median distance, which is 4 steps or more.
+# Fewer than 6 distances may be chance.
+EVEN_STEPS, EVEN_WITHIN, EVEN_SHARE, EVEN_NUMBER = 4, 0.25, 0.75, 6
 
 
 def _series(row: dict[str, Any], keys: list[str], where: str) -> str:
@@ -198,7 +199,7 @@ def _steps_apart(steps: Sequence[int]) -> int:
     """Least distance of dates whose frequency is coarser, such as the 28 days of months; else 1."""
     divisor, least, usual = math.gcd(*steps), min(steps), statistics.median(steps)
     near = sum(abs(each - usual) <= EVEN_WITHIN * usual for each in steps)
-    even = usual >= EVEN_STEPS and len(steps) >= MIN_OBSERVATIONS and near >= EVEN_SHARE * len(steps)
+    even = usual >= EVEN_STEPS and len(steps) >= EVEN_NUMBER and near >= EVEN_SHARE * len(steps)
     return least if divisor > 1 or (even and least > 1) else 1
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from pipelines.evidence import facts
 from pipelines.evidence.derive import DerivedEvidence, EvidenceInputs
-from pipelines.evidence.records import FORMAT, Evidence, LineageEntry, PolicySummary, RunEntry, Software
+from pipelines.evidence.records import (
+    FORMAT,
+    Cover,
+    Evidence,
+    LineageEntry,
+    PolicySummary,
+    RunEntry,
+    Software,
+)
 from pipelines.evidence.stored import INVERSIONS, SUMMARY, StoredArtifacts
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedFacts:
-    """What does not follow from the artifacts: who wrote the evidence, when, with what, and from which runs.
+    """What does not follow from the artifacts: who wrote the evidence, for whom, when, and from which runs.
 
     Only a signature protects these.
     """
@@ -25,6 +33,7 @@ class RecordedFacts:
     evidence_run_id: str
     runs: tuple[RunEntry, ...]
     software: Software
+    cover: Cover = field(default_factory=Cover)
 
     @classmethod
     def stated(cls, content: Evidence) -> Self:
@@ -36,6 +45,7 @@ class RecordedFacts:
             evidence_run_id=content.lineage.evidence_run_id,
             runs=content.lineage.runs,
             software=content.software,
+            cover=content.cover,
         )
 
 
@@ -48,6 +58,7 @@ def build_evidence(
         format=FORMAT,
         made_at=recorded.made_at,
         signed_by=recorded.signed_by,
+        cover=recorded.cover,
         notice=facts.NOTICE,
         limits=facts.limits(inputs.settings),
         question=facts.QUESTION,

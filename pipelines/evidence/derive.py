@@ -55,6 +55,8 @@ class EvidenceInputs:
         `paths.parquet` and `choices.parquet` of the forecast run, `panel.parquet` of the etl run.
     known_until : date
         Newest publication that the etl run knew.
+    verdict_threshold : float, optional
+        Share of the paths on which a condition must hold to be met; None takes the windows run's confidence.
     """
 
     settings: Settings
@@ -63,6 +65,12 @@ class EvidenceInputs:
     choices: pl.DataFrame
     panel: pl.DataFrame
     known_until: dt.date
+    verdict_threshold: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        """The threshold of verdicts."""
+        return self.settings.windows.confidence if self.verdict_threshold is None else self.verdict_threshold
 
     def only_policy(self) -> Policy:
         """The policy.
@@ -98,7 +106,7 @@ def derive(stored: EvidenceInputs) -> DerivedEvidence:
     missing = dict(stored.choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
     every = build_estimator(stored.settings, paths, missing, stored.known_until)
     all_rows = list(every.window_rows())
-    only = replace(every, settings=replace(every.settings, policies=(policy,)))
+    only = replace(every, settings=replace(every.settings, policies=(policy,), confidence=stored.threshold))
     rows = [(row, steps) for row, steps in all_rows if row["policy"] == policy.name]
     return DerivedEvidence(
         tables=windows_tables(every, all_rows), figures=_figures(only, policy, rows, stored)
@@ -117,7 +125,11 @@ def _figures(
         effective(policy, basis.next_period),
         *eligibility_conditions(policy, chips, stored.settings.data.catalogue.values()),
         *supply_conditions(estimator, policy, passed),
-        *([] if policy.cap is None else [cap_condition(estimator, policy, policy.cap, passed)]),
+        *(
+            []
+            if policy.cap is None
+            else [cap_condition(estimator, policy, policy.cap, passed, data=basis.data)]
+        ),
     ]
     readings = (nested(row, ("cap_units", "units"), estimator.levels) for row in estimator.cap_rows())
     return DerivedFigures(
@@ -133,7 +145,7 @@ def _figures(
 def _basis(estimator: Estimator, stored: EvidenceInputs) -> Basis:
     """What all figures have in common."""
     any_market = next(iter(estimator.markets.values()))
-    stamps, confidence = any_market.timestamps(0), estimator.settings.confidence
+    stamps = any_market.timestamps(0)
     return Basis(
         now=estimator.now,
         next_period=stamps[estimator.now_step + 1],
@@ -142,9 +154,11 @@ def _basis(estimator: Estimator, stored: EvidenceInputs) -> Basis:
         frequency=str(estimator.settings.frequency),
         paths=len(any_market.orders),
         known_until=stored.known_until,
-        confidence=confidence,
+        data=stored.settings.data.kind,
+        confidence=stored.settings.windows.confidence,
+        verdict_threshold=stored.threshold,
         quantile_levels=estimator.levels,
-        verdict_rule=rule_of_verdicts(confidence),
+        verdict_rule=rule_of_verdicts(stored.threshold, data=stored.settings.data.kind),
     )
 
 

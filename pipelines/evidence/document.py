@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from forecasting.periods import Frequency, label
+from pipelines.evidence.cover import answer_text, open_chart
 from pipelines.evidence.figure_records import Json
 from pipelines.figures.number_format import share_of_paths
 
@@ -38,9 +40,12 @@ def render(content: Json) -> str:
         return " / ".join(end if day is None else period(day) for day in quantiles.values())
 
     environment.filters.update(
-        percent=percent, number=number, exact=exact, spread=spread, period=period, dates=dates
+        percent=percent, number=number, exact=exact, spread=spread, units=units, period=period, dates=dates
     )
-    return environment.from_string(_template()).render(content)
+    rows = [row for row in content["headline"] if row["steps"]]
+    drawn = open_chart(rows, [period(step["timestamp"]) for step in rows[0]["steps"]]) if rows else ""
+    answer = answer_text(content, period=period, dates=dates)
+    return environment.from_string(_template()).render(content, answer=answer, chart=Markup(drawn))  # noqa: S704
 
 
 def template_digest() -> str:
@@ -66,6 +71,13 @@ def number(figure: float | str | None) -> str:
     if figure == 0 or abs(figure) >= 1000:
         return f"{float(f'{figure:.3g}'):,.0f}"
     return f"{figure:.3g}"
+
+
+def units(quantiles: Mapping[str, float | None] | None) -> str:
+    """Quantiles of units from the lowest level to the highest, whole and with all their digits."""
+    if quantiles is None:
+        return ""
+    return " / ".join("none" if each is None else f"{each:,.0f}" for each in quantiles.values())
 
 
 def exact(figure: float | str | None) -> str:

@@ -188,7 +188,7 @@ def calibration(of: StoredArtifacts) -> Calibration:
     same = (forecast.statistical, forecast.seed) == (backtest.statistical, backtest.seed)
     return Calibration(
         shown=True,
-        why=f"Scores of the forecaster {name} standing on past days, with what had been published by then."
+        why=f"Scores of the forecaster {name} standing on past days, with what was known by then."
         + ("" if same else " The backtest was run with other settings of the forecaster or another seed.")
         + of_weights(of.steps["forecast"], run, network_card(of)),
         run_id=run.run_id,

@@ -37,7 +37,9 @@ class Basis(Record):
     frequency: str
     paths: Annotated[int, Field(ge=1)]
     known_until: dt.date
+    data: Literal["public", "order_book"]
     confidence: Share
+    verdict_threshold: Share
     quantile_levels: tuple[Share, ...]
     verdict_rule: str
 

@@ -22,8 +22,17 @@ from pipelines.evidence.figure_records import (
     Sha256,
 )
 
-FORMAT: Literal["overspill-evidence-2"] = "overspill-evidence-2"
+FORMAT: Literal["overspill-evidence-3"] = "overspill-evidence-3"
 MANIFEST_FORMAT: Literal["overspill-evidence-manifest-2"] = "overspill-evidence-manifest-2"
+
+
+class Cover(Record):
+    """Who applies, who prepared the evidence, and for which licence, as they said; None where not said."""
+
+    applicant: str | None = None
+    preparer: str | None = None
+    licence_number: str | None = None
+    date: dt.date | None = None
 
 
 class PolicySummary(Record):
@@ -165,9 +174,10 @@ class Evidence(Record):
     Decision support, not legal advice. `signed_by` is the fingerprint of the key that signs the manifest.
     """
 
-    format: Literal["overspill-evidence-2"]
+    format: Literal["overspill-evidence-3"]
     made_at: AwareDatetime
     signed_by: Sha256 | None
+    cover: Cover
     notice: Annotated[tuple[str, ...], Field(min_length=1)]
     limits: Annotated[tuple[str, ...], Field(min_length=1)]
     question: str

@@ -30,7 +30,7 @@ from pipelines.evidence.manifest import (
     json_text,
     write_manifest,
 )
-from pipelines.evidence.records import Evidence, as_json, json_schema
+from pipelines.evidence.records import Cover, Evidence, as_json, json_schema
 from pipelines.evidence.signature import fingerprint
 from pipelines.evidence.stored import StoredArtifacts
 from pipelines.evidence.tables import check_tables
@@ -55,6 +55,8 @@ def write_evidence(
     windows_run_id: str,
     policy: str | None = None,
     key: Ed25519PrivateKey | None = None,
+    cover: Cover | None = None,
+    verdict_threshold: float | None = None,
 ) -> EvidenceResult:
     """Gather, derive and write the evidence for one policy of a windows run, and record the run.
 
@@ -69,6 +71,11 @@ def write_evidence(
         By default the first that the windows run applied.
     key : Ed25519PrivateKey, optional
         Signs the manifest.
+    cover : Cover, optional
+        Who applies, who prepared it, and for which licence.
+    verdict_threshold : float, optional
+        Share of the paths on which a condition must hold to be met: 0.5 to below 1; by default the
+        confidence of the windows run.
 
     Raises
     ------
@@ -77,6 +84,13 @@ def write_evidence(
     StepError
         If this version does not derive the figures that the windows run recorded, or nothing can be written.
     """
+    if verdict_threshold is not None and not 0.5 <= verdict_threshold < 1:
+        raise InputError(
+            "a verdict needs at least half of the paths, and not all of them",
+            expected="0.5 to below 1",
+            found=f"{verdict_threshold:g}",
+            where="--verdict-threshold",
+        )
     out = out.resolve()
     check_replaceable(out)
     check_writable(out.parent)
@@ -84,7 +98,7 @@ def write_evidence(
         lineage(tracker, windows_run_id) as of,
         _gathered(of) as artifacts,
     ):
-        inputs = artifacts.inputs(policy)
+        inputs = artifacts.inputs(policy, verdict_threshold)
         derived = derive(inputs)
         check_tables(derived.tables, artifacts)
         with (
@@ -98,6 +112,7 @@ def write_evidence(
                 evidence_run_id=run.run_id,
                 runs=artifacts.runs,
                 software=facts.software(),
+                cover=cover or Cover(),
             )
             content = build_evidence(artifacts, inputs, derived, recorded)
             shutil.copytree(artifacts.folder, folder / ARTIFACTS)

@@ -72,8 +72,8 @@ class StoredArtifacts:
         """Read a table."""
         return read_table(self.folder / f"{name}.parquet")
 
-    def inputs(self, policy: str | None) -> EvidenceInputs:
-        """What the figures are derived from; by default of the first policy.
+    def inputs(self, policy: str | None, verdict_threshold: float | None = None) -> EvidenceInputs:
+        """What the figures are derived from; by default of the first policy, and the run's own confidence.
 
         Raises
         ------
@@ -93,6 +93,7 @@ class StoredArtifacts:
             choices=self.table("choices"),
             panel=self.table("panel"),
             known_until=known_until,
+            verdict_threshold=verdict_threshold,
         )
 
     def check(self) -> None:

@@ -161,7 +161,16 @@ def _share(holds: Bools, quantiles: Figures | Dates, *, what: str) -> _Share:
     return _Share(probability=share, why=why, quantiles=quantiles)
 
 
-def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip]) -> Condition:
+SHIPPED = {
+    "public": "up to the origin as drawn from the published estimates",
+    "order_book": "up to the origin as recorded in the order book",
+}
+"""Where the US shipments of the past come from, by `data.kind`."""
+
+
+def cap_condition(
+    estimator: Estimator, policy: Policy, cap: Cap, chips: Sequence[Chip], *, data: str
+) -> Condition:
     """Whether the cap leaves room for a unit in the first period after now, for each eligible chip."""
     period = {
         "since_launch": "since the chip's launch",
@@ -181,7 +190,7 @@ def cap_condition(estimator: Estimator, policy: Policy, cap: Cap, chips: Sequenc
         policy=policy,
         terms=[term(policy, f"cap.{name}", getattr(cap, name)) for name in ("ratio", "period", "counts")],
         how=(
-            "US shipments on each path, up to the origin as drawn from the published estimates, times "
+            f"US shipments on each path, {SHIPPED[data]}, times "
             "the ratio, less what was exported so far (an assumption below). Figure: units of the chip "
             f"that the cap leaves in the period that ends on {end}; met means at least one. What other "
             "readings of the cap allow stands in the table of readings."

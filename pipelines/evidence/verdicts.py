@@ -32,7 +32,7 @@ CERTAINTY = {
 def by_probability(probability: float, confidence: float) -> Verdict:
     """Verdict on a condition that holds with a probability.
 
-    Met if the probability is at least the configured confidence; else not met if the opposite is; else it
+    Met if the probability is at least the stated threshold; else not met if the opposite is; else it
     cannot be shown from the data.
     """
     if probability >= confidence:
@@ -40,14 +40,17 @@ def by_probability(probability: float, confidence: float) -> Verdict:
     return NOT_MET if 1.0 - probability >= confidence else NOT_SHOWN
 
 
-def rule_of_verdicts(confidence: float) -> str:
+FACTS = {"public": "published facts", "order_book": "published facts about the chip or the policy"}
+
+
+def rule_of_verdicts(confidence: float, *, data: str) -> str:
     """The rule above in words."""
-    weak = " At this confidence it says only which is the likelier." if confidence <= WEAK else ""
+    weak = " At this threshold it says only which is the likelier." if confidence <= WEAK else ""
     least = percent(confidence, digits=None)
     return (
         f"A condition that depends on US demand is {MET} if it holds on at least {least} of "
-        f"the sampled paths (the configured confidence), {NOT_MET} if it fails on at least as many, and "
-        f"otherwise {NOT_SHOWN}.{weak} A condition on published facts is {MET} or {NOT_MET} by those "
+        f"the sampled paths (the stated threshold), {NOT_MET} if it fails on at least as many, and "
+        f"otherwise {NOT_SHOWN}.{weak} A condition on {FACTS[data]} is {MET} or {NOT_MET} by those "
         f"facts. Where a figure is missing the verdict is: {NOT_SHOWN}. A verdict speaks of the model and "
         "the assumptions below, under the reading of the policy that is shown, and of no more."
     )

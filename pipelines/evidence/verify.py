@@ -31,7 +31,7 @@ from pipelines.evidence.records import FORMAT, Evidence, Manifest, as_json, json
 from pipelines.evidence.stored import StoredArtifacts
 from pipelines.evidence.tables import check_tables, same
 
-RECORDED = frozenset({"made_at", "signed_by", "lineage", "software"})  # stated, not derived
+RECORDED = frozenset({"made_at", "signed_by", "cover", "lineage", "software"})  # stated, not derived
 UNREADABLE = (OverspillError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
@@ -107,7 +107,7 @@ def _derived_again(folder: Path, content: Evidence, artifacts: StoredArtifacts) 
     """Number of values of tables that were compared, and the content from the stored artifacts."""
     try:
         artifacts.check()
-        inputs = artifacts.inputs(content.policy.name)
+        inputs = artifacts.inputs(content.policy.name, content.basis.verdict_threshold)
         derived = derive(inputs)
         values = check_tables(derived.tables, artifacts)
         return values, build_evidence(artifacts, inputs, derived, RecordedFacts.stated(content))

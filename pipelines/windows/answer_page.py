@@ -28,7 +28,7 @@ body{{font:15px/1.4 {FONT};color:{TEXT};max-width:1500px;margin:1em auto;padding
 h1{{font-size:20px;margin:0}} h2{{font-size:18px;margin:0 0 .4em}} p{{margin:.4em 0}}
 .badge{{background:#fee838;padding:.1em .5em;font-weight:bold}}
 .cards{{display:grid;gap:16px;margin:1em 0}}
-.cards{{grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr))}}
+.cards{{grid-template-columns:repeat(auto-fit,minmax(min(100%,360px),1fr))}}
 .card{{border:1px solid #999;border-radius:4px;padding:12px 16px;break-inside:avoid;min-width:0}}
 dl{{display:grid;grid-template-columns:max-content 1fr;gap:.15em 1em;margin:0}}
 dt{{color:#555}} dd{{margin:0;font-weight:bold;text-align:right}}

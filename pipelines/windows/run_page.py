@@ -15,6 +15,7 @@ from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input
+from pipelines.runtime.store.tags import ANSWER_TAGS
 from pipelines.runtime.tracking import PARAM_LENGTH, UI_MODE, UPSTREAM_TAG, Tracker, what_if_of
 from pipelines.windows.answer import SCOPES, Answer, ChipAnswer, Reading
 
@@ -64,8 +65,12 @@ def answer_table(answer: Answer) -> str:
     heads = ("chip", "own met now", "vendor met now", "exports open", "units 10 / 50 / 90 %", "limit")
     rows = [heads, ["---"] * len(heads), *(_cells(answer, chip) for chip in answer.chips)]
     return "\n".join(
-        f"| {' | '.join(cell if cell == '---' else cell + GAP for cell in row)} |" for row in rows
+        f"| {' | '.join(cell if cell == '---' else _spaced(cell) for cell in row)} |" for row in rows
     )
+
+
+def _spaced(cell: str) -> str:
+    return cell.replace(" %", "&nbsp;%") + GAP
 
 
 def _cells(answer: Answer, chip: ChipAnswer) -> tuple[str, ...]:
@@ -81,7 +86,8 @@ def _met(reading: Reading | None) -> str:
 def answer_tags(answer: Answer) -> dict[str, str]:
     """What matters of the answer, as tags of the run: columns of the runs table."""
     leader = answer.leader
-    told = {"data known on": str(answer.basis.known_until), "what-if": ", ".join(answer.deviating) or "no"}
+    told = dict.fromkeys(ANSWER_TAGS, "none")
+    told |= {"data known on": str(answer.basis.known_until), "what-if": ", ".join(answer.deviating) or "no"}
     if leader is not None:
         told |= {
             "chip": leader.chip,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,25 @@ def evidence(
         typer.Option("--sign", help="Private key (Ed25519, PEM) that signs it; see evidence keygen."),
     ] = None,
     *,
+    applicant: Annotated[
+        str | None, typer.Option("--applicant", help="Who applies, on the cover page.")
+    ] = None,
+    preparer: Annotated[
+        str | None, typer.Option("--preparer", help="Who prepared it, on the cover page.")
+    ] = None,
+    licence_number: Annotated[
+        str | None, typer.Option("--licence-number", help="Of the application, on the cover page.")
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", help="Of the document, such as 2026-03-31; else when it was made.")
+    ] = None,
+    verdict_threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--verdict-threshold",
+            help="Share of the paths on which a condition must hold to be met; else windows.confidence.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the evidence for one policy of a windows run: HTML, JSON, artifacts and a manifest of hashes."""
@@ -61,16 +81,26 @@ def evidence(
         return
     settings = resolved_settings(config, override)
     with report_errors():
+        from pipelines.evidence.records import Cover
         from pipelines.evidence.signature import read_private_key
 
         key = None if sign is None else read_private_key(sign)
+        cover = Cover(applicant=applicant, preparer=preparer, licence_number=licence_number, date=_day(date))
     with step_context(settings, None) as context:
         from pipelines.evidence.manifest import DOCUMENT
         from pipelines.evidence.step import write_evidence
         from pipelines.runtime.step.selection import input_run
 
         run_id = input_run(context, "windows", windows_run)
-        made = write_evidence(context.tracker, out, windows_run_id=run_id, policy=policy, key=key)
+        made = write_evidence(
+            context.tracker,
+            out,
+            windows_run_id=run_id,
+            policy=policy,
+            key=key,
+            cover=cover,
+            verdict_threshold=verdict_threshold,
+        )
         print_result(
             {
                 "run": made.run_id,
@@ -81,6 +111,19 @@ def evidence(
             },
             as_json=as_json,
         )
+
+
+def _day(text: str | None) -> dt.date | None:
+    from forecasting.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            "a date is a day", expected="such as 2026-03-31", found=repr(text), where="--date"
+        ) from error
 
 
 @evidence_app.command()

@@ -253,7 +253,7 @@ def begin_job(context: Context) -> None:
     if context.tracker.is_unreachable:
         return
     sync_quietly(context.settings, context.console)
-    note = register_shipped(context.tracker)
-    if note is not None:
-        context.console.print(note, highlight=False, soft_wrap=True)
+    told = register_shipped(context.tracker)
+    if told is not None:
+        (context.note if told.startswith("registered") else context.tell)(told)
     hold_champion(context.tracker)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,11 @@ ByFile: TypeAlias = Mapping[tuple[object, ...], pl.DataFrame]  # by place of the
 DAY = [CODE, "shipped_at"]
 ALL_DAYS = 2**20  # more than any calendar here has
 NEVER = -(2**30)  # a day far outside any calendar
-ROWS_AT_ONCE = 4_000_000
+ROWS_AT_ONCE = 500_000
+BY_SKU: Any = {
+    "row_group_size": 20_000,
+    "statistics": True,
+}  # rows of a few SKUs are found without the others
 
 
 class Spans(NamedTuple):
@@ -43,8 +47,11 @@ class Spans(NamedTuple):
     last: Ints
 
 
-def overtakings(derived: DerivedTables) -> pl.DataFrame:
-    """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`."""
+def overtakings(derived: DerivedTables) -> Iterator[pl.DataFrame]:
+    """Cases of export lines that overtook US lines, over all files: `forecasting.order_book.inversions`.
+
+    At least one table; a few SKUs at a time, so that what is held does not grow with the lines overtaken.
+    """
     places = range(len(derived.folders))
     # Exports that lost are among them: that costs a look and changes no case.
     exports = pl.concat(_of_file(derived, EXPORTS, place) for place in places)
@@ -52,20 +59,23 @@ def overtakings(derived: DerivedTables) -> pl.DataFrame:
     latest = exports.group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.col("len").sum())
     parts, days = _involved(latest, waits)
     involved = exports.join(days, on=DAY, how="semi")
-    found = [
-        priority_inversions(pl.scan_parquet(derived.folders[0] / CANDIDATES).head(0).with_columns(_file(0)))
-    ]
-    for codes in _few_at_a_time(parts, days):
-        of_group = pl.col(CODE).is_in(codes.implode())
-        us, them = (table.filter(of_group).partition_by(FILE, as_dict=True) for table in (parts, involved))
-        files = sorted({place for (place,) in chain(us, them)})
-        lines = side_by_side(partial(_chosen, derived, us, them), files)
-        found.append(priority_inversions(pl.concat(lines).lazy()))
-    return pl.concat(found)
+    yield priority_inversions(pl.scan_parquet(derived.folders[0] / CANDIDATES).head(0).with_columns(_file(0)))
+    us, them = (table.partition_by(FILE, as_dict=True) for table in (parts, involved))
+    files = sorted({place for (place,) in chain(us, them)})
+    groups = list(_few_at_a_time(parts, days))
+    del exports, waits, latest, parts, days, involved
+    chosen = dict(side_by_side(partial(_chosen, derived, us, them), files))
+    del us, them
+    for codes in groups:
+        of_group = pl.col(CODE).is_between(codes.min(), codes.max())
+        lines = [
+            pl.scan_parquet(chosen[place]).filter(of_group).with_columns(_file(place)) for place in files
+        ]
+        yield priority_inversions(pl.concat(lines))
 
 
-def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) -> pl.DataFrame:
-    """Lines of a file that count: those of the parts, and those exported on the days of `exports`."""
+def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) -> tuple[int, Path]:
+    """Where the lines of a file lie, by SKU, that are matched: those of the parts, exports on those days."""
     rows = parts[place,][ROW] if (place,) in parts else pl.Series(dtype=pl.UInt32)
     days = exports[place,].select(_day()).to_series() if (place,) in exports else pl.Series(dtype=pl.Int64)
 
@@ -73,10 +83,10 @@ def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) 
         needed = pl.col(ROW).is_in(rows.implode()) | (~IS_US & _day().is_in(days.implode()))
         code = pl.col("sku").to_physical().cast(pl.Int32).alias(CODE)
         lines = pl.scan_parquet(derived.folders[place] / CANDIDATES).with_columns(code)
-        return lines.filter(needed & _counts(derived, place)).collect(engine="in-memory")
+        return lines.filter(needed & _counts(derived, place)).sort(CODE).collect(engine="in-memory")
 
     salt = b"".join(numbers.sort().to_numpy().tobytes() for numbers in (rows, days))
-    return pl.read_parquet(derived.path(place, "overtaking", make, salt=salt)).with_columns(_file(place))
+    return place, derived.path(place, "overtaking", make, salt=salt, **BY_SKU)
 
 
 def _counts(derived: DerivedTables, place: int) -> pl.Expr:
@@ -188,15 +198,20 @@ class DerivedTables:
         """Rows of a file that do not count: source_row, outcome."""
         return self._lost.get(place, self.losers.head(0).select(ROW, "outcome"))
 
-    def path(self, place: int, name: str, make: Callable[[], pl.DataFrame], *, salt: bytes = b"") -> Path:
-        """Where the table of a file lies that `make` makes; `salt` is what else it hangs on."""
+    def path(
+        self, place: int, name: str, make: Callable[[], pl.DataFrame], *, salt: bytes = b"", **layout: object
+    ) -> Path:
+        """Where the table of a file lies that `make` makes; `salt` is what else it hangs on.
+
+        `layout` are options of `write_parquet`.
+        """
         lost = self.lost(place)
         key = hashlib.sha256(salt)
         for column in (lost[ROW], lost["outcome"].to_physical()):
             key.update(column.to_numpy().tobytes())
         found = self.folders[place] / f"{DERIVED}{name}-{key.hexdigest()[:16]}.parquet"
         if not found.is_file():
-            write_atomic(found, partial(make().write_parquet, **QUICK))
+            write_atomic(found, partial(make().write_parquet, **{**QUICK, **layout}))
         self._used.add(found)
         return found
 

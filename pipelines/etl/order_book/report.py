@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,36 @@ from pipelines.runtime.files.artifacts import LARGE_ROWS, write_atomic
 Summary = dict[str, Any]
 
 
-def write_cases(folder: Path, cases: pl.DataFrame, digests: Sequence[FileSummary]) -> None:
-    """Write `priority_inversions.parquet`, and as CSV unless it is large; files stand there by path."""
+def write_cases(folder: Path, cases: Iterable[pl.DataFrame], digests: Sequence[FileSummary]) -> int:
+    """Write `priority_inversions.parquet`, and as CSV unless it is large; files stand there by path.
+
+    Returns
+    -------
+    int
+        Number of cases. They are written table by table and never held together.
+    """
     paths = pl.lit(pl.Series([digest.source.path for digest in digests]))
     files = ["us_source_file", "export_source_file"]
-    cases = cases.with_columns(paths.gather(pl.col(name)).alias(name) for name in files)
-    write_atomic(folder / "priority_inversions.parquet", cases.write_parquet)
-    if cases.height <= LARGE_ROWS:
-        write_atomic(folder / "priority_inversions.csv", without_formulas(cases).write_csv)
+    with tempfile.TemporaryDirectory(prefix="overspill-") as temporary:
+        pieces: list[Path] = []
+        count = 0
+        for table in cases:
+            pieces.append(Path(temporary) / f"{len(pieces)}.parquet")
+            named = table.with_columns(paths.gather(pl.col(name)).alias(name) for name in files)
+            named.write_parquet(pieces[-1])
+            count += table.height
+        whole = pl.scan_parquet(pieces)
+        write_atomic(folder / "priority_inversions.parquet", whole.sink_parquet)
+        if count <= LARGE_ROWS:
+            listed = without_formulas(whole.collect())
+            write_atomic(folder / "priority_inversions.csv", listed.write_csv)
+    return count
 
 
 def summary(
     digests: Sequence[FileSummary],
     parts: Sequence[RowCounts],
-    cases: pl.DataFrame,
+    cases: int,
     *,
     known_until: dt.date,
     ignored: Sequence[str],
@@ -42,7 +59,7 @@ def summary(
     return {
         **total(parts).as_dict(),
         "known_until": known_until.isoformat(),
-        "priority_inversions": cases.height,
+        "priority_inversions": cases,
         "columns": _columns(digests),
         "files": [_file(digest, part) for digest, part in zip(digests, parts, strict=True)],
         "ignored": list(ignored),

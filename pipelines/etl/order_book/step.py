@@ -85,12 +85,11 @@ def run_order_book_etl(context: Context, data: OrderBookData) -> EtlResult:
             check_share(book.parts, quarantine, at_most=data.quarantine_max_share)
             tables = _tables(book, data, chips)
             panel = _panel(tables["series"], data, chips)
-        cases = overtakings(derived)
         run.log_dataset(name="order_book", digest=_digest(book), source=str(data.path), context="raw")
         run.set_tags({KNOWN_UNTIL_TAG: str(book.known_until)})
         context.write(run, folder, {"panel": panel, **tables})
         quarantine.write(folder / QUARANTINE)
-        report.write_cases(folder, cases, book.digests)
+        cases = report.write_cases(folder, overtakings(derived), book.digests)
         summary = report.summary(
             book.digests, book.parts, cases, known_until=book.known_until, ignored=listing.ignored
         )

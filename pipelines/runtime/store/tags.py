@@ -21,6 +21,8 @@ RUNS_COLUMNS = (
     "what-if",
     "data known on",
 )
+ANSWER_TAGS = ("chip", *RUNS_COLUMNS)  # the answer on runs of the steps `windows` and `run`
+ANSWERING = ("windows", "run")
 RUNS_TABLE_TAG = f"mlflow.sharedViewState.{RUNS_VIEW}"  # of the experiment: what MLflow's UI reads for it
 RUNS_TABLE_STATE = json.dumps(
     {

@@ -21,6 +21,8 @@ from pipelines.runtime.spool.sender import reopen_run
 from pipelines.runtime.store.address import LAYOUT, absolute, one_at_a_time, without_secrets
 from pipelines.runtime.store.artifact_root import ROOT_TAG, artifact_root
 from pipelines.runtime.store.tags import (
+    ANSWER_TAGS,
+    ANSWERING,
     DIGEST_TAG,
     ERROR_TAG,
     EXPERIMENT_TAGS,
@@ -132,7 +134,9 @@ class Tracker(Store):
             self._end(opened, "FINISHED", None)
 
     def _tags(self, name: str, *, parent: str | None, upstream: str | None) -> dict[str, str]:
-        tags = {STEP_TAG: name, "overspill.version": version("overspill"), PROCESS_TAG: this_process()}
+        # MLflow shows tags in the order in which they were first set: what matters comes first.
+        tags = dict.fromkeys(ANSWER_TAGS, "pending") if name in ANSWERING else {}
+        tags |= {STEP_TAG: name, "overspill.version": version("overspill"), PROCESS_TAG: this_process()}
         if parent is not None:
             tags[MLFLOW_PARENT_RUN_ID] = self.known_as(parent)
         if upstream is not None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
-from forecasting.order_book.formats import recognise
-from forecasting.order_book.normalise import normalise
+from forecasting.order_book.formats import brings_countries, recognise
+from forecasting.order_book.normalise import Forms, normalise
 from forecasting.order_book.parsing import NumberForm
 
 FEW = settings(deadline=None, max_examples=15)
@@ -203,3 +203,13 @@ def test_column_that_decides_what_was_shipped_is_never_passed_over(book):
 def test_standard_text_needs_no_forms(book):
     found = recognise(book_of(), book.intake, where="a.csv")
     assert (found.dates, found.numbers, found.countries, found.unreadable) == ({}, {}, {}, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "brings"), [("UK", True), (" uk ", True), ("Korea", True), ("US", False), ("XX", False)]
+)
+def test_only_names_of_countries_that_are_not_known_yet_are_looked_into(book, text, brings):
+    rows = pl.DataFrame({"customer_country": ["DE", None], "end_use_country": [text, "XX"]})
+    assert brings_countries(rows, book.intake) == brings
+    known = replace(book.intake, forms=Forms(countries={text.strip(): "GB"}))
+    assert not brings_countries(rows, known)

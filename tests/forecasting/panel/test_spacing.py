@@ -1,4 +1,4 @@
-"""Dates that lie evenly but several steps apart are those of a coarser frequency: never guessed, never bridged."""
+"""Dates that lie evenly but several steps apart are of a coarser frequency: neither guessed nor bridged."""
 
 from __future__ import annotations
 

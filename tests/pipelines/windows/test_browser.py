@@ -22,7 +22,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[3]
 NO_ASSISTANT = {"fab.autoOpenedOnFirstLoad_v1": "true", "panelOpen_v1": "false"}  # as if it had been closed
 WIDTHS = (1400, 1920, 800)
-NAMED = re.compile(r"^H200 \S+ % own / \S+ % vendor, what-if: ")  # `quick` draws fewer paths than the default
+NAMED = re.compile(r"^\S+ \S+ % own . \S+ % vendor, what-if: ")  # `quick` draws fewer paths than the default
 PATIENCE = 60_000  # milliseconds: a page of MLflow is large and the machine may be busy
 
 pytestmark = [
@@ -145,13 +145,15 @@ def test_runs_table_has_its_columns_preset(page, address, shots):
 
 
 def test_windows_page_begins_with_the_answer_and_links_upstream(page, address, shots, width):
+    page.goto("about:blank")  # the UI is one page, which would not be loaded again
     page.goto(address)
     sentence = page.get_by_text("counting only its own US orders").first
     sentence.wait_for()
     assert sentence.is_visible()
     assert re.search(r"\d+ %", sentence.inner_text())
     page.screenshot(path=shots / f"windows-run-{width}.png")
-    page.get_by_text("Show more").first.click()
+    if page.get_by_text("Show more").count():  # else the page remembers that it was clicked
+        page.get_by_text("Show more").first.click()
     assert page.get_by_text("BIS case-by-case review").first.is_visible()
     page.screenshot(path=shots / f"windows-run-all-{width}.png")
     assert page.get_by_role("link", name="all figures").first.is_visible()
@@ -194,7 +196,7 @@ def test_answer_page_shows_a_card_a_chip_without_a_network(page, artifacts, shot
     page.goto((artifacts / "answer.html").as_uri())
     assert page.locator(".card h2").all_inner_texts() == ["H100", "H200", "MI300X", "MI325X"]
     assert all(card.is_visible() for card in page.locator(".card svg").all())
-    assert page.locator("#answer").inner_text().startswith("H")
+    assert "counting only its own US orders" in page.locator("#answer").inner_text()
     assert fits(page)
     assert cut_off(page) == []
     assert [url for url in asked if not url.startswith("file:")] == []

@@ -26,8 +26,8 @@ def note_of(tracker, run_id):
 def second(context, whole_run):
     """The same paths once more as they were, then under windows that need less confidence."""
     run_windows(context, whole_run.run_ids["forecast"])
-    unsure = context.settings.windows.model_copy(update={"confidence": 0.1})
-    changed = replace(context, settings=context.settings.model_copy(update={"windows": unsure}))
+    sure = context.settings.windows.model_copy(update={"confidence": 0.05})
+    changed = replace(context, settings=context.settings.model_copy(update={"windows": sure}))
     return run_windows(changed, whole_run.run_ids["forecast"])
 
 
@@ -50,7 +50,7 @@ def test_page_names_policies_by_title_and_periods_not_days(tracker, whole_run, s
         assert policy.title in note
     days = set(re.findall(r"\d{4}-\d{2}-\d{2}", note))
     assert days == {str(whole_run.windows.answer.basis.known_until)}
-    assert re.search(r"\| H200&emsp; \| \S+ %&emsp; \|", note)
+    assert re.search(r"\| H200&emsp; \| \S+%&emsp; \|", note)
 
 
 def test_windows_page_links_to_the_runs_it_was_made_from(tracker, whole_run):
@@ -64,7 +64,7 @@ def test_windows_page_links_to_the_runs_it_was_made_from(tracker, whole_run):
 def test_page_says_what_changed_in_the_answer_before_what_changed_in_the_settings(tracker, second):
     note = note_of(tracker, second.run_id)
     since = note.partition("What changed since [windows ")[2]
-    assert "`windows.confidence`: 0.5 → 0.1" in since
+    assert "`windows.confidence`: 0.5 → 0.05" in since
     answers = [line for line in since.splitlines() if "own orders" in line]
     assert answers, since
     assert since.index(answers[-1]) < since.index("`windows.confidence`")
@@ -101,6 +101,12 @@ def test_run_is_called_by_its_answer_and_its_tags_hold_what_matters(tracker, who
         assert run.data.tags["units 10-50-90"] == leader.own.units_shown
         assert run.data.tags["data known on"] == str(answer.basis.known_until)
         assert run.data.tags["what-if"] == "forecast.horizon = 6, forecast.paths = 60"
+
+
+def test_tags_that_matter_were_set_first(tracker, whole_run):
+    tags = list(tracker.client.get_run(whole_run.run_ids["windows"]).data.tags)
+    assert tags.index("own met") < tags.index("overspill.step")
+    assert "pending" not in tracker.client.get_run(whole_run.run_ids["windows"]).data.tags.values()
 
 
 def test_full_digests_are_in_one_artifact_and_a_change_of_it_is_found(tracker, context, whole_run):

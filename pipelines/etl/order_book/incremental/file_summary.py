@@ -14,7 +14,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from forecasting.errors import InputError, StepError
+from forecasting.errors import InputError
 from forecasting.order_book.aggregate import partial_plans, sum_parts
 from forecasting.order_book.deduplicate import key_hash
-from forecasting.order_book.formats import recognise
+from forecasting.order_book.formats import brings_countries, recognise
 from forecasting.order_book.inversions import NEEDED, inversion_candidates, overtaking_days
 from forecasting.order_book.normalise import (
     COUNTRY_COLUMNS,
@@ -41,6 +40,7 @@ from forecasting.order_book.schema import COLUMNS, DISPENSABLE
 from pipelines.etl.order_book.files.csv_structure import FileCheck
 from pipelines.etl.order_book.files.recipe import Recipe, signature
 from pipelines.etl.order_book.files.sources import SourceFile, list_again
+from pipelines.etl.order_book.incremental.read_errors import convert_read_errors
 from pipelines.etl.order_book.incremental.shared_keys import Run
 
 CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*.arrow"
@@ -51,7 +51,6 @@ COLUMNS_READ = (*(name for name in NEEDED if name != "source_file"), "promised_a
 UNREAD = ("customer_id",)  # columns of which nothing hangs on a value
 WRITTEN_OTHERWISE = {"bad_quantity", "bad_price", "missing_order_id", "bad_date"}
 REFORMED = tuple(name for name in COLUMNS if name not in COUNTRY_COLUMNS)
-PROBE = 1 << 20  # bytes that a disk which is not full takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,11 +203,10 @@ def _lines(
         return plan.collect(engine="in-memory", optimizations=shared)
 
     found = lines(intake)
-    if not (found[RULE] == "unknown_country").any():
+    unknown = (found[RULE] == "unknown_country").fill_null(value=False)
+    if not brings_countries(batch.filter(unknown), intake):
         return found, intake
     named = recognise(batch.lazy(), intake, where=source.path, names=COUNTRY_COLUMNS, first_row=first_row)
-    if named.countries == intake.forms.countries:
-        return found, intake
     intake = replace(intake, forms=replace(intake.forms, countries=named.countries))
     return lines(intake), intake
 
@@ -309,28 +307,3 @@ def read_runs(folder: Path) -> list[Run]:
         )
         for path in sorted(folder.glob("keys-*.hash.npy"))
     ]
-
-
-@contextmanager
-def convert_read_errors(source: SourceFile, folder: Path) -> Iterator[None]:
-    """Turn what Polars and the system raise into a sentence about the file, or the folder if that is full."""
-    try:
-        yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        full = _full(folder)
-        if full is not None:
-            raise StepError(f"{folder.parent}: what was read cannot be written: {full}") from error
-        reason = getattr(error, "strerror", None) or str(error).split("\n", maxsplit=1)[0]
-        raise InputError("the file cannot be read to its end", found=reason, where=source.path) from error
-
-
-def _full(folder: Path) -> str | None:
-    """Why nothing can be written into a folder; Polars' own words do not always tell that from a bad file."""
-    probe = folder / "probe"
-    try:
-        probe.write_bytes(bytes(PROBE))
-    except OSError as error:
-        return str(error.strerror)
-    finally:
-        probe.unlink(missing_ok=True)
-    return None

@@ -12,7 +12,8 @@ from forecasting.errors import InputError
 from forecasting.order_book.normalise import ROW
 from pipelines.etl.order_book.files.recipe import Recipe
 from pipelines.etl.order_book.files.sources import list_again
-from pipelines.etl.order_book.incremental.file_summary import FileSummary, convert_read_errors
+from pipelines.etl.order_book.incremental.file_summary import FileSummary
+from pipelines.etl.order_book.incremental.read_errors import convert_read_errors
 from pipelines.etl.order_book.incremental.shared_keys import NO_ROWS, Rows
 from pipelines.runtime.files.artifacts import write_atomic
 

@@ -39,13 +39,13 @@ def test_cases_are_those_of_all_lines_together(bench, monkeypatch, seed, at_once
     expected = priority_inversions(lines.lazy())
     assert expected.height > 10
     assert losers.height > 10
-    assert overtakings(DerivedTables(read.folders, losers)).equals(expected)
+    assert pl.concat(overtakings(DerivedTables(read.folders, losers))).equals(expected)
 
 
 def test_book_without_any_export_or_delay_has_no_case(bench):
     bench.write([bench.line(order_id=f"SO-{n}") for n in range(3)], 2)
     with bench.reading() as book:
         read = book()
-    cases = overtakings(DerivedTables(read.folders, read.settlement.losers))
+    cases = pl.concat(overtakings(DerivedTables(read.folders, read.settlement.losers)))
     assert cases.is_empty()
     assert {"us_order_id", "export_order_id", "us_source_file"} <= set(cases.columns)

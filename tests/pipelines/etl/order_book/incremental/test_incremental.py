@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import polars as pl
 import pytest
 
 from pipelines.etl.order_book.incremental.manifest import MANIFEST
@@ -155,7 +156,8 @@ def test_settling_file_by_file_is_settling_all_at_once(bench, seed):
             ]
             assert losers[0].equals(losers[1])
             cases = [
-                overtakings(DerivedTables(each.folders, each.settlement.losers)) for each in (grown, at_once)
+                pl.concat(overtakings(DerivedTables(each.folders, each.settlement.losers)))
+                for each in (grown, at_once)
             ]
             assert cases[0].equals(cases[1])
             assert cases[0].height
