@@ -253,7 +253,7 @@ def _page_text(leaderboard: pl.DataFrame, origins: Sequence[BacktestOrigin], wei
     names = ["forecaster", *SCORES, "skill"]
     lines = [
         f"{len(origins)} days from {origins[0].as_of} to {origins[-1].as_of}.",
-        "Shipment estimates have one vintage: what was known before it is hypothetical.",
+        "What was known before the first edition of the shipment estimates is hypothetical.",
         f"The network's weights: {weights}.",
         "",
         "| " + " | ".join(name.replace("_", " ") for name in names) + " |",

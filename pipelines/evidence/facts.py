@@ -54,7 +54,7 @@ LIMITS_OF_DATA = {
     "public": (
         "Shipments are estimates by others, not counts.",
         "Orders are observed nowhere. They are inferred from shipments, press and the clouds' obligations.",
-        "Shipment estimates have one vintage: what was known before it is hypothetical, in the backtest too.",
+        "What was known before the first edition of shipments is hypothetical, in the backtest too.",
         "Where chips stand is not known, only whose they are: US end use is an assumption.",
     ),
     "order_book": (

@@ -26,8 +26,8 @@ def test_the_last_steps_of_each_series_are_held_out(tmp_path):
 @pytest.mark.parametrize(
     "told", ["mine", "mine=file.csv", "mine=file.csv,Q", "mine=file.csv,Q,x", "=f.csv,Q,4"]
 )
-def test_a_panel_that_is_not_told_in_full_is_refused(told):
-    with pytest.raises(InputError, match="told in full"):
+def test_a_panel_that_is_not_given_in_full_is_refused(told):
+    with pytest.raises(InputError, match="given in full"):
         file_panel(told)
 
 
