@@ -98,7 +98,7 @@ def run(
     >>> result.windows.filter(chip="H200", policy="bis_2026_01")["scope"].to_list()
     ['product', 'portfolio']
     >>> overspill.load_paths("out").variates
-    ('orders', 'capacity', 'shipments')
+    ('orders', 'capacity', 'shipments', 'backlog', 'ended')
     """
     given = list(overrides) if not isinstance(overrides, Mapping) else _as_texts(overrides)
     settings = resolve(None if config is None else str(config), given)

@@ -18,7 +18,7 @@ from pipelines.cli.main import app
 from pipelines.etl.step import public_panel
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.registry.promotion import Verdict
-from pipelines.runtime.registry.registry import MODEL, Registry
+from pipelines.runtime.registry.registry import MODEL, SHIPPED_TAG, Registry
 from pipelines.runtime.tracking import Tracker
 
 SERIES = pl.DataFrame(
@@ -125,7 +125,7 @@ def test_forecast_and_train_refuse_a_bad_panel(cli, store, panel, tmp_path, name
     etl_run = etl_run_with(store, spoil(panel), tmp_path / "panel")
     refused(cli(command, "--etl-run", etl_run, "--out", "out"), sentence)
     assert list((tmp_path / "out").iterdir()) == []
-    assert Registry(Tracker(store, "overspill")).champion() is None
+    assert Registry(Tracker(store, "overspill")).champion().is_shipped
 
 
 @pytest.mark.parametrize("command", STEPS)
@@ -226,7 +226,8 @@ def test_forecast_and_train_refuse_a_checkpoint_that_cannot_be_used(
     model = ["--model", "network"] if command == "forecast" else []
     asked = [*model, "--etl-run", etl_run, "--set", f"forecast.checkpoint={folder}"]
     refused(cli(command, *asked), sentence)
-    assert Tracker(store, "overspill").client.search_model_versions(f"name='{MODEL}'") == []
+    versions = Tracker(store, "overspill").client.search_model_versions(f"name='{MODEL}'")
+    assert all(SHIPPED_TAG in version.tags for version in versions)
 
 
 @pytest.mark.parametrize("model", ["statistical", "bank"])
