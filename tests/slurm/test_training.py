@@ -189,7 +189,7 @@ def test_a_failing_step_leaves_the_champion_and_a_failed_run_that_says_why(slurm
     experiment = client.get_experiment_by_name("overspill")
     before = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.tags["overspill.step"] for run in before) == [
-        *("backtest", "etl", "forecast", "run", "train", "windows")
+        *("backtest", "etl", "forecast", "run", "train", "weights", "windows")
     ]
     aliases = client.get_registered_model("overspill").aliases
     (tmp_path / "weights" / "weights.safetensors").write_bytes(b"spoilt")

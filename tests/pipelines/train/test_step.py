@@ -321,9 +321,9 @@ def test_the_command_tells_the_scores_and_the_decision(command):
     assert "candidate" in told
     assert "promotion score" in told
     assert "Training: 2 steps" in told
-    assert "overspill version 1 is not promoted, it is the challenger: score " in told
+    assert "overspill version 2 is not promoted, it is the challenger: score " in told
     figures = json.loads(command("train", "--steps", "2", "--json"))
-    assert figures["version"] == "overspill version 2"
+    assert figures["version"] == "overspill version 3"
     assert figures["decision"] == "challenger"
     assert figures["skill"] == pytest.approx(1 - figures["score"] / figures["incumbent_score"])
     assert figures["validation"]["steps"] == 2

@@ -124,7 +124,7 @@ def test_two_writers_at_once_both_complete_and_neither_loses_a_run(server, tmp_p
     assert [writer.returncode for writer in writers] == [0, 0, 0], told
     rows = list_runs(Tracker(server, "overspill"), step=None, limit=100)
     assert {row.status for row in rows} == {"FINISHED"}
-    steps = [row.step for row in rows]
+    steps = [row.step for row in rows if row.step != "weights"]  # both may find the store without weights
     assert {step: steps.count(step) for step in steps} == {
         "etl": 3,
         "run": 2,
