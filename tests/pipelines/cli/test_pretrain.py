@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -22,7 +23,8 @@ TINY = (
 def pretrain(tmp_path, monkeypatch, laid_out_store):
     """Run `overspill pretrain` on a tiny network; returns exit status, output and error output."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{laid_out_store}")
+    shutil.copy(laid_out_store, tmp_path / "store.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'store.db'}")
 
     def invoke(*arguments):
         settings = [part for key in TINY for part in ("--set", key)]
