@@ -7,7 +7,7 @@ forecast: .venv/.installed
 	$(BIN)/overspill run
 
 test: .venv/.installed
-	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: .venv/.installed
 	$(BIN)/ruff check .
