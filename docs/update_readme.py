@@ -40,7 +40,6 @@ OURS = {
     "network",
     "bank",
     "statistical",
-    "ensemble",
     "half",
     "walk",
 }  # in the names of ours and of mixtures
@@ -183,22 +182,26 @@ def of_real_dates() -> list[Measured]:
     peer, least = best(crps)
     return [
         (
-            "dates of events on eight real panels: censored CRPS over SeasonalNaive",
-            f"{crps[DEFAULT]:.3f}",
+            "dates of events on eight real panels, `--model bank`: censored CRPS over SeasonalNaive",
+            f"{crps['bank']:.3f}",
             f"{peer} {least:.3f}",
-            crps[DEFAULT] < least,
+            crps["bank"] < least,
         )
     ]
 
 
 def of_order_book() -> Measured:
-    """The order book beside DuckDB."""
-    etl, duckdb = (seconds("Order book", name) for name in ("nothing read before", "DuckDB"))
+    """The order book beside DuckDB doing the same work."""
+    rows = table("Order book")
+    etl, duckdb = (
+        number(next(row["CPU seconds"] for name, row in rows.items() if part in name))
+        for part in ("nothing read before", "same work in DuckDB")
+    )
     return (
-        "20 million order lines: seconds of `overspill etl`",
+        "4 million order lines: processor seconds of `overspill etl`",
         f"{etl:.1f}",
-        f"the same sums in DuckDB {duckdb:.1f}",
-        etl < duckdb,
+        f"0.7 x the same work in DuckDB = {0.7 * duckdb:.1f} wanted",
+        etl < 0.7 * duckdb,
     )
 
 
@@ -222,12 +225,6 @@ def table(heading: str) -> dict[str, dict[str, str]]:
 def number(cell: str) -> float:
     """The first number of a cell."""
     return float(re.findall(r"[\d.]+", cell)[0])
-
-
-def seconds(heading: str, part: str) -> float:
-    """Seconds in the row whose name holds a text."""
-    rows = table(heading)
-    return number(next(row["seconds"] for name, row in rows.items() if part in name))
 
 
 def markdown(lines: list[list[str]]) -> str:
