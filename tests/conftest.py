@@ -17,8 +17,8 @@ if os.environ.get("CI"):
 class FilesTogether(LoadFileScheduling):
     """Each file's tests run in one process, and all that need Slurm in the same one.
 
-    xdist's own groups (`--dist loadgroup`, the mark `xdist_group`) do nothing under pytest 9.2: they hang on a
-    name of the test that it no longer reads.
+    xdist's own groups (`--dist loadgroup`, the mark `xdist_group`) do nothing under pytest 9.2: they hang on
+    a name of the test that it no longer reads.
     """
 
     def _split_scope(self, nodeid: str) -> str:
