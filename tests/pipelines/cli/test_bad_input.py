@@ -111,7 +111,7 @@ BAD_PANELS = {
         "value must be a finite number",
     ),
     "fewer than three observations": (
-        lambda p: p.filter(pl.col("timestamp") >= dt.date(2025, 9, 30)),
+        lambda p: p.filter(pl.col("timestamp") >= dt.date(2026, 6, 30)),
         "no item can be forecast|no origin of the backtest has both a past",
     ),
 }
