@@ -139,7 +139,7 @@ def of_the_panel(leaderboard: pl.DataFrame) -> list[Measured]:
         ),
         (
             "the same forecasts: coverage of the 80 % interval",
-            f"{auto['coverage_80']:.2f}",
+            f"{auto['coverage_80']:.3f}",
             "76 to 84 % wanted",
             0.76 <= auto["coverage_80"] <= 0.84,
         ),
