@@ -33,7 +33,8 @@ def answer_lines(
         How many rows of an order book were accepted.
     """
     head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), _period(answer), ""]
-    tail = ["", *_wrapped(answer.sentence), "", *_basis(answer, rows), *_next(answer, run_id, out)]
+    read = _wrapped(answer.supported) if answer.supported else []
+    tail = ["", *_wrapped(answer.sentence), *read, "", *_basis(answer, rows), *_next(answer, run_id, out)]
     beside = _wrapped(_absent(answer)) if answer.refused or answer.missing else []
     room = LINES - len(head) - len(tail) - len(beside)
     return [*head, *_fitting(answer, room), *beside, *tail]
