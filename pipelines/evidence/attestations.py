@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from forecasting.errors import InputError, StepError
+from forecasting.policy.clauses import FOUNDRY
 from forecasting.policy.policy import Policy
 from pipelines.evidence.figure_records import Attestation
 from pipelines.runtime.config.data import Frozen
@@ -28,6 +30,24 @@ from pipelines.runtime.files.artifacts import file_digest
 
 ATTESTATIONS = "attestations.yaml"
 """Name of the copy in an evidence folder."""
+WORDS = {
+    FOUNDRY: "Production for the export takes no global foundry capacity from similar or more advanced "
+    "products for end users in the United States."
+}
+HEAD = """\
+# What somebody attests of conditions that no data can show. Take the # from a condition and fill it in;
+# a condition that stays a comment remains open. Pass the file with
+# `overspill evidence --attestations FILE`.
+policy: {policy}
+attestations:"""
+FIELDS = """\
+  # {name}:
+  #   statement: what is attested, in a sentence or two
+  #   by: name, office and company of the person who attests it
+  #   on: 2026-01-31
+  #   document: title, number or place of the document behind it
+  #   sha256: its SHA-256, as sha256sum prints it
+  #   file: its path from this file (may be left out; if given, its SHA-256 is checked)"""
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -46,7 +66,7 @@ class _File(Frozen):
     """The file as a whole."""
 
     policy: str
-    attestations: dict[str, _Stated]
+    attestations: dict[str, _Stated] | None
 
 
 def read_attestations(
@@ -77,14 +97,15 @@ def read_attestations(
             found=repr(stated.policy),
             where=f"{path}, key policy",
         )
-    if not stated.attestations:
+    said = stated.attestations
+    if not said:
         raise InputError("the file attests nothing", expected="at least one condition", where=str(path))
-    for name in stated.attestations:
+    for name in said:
         _check_condition(name, policy, where=f"{path}, key attestations.{name}")
     return tuple(
-        _checked(path, name, stated.attestations[name], day=day, documents=documents)
+        _checked(path, name, said[name], day=day, documents=documents)
         for name in policy.attestable
-        if name in stated.attestations
+        if name in said
     )
 
 
@@ -146,6 +167,27 @@ def _check_document(path: Path, sha256: str, *, where: str) -> None:
             found=found,
             where=where,
         )
+
+
+def template(policy: Policy) -> str:
+    """A file of attestations to fill in, every condition of the policy that may be attested as a comment.
+
+    Raises
+    ------
+    InputError
+        If the policy lists none.
+    """
+    if not policy.attestable:
+        raise InputError(
+            "the policy lists no condition to attest", expected="conditions", where=f"policy {policy.name}"
+        )
+    parts = [HEAD.format(policy=policy.name)]
+    for name in policy.attestable:
+        stated = policy.stated(name)
+        words = " ".join(((stated.words if stated else None) or WORDS[name]).split())
+        told = textwrap.wrap(words, 104, initial_indent="  # ", subsequent_indent="  # ")
+        parts.append("\n".join([*told, FIELDS.format(name=name)]))
+    return "\n\n".join(parts) + "\n"
 
 
 def check_documents(attestations: Sequence[Attestation], folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""`overspill evidence`: write the evidence of a windows run; `verify` checks it, `keygen` makes a key."""
+"""`overspill evidence`: write the evidence of a windows run; beside it `verify`, `template` and `keygen`."""
 
 from __future__ import annotations
 
@@ -156,6 +156,18 @@ def verify(
 
         trusted = None if key is None else read_public_key(key)
         print_result(check(folder, key=trusted, documents=documents), as_json=as_json)
+
+
+@evidence_app.command()
+def template(
+    policy: Annotated[str, typer.Option("--policy", help="Policy (name or path).")] = "bis_2026_01",
+) -> None:
+    """Print a file of attestations to fill in: every condition of a policy that no data can show."""
+    with report_errors():
+        from pipelines.evidence.attestations import template as text_of
+        from pipelines.runtime.config.loader import load_policy
+
+        typer.echo(text_of(load_policy(policy)), nl=False)
 
 
 @evidence_app.command()
