@@ -1,14 +1,6 @@
 """What somebody attests of conditions that no data can show: a file of the applicant's own, checked.
 
-policy: bis_2026_01
-attestations:
-independent_laboratory:
-statement: Every unit of shipment 7 was tested and meets its data sheet.
-by: Jane Roe, head of trade compliance, Example Inc.
-on: 2026-11-02
-document: Test report 2026-118
-sha256: 64 hexadecimal digits
-file: papers/report.pdf     # optional: then its SHA-256 is checked
+`template` writes such a file for a policy, to be filled in.
 """
 
 from __future__ import annotations
@@ -44,7 +36,7 @@ FIELDS = """\
   # {name}:
   #   statement: what is attested, in a sentence or two
   #   by: name, office and company of the person who attests it
-  #   on: 2026-01-31
+  #   date: 2026-01-31
   #   document: title, number or place of the document behind it
   #   sha256: its SHA-256, as sha256sum prints it
   #   file: its path from this file (may be left out; if given, its SHA-256 is checked)"""
@@ -56,7 +48,7 @@ class _Stated(Frozen):
 
     statement: str
     by: str
-    on: dt.date
+    date: dt.date
     document: str
     sha256: str
     file: str | None = None
@@ -129,12 +121,12 @@ def _checked(path: Path, name: str, given: _Stated, *, day: dt.date, documents: 
     for key in ("statement", "by", "document"):
         if not getattr(given, key).strip():
             raise InputError("an attestation leaves nothing empty", expected="text", where=f"{where}.{key}")
-    if given.on > day:
+    if given.date > day:
         raise InputError(
             "nothing can have been attested on a day to come",
             expected=f"{day} or before",
-            found=str(given.on),
-            where=f"{where}.on",
+            found=str(given.date),
+            where=f"{where}.date",
         )
     if DIGEST.fullmatch(given.sha256) is None:
         raise InputError(
@@ -149,7 +141,7 @@ def _checked(path: Path, name: str, given: _Stated, *, day: dt.date, documents: 
         condition=name,
         statement=" ".join(given.statement.split()),
         by=given.by,
-        on=given.on,
+        date=given.date,
         document=given.document,
         sha256=given.sha256,
         checked=given.file is not None,

@@ -132,7 +132,7 @@ class Attestation(Record):
     condition: str
     statement: str
     by: str
-    on: dt.date
+    date: dt.date
     document: str
     sha256: Sha256
     checked: bool

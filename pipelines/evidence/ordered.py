@@ -80,7 +80,7 @@ def _attested(stated: StatedCondition, policy: Policy, said: Attestation | None)
         checked = (
             "checked when this was written" if said.checked else "as stated, the document was not at hand"
         )
-        why = f"{said.by}, on {said.on}: {said.statement} Document: {said.document} (SHA-256 {checked})."
+        why = f"{said.by}, on {said.date}: {said.statement} Document: {said.document} (SHA-256 {checked})."
     return Condition(
         condition=stated.name,
         kind="open" if said is None else "attested",
