@@ -99,6 +99,6 @@ def damaged(store: Path) -> Iterator[str]:
 
 
 def statuses(store: Path) -> dict[str, int]:
-    """Number of runs in a SQLite store by their status, without those that registered the package's weights."""
+    """Number of runs in a SQLite store by status, without those that registered the package's weights."""
     with closing(sqlite3.connect(store, timeout=PATIENCE)) as connection:
         return dict(connection.execute(OF_COMMANDS, (STEP_TAG,)).fetchall())
