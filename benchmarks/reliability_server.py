@@ -196,7 +196,7 @@ def server(place: Workplace, frozen: int, source: random.Random) -> Iterator[Cas
 
 
 def _case(place: Workplace, trouble: Trouble, moment: float | None, code: int) -> Case | None:
-    """An `etl` that meets trouble at a moment (None: from its start), then `sync`; None: it was done before."""
+    """An `etl` that meets trouble at a moment (None: from its start), then `sync`; None: done before."""
     store = trouble.made.store
     before = statuses(store)
     ended, begun = _etl(place, trouble, moment)
