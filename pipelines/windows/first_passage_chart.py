@@ -82,7 +82,7 @@ def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -
         date = _date(row[0]["saturated_q50"], frequency, curve["timestamp"][0])
         parts.append(f"{SCOPES[scope]} {date} (never: {share_of_paths(row[0]['p_never'])})")
     return Panel(
-        title=f"{part['chip'][0]}, met with 50 %: {'; '.join(parts)}",
+        title=f"{part['chip'][0]}, met on half of the paths: {'; '.join(parts)}",
         x_title="period",
         y_title="P(demand met by then)",
         marks=tuple(marks),
@@ -99,14 +99,17 @@ def _date(day: dt.date | None, frequency: Frequency, first: dt.date) -> str:
 
 
 def _finding(rows: pl.DataFrame, frequency: Frequency, first: dt.date) -> str:
-    """Median date of the chip that is met last, in product scope; least censored mass in the other."""
+    """Median date of each chip in product scope; least censored mass in the other."""
     own, wider = (rows.filter(pl.col("scope") == scope) for scope in ("product", "portfolio"))
     parts = []
     if own.height:
-        dates = own["saturated_q50"]
-        last = None if dates.null_count() else dates.max()
-        chips = join_names(own["chip"].to_list())
-        parts.append(f"US demand for {chips}, each alone, is met {_date(last, frequency, first)} with 50 %")  # type: ignore[arg-type]
+        dates = [
+            f"{join_names(chips['chip'].to_list())} {_date(day, frequency, first)}"
+            for (day,), chips in own.sort("saturated_q50", nulls_last=True).group_by(
+                "saturated_q50", maintain_order=True
+            )
+        ]
+        parts.append(f"US demand for each chip alone is met on half of the paths: {', '.join(dates)}")
     if wider.height:
         least = share_of_paths(float(wider["p_never"].min()))  # type: ignore[arg-type]
         parts.append(
