@@ -102,9 +102,9 @@ def overall(conditions: Sequence[Condition]) -> Overall:
     kinds = Counter(each.kind for each in conditions)
     missing = [each.condition for each in conditions if each.kind == "open"]
     last = (
-        f"Open: {', '.join(missing)}. While a condition is open, all conditions together are not met."
+        f" Open: {', '.join(missing)}. While a condition is open, all conditions together are not met."
         if missing
-        else "None is open."
+        else ""
     )
     return Overall(
         conditions=len(conditions),
@@ -113,7 +113,7 @@ def overall(conditions: Sequence[Condition]) -> Overall:
         open=kinds["open"],
         sentence=(
             f"Of {len(conditions)} conditions of the policy file {kinds['computed']} are computed from data, "
-            f"{kinds['attested']} attested and {kinds['open']} open. {last}"
+            f"{kinds['attested']} attested and {kinds['open']} open.{last}"
         ),
     )
 
