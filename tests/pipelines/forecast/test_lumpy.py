@@ -62,7 +62,7 @@ def forecasters():
     weights = shipped_weights("cpu")
     named = {
         name: named_forecaster(name, StatisticalSettings(), weights)
-        for name in ("statistical", "bank", "network", "auto", "ensemble")
+        for name in ("statistical", "bank", "network", "auto")
     }
     singles = {
         name: StatisticalForecaster(StatisticalSettings(candidates=(name,), walk_share=0.0))
