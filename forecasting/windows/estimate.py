@@ -24,25 +24,33 @@ from forecasting.windows.windows import WindowInputs, WindowPaths, WindowSummary
 
 @dataclass(frozen=True, kw_only=True)
 class ExportTerms:
-    """What stands between one chip and its export besides the US market, in units as of now."""
+    """What stands between one chip and its export besides the US market, in units as of now.
 
-    unsold_stock: float = 0.0
-    exported_so_far: float = 0.0
-    licence_limit: float | None = None
+    Each is one number, or one for each path [P] where it is known as a range.
+    """
+
+    unsold_stock: Floats | float = 0.0
+    exported_so_far: Floats | float = 0.0
+    licence_limit: Floats | float | None = None
 
     @property
-    def licence_left(self) -> float | None:
+    def licence_left(self) -> Floats | float | None:
         """Units that the licences still allow."""
-        return None if self.licence_limit is None else max(self.licence_limit - self.exported_so_far, 0.0)
+        if self.licence_limit is None:
+            return None
+        return np.maximum(np.subtract(self.licence_limit, self.exported_so_far), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriceTerms:
-    """Price of an accelerator over its life: USD per H100e at launch, half-life, factor per successor."""
+    """Price of an accelerator over its life: USD per H100e at launch, half-life, factor per successor.
 
-    launch_usd_per_h100e: float
-    half_life_periods: float
-    successor_factor: float
+    Each is one number, or one for each path [P] where it is known as a range.
+    """
+
+    launch_usd_per_h100e: Floats | float
+    half_life_periods: Floats | float
+    successor_factor: Floats | float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,27 +121,36 @@ def estimate_windows(
         if policy.cap is None
         else counted_shipments(exported, policy.cap.counts, markets.counted, product)
     )
-    effective = in_effect(policy, product.all_timestamps)
+    effective, licence = in_effect(policy, product.all_timestamps), terms.licence_left
 
-    def windows_of(surplus: Floats, us_shipments: Floats, confirmed: Bools) -> WindowPaths:
+    def windows_of(
+        surplus: Floats, us_shipments: Floats, confirmed: Bools, stock: Floats, exported: Floats, left: Floats
+    ) -> WindowPaths:
         inputs = WindowInputs(
             surplus=surplus,
             us_shipments=us_shipments,
             saturated_confirmed=confirmed,
             eligible=True,
             in_effect=effective,
-            unsold_stock=terms.unsold_stock,
-            exported_so_far=terms.exported_so_far,
-            licence_limit=terms.licence_left,
+            unsold_stock=stock[:, 0],
+            exported_so_far=exported[:, 0],
+            licence_limit=None if licence is None else left[:, 0],
             first_step=product.origin_column + now_step + 1,
         )
         return export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
 
-    parts = map_path_chunks(windows_of, product.flow.surplus, counted, met, workers=WORKERS)
+    known = (terms.unsold_stock, terms.exported_so_far, 0.0 if licence is None else licence)
+    columns = (np.broadcast_to(_column(each), (len(met), 1)) for each in known)
+    parts = map_path_chunks(windows_of, product.flow.surplus, counted, met, *columns, workers=WORKERS)
     paths = join_paths(parts)
     return ExportEstimate(
         paths=paths, summary=summarise(paths, confidence=confidence, quantile_levels=quantile_levels)
     )
+
+
+def _column(known: Floats | float) -> Floats:
+    """One number as [1, 1], one for each path as [P, 1]."""
+    return np.asarray(known, dtype=np.float64).reshape(-1, 1)
 
 
 def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) -> Floats:
@@ -170,10 +187,10 @@ def value_at_stake(
     weeks = np.array([(end - exported.launch_quarter_end).days / DAYS_PER_WEEK for end in stamps])
     h100e = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
     per_unit = price_per_unit(
-        price.launch_usd_per_h100e * h100e,
+        _column(price.launch_usd_per_h100e) * h100e,
         age_periods=weeks / product.frequency.weeks,
-        half_life_periods=price.half_life_periods,
+        half_life_periods=_column(price.half_life_periods),
         successors=successors_launched(exported, stamps, catalogue() if chips is None else chips),
-        successor_price_factor=price.successor_factor,
+        successor_price_factor=_column(price.successor_factor),
     )
     return revenue_at_stake(units, per_unit, duty_rate=duty_rate(exported, policy))

@@ -73,6 +73,7 @@ def windows_schema(levels: Iterable[float]) -> type[dy.Schema]:
         }
     for what, (unit, said) in QUANTILE_FIGURES.items():
         columns |= {f"{what}_{name}": _figure(unit, f"{_point(level)}: {said}") for level, name in names}
+    columns["units_mean"] = _figure("units", f"mean: {QUANTILE_FIGURES['units'][1]}")
     columns["binding"] = dy.String(
         nullable=True,
         description="condition that most often closes or limits the next window's first period",

@@ -149,7 +149,10 @@ class Estimator:
         self, exported: Chip, policy: Policy, product: Market, estimate: ExportEstimate
     ) -> Row:
         summary, stamps = estimate.summary, product.timestamps(self.now_step + 1)
-        row: Row = {"p_any_window": summary.p_any}
+        row: Row = {
+            "p_any_window": summary.p_any,
+            "units_mean": float(estimate.paths.units.sum(axis=1).mean()),
+        }
         if summary.windows:
             start, stop = summary.windows[0]
             row["window_opens"] = stamps[start]

@@ -63,11 +63,11 @@ class WindowInputs:
         Whether the chip is eligible under the policy.
     in_effect : bool array [T]
         Periods in which the policy applies.
-    unsold_stock : float
+    unsold_stock : float or array [P]
         Units in stock at the origin; they stay until exported.
-    exported_so_far : float
+    exported_so_far : float or array [P]
         Units exported up to the origin; see `export_windows` for how each cap period counts them.
-    licence_limit : float or None
+    licence_limit : float, array [P] or None
         Units that the licences at hand still allow from the origin on; None: no limit stated.
     first_step : int
         Column of the first step after the origin; H = T - first_step.
@@ -78,9 +78,9 @@ class WindowInputs:
     saturated_confirmed: Bools
     eligible: bool
     in_effect: Bools
-    unsold_stock: float = 0.0
-    exported_so_far: float = 0.0
-    licence_limit: float | None = None
+    unsold_stock: Floats | float = 0.0
+    exported_so_far: Floats | float = 0.0
+    licence_limit: Floats | float | None = None
     first_step: int
 
     def __post_init__(self) -> None:
@@ -100,7 +100,8 @@ class WindowInputs:
         _require_range(0 <= self.first_step <= last, "first_step", self.first_step, f"0 to {last}")
         for name in ("unsold_stock", "exported_so_far", "licence_limit"):
             units = getattr(self, name)
-            _require_range(units is None or 0 <= units < math.inf, name, units, "finite and >= 0")
+            met = units is None or bool(np.all(np.greater_equal(units, 0) & np.isfinite(units)))
+            _require_range(met, name, units, "finite and >= 0")
 
 
 class WindowPaths(NamedTuple):
@@ -159,8 +160,8 @@ def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: i
         periods_per_year=periods_per_year,
     )
     room = np.full(paths, math.inf)
-    stock = np.full(paths, inputs.unsold_stock)
-    licence = np.full(paths, math.inf if inputs.licence_limit is None else inputs.licence_limit)
+    stock = np.full(paths, inputs.unsold_stock, dtype=np.float64)
+    licence = np.full(paths, math.inf if inputs.licence_limit is None else inputs.licence_limit, np.float64)
     steps: list[tuple[Bools, Floats, Floats, npt.NDArray[np.int8]]] = []
     for t in range(inputs.first_step, periods):
         surplus = inputs.surplus[:, t]

@@ -267,7 +267,7 @@ def test_families_and_portfolios_sum_up_in_h100e(public):
         }
         assert series(panel, group) == pytest.approx(expected, rel=1e-7)
         own = panel.filter(pl.col("item_id") == group)
-        assert set(own["unit"]) == {"H100e", "probability"}
+        assert set(own["unit"]) == {"H100e", "probability", "ratio"}
         assert set(own.filter(pl.col("unit") == "probability")["variate"]) == set(STATE)
 
 
