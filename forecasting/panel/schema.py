@@ -204,6 +204,12 @@ def estimates(panel: pl.LazyFrame) -> pl.LazyFrame:
     return panel.filter(pl.col("kind") != NOWCAST)
 
 
+def observed_until(panel: pl.DataFrame) -> dict[str, dt.date]:
+    """Last period of each item whose orders and capacity are not a nowcast."""
+    known = estimates(panel.lazy()).filter(pl.col("variate").is_in(FLOWS))
+    return dict(known.group_by("item_id").agg(pl.col("timestamp").max()).collect().iter_rows())
+
+
 def content_digest(frame: pl.DataFrame) -> str:
     """SHA-256 of a table's content: the same whatever the order of its rows or the file that held it."""
     ordered = frame.select(sorted(frame.columns))

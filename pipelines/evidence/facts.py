@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 from pydantic import TypeAdapter
 
 import pipelines
@@ -145,7 +146,7 @@ def model(of: StoredArtifacts) -> ModelEntry:
         paths=settings.forecast.paths,
         horizon=settings.forecast.horizon,
         statistical=None if settings.forecast.model == "network" else plain(vars(settings.statistical)),
-        items=tuple(of.table("choices").to_dicts()),
+        items=tuple(of.table("choices").with_columns(cs.date().cast(pl.String)).to_dicts()),
         network_card=network_card(of),
     )
 

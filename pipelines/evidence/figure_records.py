@@ -64,6 +64,8 @@ class Headline(Record):
     reason: str
     no_estimate: str | None = None
     now: dt.date | None = None
+    now_is: str | None = None
+    observed_until: dt.date | None = None
     p_saturated_now: Share | None = None
     p_never: Share | None = None
     p_supply_ended: Share | None = None
@@ -76,6 +78,7 @@ class Headline(Record):
     opening: Dates | None
     closing: Dates | None
     units: Figures | None
+    units_mean: Number | None = None
     first_window_units: Figures | None
     tpp: Figures | None
     value_usd: Figures | None

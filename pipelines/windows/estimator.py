@@ -1,12 +1,14 @@
-"""The estimator of export windows as the settings ask for it; what is known as a range is drawn for each path.
-"""
+"""The estimator of export windows as the settings ask for it; what has a range is drawn for each path."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import TypeAlias
+
+import polars as pl
 
 from forecasting.forecasters.base import PathSet
 from forecasting.panel.history import Floats
@@ -23,10 +25,22 @@ ALMOST_NIL = 1e-6  # prices and half-lives are above nothing
 
 
 def build_estimator(
-    settings: Settings, paths: PathSet, missing: Mapping[str, str], published: dt.date
+    settings: Settings,
+    paths: PathSet,
+    missing: Mapping[str, str],
+    published: dt.date,
+    observed_until: Mapping[str, dt.date] = MappingProxyType({}),
 ) -> Estimator:
     """The estimator on these paths; see `forecasting.windows.tables.estimator_of`."""
-    return estimator_of(estimator_settings(settings, paths=paths.paths), paths, missing, published)
+    own = estimator_settings(settings, paths=paths.paths)
+    return estimator_of(own, paths, missing, published, observed_until)
+
+
+def last_observed(choices: pl.DataFrame) -> dict[str, dt.date]:
+    """Last period of each item that is no nowcast, as `choices.parquet` of a forecast run says."""
+    if "observed_until" not in choices.columns:
+        return {}
+    return dict(choices.select("item_id", "observed_until").drop_nulls().iter_rows())
 
 
 def estimator_settings(settings: Settings, *, paths: int) -> EstimatorSettings:

@@ -91,7 +91,7 @@ def _backtest(tracker: Any, run_id: str, *, as_json: bool) -> None:  # noqa: ANN
     if as_json:
         print_json({"run": run_id, **{name: table.to_dicts() for name, table in tables.items()}})
         return
-    print_table(stdout(), tables["leaderboard"], title="backtest (skill against the best single model)")
+    print_table(stdout(), tables["leaderboard"], title="backtest (skill of flows and of the date, against the best single model by each)")
     if "known_case" in tables:
         print_table(stdout(), tables["known_case"], title="the known case")
 

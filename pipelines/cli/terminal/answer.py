@@ -14,7 +14,6 @@ HEADS = ("chip", "own", "vendor", "exports open", "units 10/50/90 %", "limit")
 RIGHT = (1, 2)  # columns of figures
 DEVIATING = 3  # shown at most
 NAME_WIDTH = 24  # of a chip in a command
-LIMIT_WIDTH = 14  # of a limit with its share of paths
 
 
 def answer_lines(
@@ -32,7 +31,7 @@ def answer_lines(
     rows : str, optional
         How many rows of an order book were accepted.
     """
-    head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), _period(answer), ""]
+    head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), *_period(answer), ""]
     tail = ["", *_wrapped(answer.sentence), "", *_basis(answer, rows), *_next(answer, run_id, out)]
     beside = _wrapped(_absent(answer)) if answer.refused or answer.missing else []
     room = LINES - len(head) - len(tail) - len(beside)
@@ -50,20 +49,21 @@ def _fitting(answer: Answer, room: int) -> list[str]:
     return ["no chip can be exported" if not answer.chips else "all chips: overspill show windows"]
 
 
-def _period(answer: Answer) -> str:
-    return (
-        f"now {answer.period(answer.now)}, horizon {answer.period(answer.end)}; "
-        "own, vendor: paths on which US orders are met"
-    )
+def _period(answer: Answer) -> list[str]:
+    return [
+        *_wrapped(f"now {answer.now_told}, horizon {answer.period(answer.end)}, a forecast"),
+        "own, vendor: paths on which US orders are met now, the chip's and all its vendor's",
+    ]
 
 
 def _table(answer: Answer, chips: Sequence[ChipAnswer]) -> list[str]:
     """One line a chip; where names are too long for that, more."""
     rows = [HEADS, *(_cells(answer, chip) for chip in chips)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-    lines = ["  ".join(map(_aligned, row, widths, range(len(HEADS)))).rstrip() for row in rows]
-    if max(map(len, lines)) <= WIDTH:
-        return lines
+    for cells in (rows, [(*row[:-1], name) for row, name in zip(rows, _limits(chips), strict=True)]):
+        widths = [max(len(row[column]) for row in cells) for column in range(len(HEADS))]
+        lines = ["  ".join(map(_aligned, row, widths, range(len(HEADS)))).rstrip() for row in cells]
+        if max(map(len, lines)) <= WIDTH:
+            return lines
     told = ("; ".join(f"{head} {cell}" for head, cell in zip(HEADS, row, strict=True)) for row in rows[1:])
     return [line for text in told for line in _wrapped(text)]
 
@@ -72,10 +72,14 @@ def _aligned(cell: str, width: int, column: int) -> str:
     return cell.rjust(width) if column in RIGHT else cell.ljust(width)
 
 
+def _limits(chips: Sequence[ChipAnswer]) -> list[str]:
+    """The last column without the shares of paths, for which there may be no room."""
+    return [HEADS[-1], *(chip.first.limit for chip in chips)]
+
+
 def _cells(answer: Answer, chip: ChipAnswer) -> tuple[str, ...]:
     first = chip.first
-    share = f" {share_of_paths(first.limit_share)}"
-    limit = first.limit if len(first.limit + share) > LIMIT_WIDTH else first.limit + share
+    limit = f"{first.limit} {share_of_paths(first.limit_share)}"
     return chip.chip, _met(chip.own), _met(chip.whole), answer.window(first), first.units_shown, limit
 
 

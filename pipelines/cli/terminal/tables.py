@@ -101,7 +101,7 @@ def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -
 
 def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
     if row["window_opens"] is None:
-        return f"none (any: {share_of_paths(row['p_any_window'])})"
+        return f"on {share_of_paths(row['p_any_window'])} of paths"
     closes = row["window_closes"]
     until = f"past {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
     return f"{label(row['window_opens'], frequency)} {until}"

@@ -229,7 +229,7 @@ def _merge(base: Tree, layer: Tree) -> None:
 
 
 def _state(assumption: Tree, value: object) -> None:
-    """Set an assumption to a plain number; one outside its range is refused when the settings are validated."""
+    """Set an assumption to a plain number; validation refuses one outside its range."""
     low, high = assumption.get("low"), assumption.get("high")
     numbers = all(isinstance(each, int | float) for each in (low, value, high))
     inside = numbers and low <= value <= high  # type: ignore[operator]

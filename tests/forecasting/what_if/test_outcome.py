@@ -76,7 +76,9 @@ def test_value_follows_the_launch_dates_it_is_given():
     unborn = {name: replace(catalogue()[name], launch_quarter_end=never) for name in ("B200", "B300", "R200")}
     later = {**catalogue(), **unborn}
     assert answered(chips=later).figures["value_usd_mean"] == pytest.approx(170 / 3 * 1000.0)
-    assert answered().figures["value_usd_mean"] < 170 / 3 * 1000.0 / 2  # at least one successor is on sale by then
+    assert (
+        answered().figures["value_usd_mean"] < 170 / 3 * 1000.0 / 2
+    )  # at least one successor is on sale by then
 
 
 def test_without_a_price_there_is_no_value():
