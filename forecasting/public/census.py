@@ -1,9 +1,10 @@
 """Census M3 on one coverage: orders, shipments and unfilled orders of computers and electronic products.
 
-New orders (A34SNO) leave semiconductors out, since their makers report none; shipments (A34SVS) hold them; the
-ratio of unfilled orders to shipments (A34SUS) leaves them out on both sides. Orders less shipments as published
-therefore do not add up to the change of the book (1992 to 2026: -1,998 against +76 billion USD), and the ratio
-times shipments overstates the book. Without semiconductors both follow from orders O and ratio r alone:
+New orders (A34SNO) leave semiconductors out, since their makers report none; shipments (A34SVS) hold them;
+the ratio of unfilled orders to shipments (A34SUS) leaves them out on both sides. Orders less shipments as
+published therefore do not add up to the change of the book (1992 to 2026: -1,998 against +76 billion USD),
+and the ratio times shipments overstates the book. Without semiconductors both follow from orders O and
+ratio r alone:
 
     U[t] = U[t-1] + O[t] - S[t]   and   U[t] = r[t] S[t]   give   U[t] = r / (1 + r) * (U[t-1] + O[t]).
 

@@ -17,9 +17,10 @@ BUYERS_FROM = dt.date(2018, 3, 31)  # all four report without a gap from here on
 def context_rows(sources: PublicSources) -> pl.LazyFrame:
     """Quarterly series around the market, USD million: not forecast, shown for context.
 
-    `context/census_m3`: orders, shipments and backlog of US makers of computers and electronic products without
-    semiconductors, which keep books (see `census`); `context/census_m3_with_semiconductors`: shipments of all;
-    `context/data_centre_construction` and `context/capital_expenditure`: spending.
+    `context/census_m3`: orders, shipments and backlog of US makers of computers and electronic products
+    without semiconductors, which keep books (see `census`);
+    `context/census_m3_with_semiconductors`: shipments of all; `context/data_centre_construction`
+    and `context/capital_expenditure`: spending.
     """
     macro = sources.macro.with_columns(pl.col("series_id").cast(pl.String)).collect()
     monthly = pl.concat([macro, without_semiconductors(macro)], how="vertical_relaxed").lazy()

@@ -185,7 +185,11 @@ def aggregate_shipments(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.Laz
 
 
 def orders_and_capacity(
-    shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, weeks_per_period: float
+    shipments: pl.LazyFrame,
+    assumptions: PublicAssumptions,
+    *,
+    weeks_per_period: float,
+    quoted: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:
     """Derive orders, capacity and the standing queue from shipments (module docstring), with their errors.
 
@@ -195,6 +199,8 @@ def orders_and_capacity(
         vintage, item_id, timestamp, shipments, down, up, ahead, ratio (due to delivered; 1 for a product),
         ratio_down and ratio_up (its log standard deviations).
     weeks_per_period : float
+    quoted : DataFrame, optional
+        Quoted lead times (`statements.lead_times`).
 
     Returns
     -------
@@ -204,7 +210,7 @@ def orders_and_capacity(
     """
     decay, lead = assumptions.capacity_decay, assumptions.tight_lead_time_weeks.value / weeks_per_period
     frame = shipments.with_columns(step=pl.col("timestamp").rank("dense").over(SERIES).cast(pl.Int64))
-    frame = with_states(frame, assumptions)
+    frame = with_states(frame, assumptions, quoted)
     met = 1 - pl.col("short") - pl.col("ended")
 
     def capacity(kept: float) -> pl.Expr:

@@ -34,6 +34,7 @@ from forecasting.public.flows import (
 )
 from forecasting.public.nowcast import NowcastInputs, step_error, with_nowcast
 from forecasting.public.sources import PublicSources, calendar_quarter_end, published
+from forecasting.public.statements import lead_times
 from forecasting.reference.chips import catalogue
 from forecasting.saturation.market import PORTFOLIO, US_PORTFOLIO
 
@@ -78,7 +79,8 @@ def build_panel(sources: PublicSources, assumptions: PublicAssumptions, books: B
         per_unit=h100e_per_unit(sources.totals),
         real_from=sources.known_editions[0].published,
     )
-    flows = us_flows(owners, inputs, assumptions, ratios)
+    quoted = None if sources.statements is None else lead_times(sources.statements)
+    flows = us_flows(owners, inputs, assumptions, ratios, quoted)
     rows = pl.concat(
         [
             drop_unchanged(flow_rows(flows)),
@@ -185,7 +187,11 @@ def _ratio(cloud: pl.LazyFrame, assumptions: PublicAssumptions, books: BookSetti
 
 
 def us_flows(
-    owners: pl.LazyFrame, inputs: NowcastInputs, assumptions: PublicAssumptions, ratios: pl.LazyFrame
+    owners: pl.LazyFrame,
+    inputs: NowcastInputs,
+    assumptions: PublicAssumptions,
+    ratios: pl.LazyFrame,
+    quoted: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:
     """Shipments, orders and capacity of every chip, family and portfolio, up to the last ended quarter.
 
@@ -210,7 +216,8 @@ def us_flows(
     ahead = step_error(assumptions, of_portfolio=pl.col("item_id").str.starts_with(PORTFOLIO))
     errors = combine_errors(OWN, Sides(down=ahead, up=ahead))
     every = every.with_columns(spread_columns(errors), nowcast=pl.col("ahead") > 0)
-    return orders_and_capacity(every, assumptions, weeks_per_period=Frequency.QUARTER.weeks)
+    weeks = Frequency.QUARTER.weeks
+    return orders_and_capacity(every, assumptions, weeks_per_period=weeks, quoted=quoted)
 
 
 def with_ratios(portfolios: pl.LazyFrame, ratios: pl.LazyFrame) -> pl.LazyFrame:

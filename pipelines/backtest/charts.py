@@ -78,8 +78,8 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
     return Chart(
         name="leaderboard",
         title=(
-            f"{best['forecaster']} is best by flows and dates together: against the best single model its error "
-            f"is {flows} (orders and capacity) and {dates} (date); its 80 % intervals held "
+            f"{best['forecaster']} is best by flows and dates together: against the best single model its "
+            f"error is {flows} (orders and capacity) and {dates} (date); its 80 % intervals held "
             f"{format_figure(best['coverage_80'], 'share')} of the actuals"
         ),
         note=f"mean over {best['forecasts']} forecasts of an item on a day",

@@ -155,9 +155,9 @@ def _score_task(
 def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
     """Mean scores per forecaster, with skill and rank by the flows and by the date; best mean skill first.
 
-    A skill is the share of the error of the best single model that is saved: in the CRPS of orders and capacity
-    (`skill_flows`), in the censored CRPS of the date on which demand is met (`skill_date`). Where that model
-    makes no error there is nothing to save, and the skill is 0.
+    A skill is the share of the error of the best single model that is saved: in the CRPS of orders and
+    capacity (`skill_flows`), in the censored CRPS of the date on which demand is met (`skill_date`). Where
+    that model makes no error there is nothing to save, and the skill is 0.
     """
     means = scores.group_by("forecaster").agg(pl.col(*SCORES).mean(), forecasts=pl.len())
     single = means.filter(pl.col("forecaster").is_in(list(baselines)))

@@ -17,7 +17,7 @@ from pipelines.evidence.records import (
     RunEntry,
     Software,
 )
-from pipelines.evidence.stored import INVERSIONS, SUMMARY, StoredArtifacts
+from pipelines.evidence.stored import INVERSIONS, STATEMENTS, SUMMARY, StoredArtifacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,7 @@ def build_evidence(
         **dict(derived.figures),
         priority_inversions=facts.inversions(artifacts.path_if_recorded("etl", INVERSIONS)),
         assumptions=facts.assumptions(artifacts),
+        statements=facts.statements(artifacts.path_if_recorded("etl", STATEMENTS)),
         sources=facts.sources(inputs.panel),
         model=facts.model(artifacts),
         calibration=facts.calibration(artifacts),

@@ -213,6 +213,11 @@ def of_weights(forecast: RunEntry, backtest: RunEntry, card: NetworkCard | None)
     return f" On days before {until}, which their training had seen, the package's own weights stood in."
 
 
+def statements(path: Path | None) -> tuple[dict[str, Any], ...]:
+    """Dated statements of others that were known, how each was used, and whether the states agree with it."""
+    return () if path is None else tuple(read_table(path).with_columns(cs.date().cast(pl.String)).to_dicts())
+
+
 def inversions(path: Path | None) -> Inversions:
     """Export lines of the order book that overtook waiting US lines; public data cannot show any.
 

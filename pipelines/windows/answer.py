@@ -20,8 +20,10 @@ from pipelines.runtime.config.deviations import deviations, short_names, what_if
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.weights import ORIGIN_TAG
-from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker, what_if_of
+from pipelines.runtime.step.inputs import has_table, read_input
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, UPSTREAM_TAG, Tracker, what_if_of
 
+STATEMENTS = "statements"  # table of the etl run
 DECIDES = ("seed", "forecast.", "statistical.", "windows.")  # besides data and policies
 ENDED_TOLD = 0.1  # a smaller share of paths without supply is not worth a word
 ENDED_LIMITS = 0.5  # share of paths from which the end of supply is what keeps demand from being met
@@ -90,13 +92,27 @@ class ChipAnswer:
 class Basis:
     """What an answer rests on: the source of its data, the newest publication known, the weights used.
 
-    `what_if` holds the settings of data and assumptions in which the forecast deviates from the defaults.
+    `what_if` holds the settings of data and assumptions in which the forecast deviates from the defaults,
+    `statements` the dated statements of others that were known, with how each was used and whether the states
+    of the market agree with it (`public.statements.judged`).
     """
 
     source: str
     known_until: dt.date
     weights: str | None
     what_if: Mapping[str, str] = field(default_factory=dict)
+    statements: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def statements_told(self) -> str:
+        """How many statements there are, bear on the states, and contradict them; empty without any."""
+        if not self.statements:
+            return ""
+        used = sum(each["use"] == "state" for each in self.statements)
+        against = sum(each["verdict"] == "contradicts" for each in self.statements)
+        return (
+            f"dated statements: {len(self.statements)}, of which {used} used, {against} contradict the states"
+        )
 
     @property
     def line(self) -> str:
@@ -176,15 +192,17 @@ class Answer:
         chip = self.leader
         if chip is None:
             return f"Under {self.policy.name} no chip can be exported."
-        told = [self._told(chip.own, "its own US orders are")] if chip.own else []
+        told = [self._told(chip.own, "its own US orders are met now")] if chip.own else []
         if chip.whole:
             told.append(
-                self._told(chip.whole, "those of its whole vendor" if told else "its vendor's US orders are")
+                self._told(
+                    chip.whole, "those of its whole vendor" if told else "its vendor's US orders are met now"
+                )
             )
         return f"{chip.chip}: {'; '.join(told)}."
 
     def _told(self, reading: Reading, whose: str) -> str:
-        condition = f"{whose} met now on {share_of_paths(reading.met_now)} of paths"
+        condition = f"{whose} on {share_of_paths(reading.met_now)} of paths"
         if reading.ended >= ENDED_TOLD:
             condition += f" (supply has ended on {share_of_paths(reading.ended)})"
         if reading.opens is None:
@@ -266,11 +284,15 @@ def basis_of(tracker: Tracker, forecast_run_id: str, settings: Settings) -> Basi
     """What a windows run rests on, from the tags of its forecast run."""
     run = tracker.finished(forecast_run_id, "forecast")
     tags = run.data.tags
+    etl_run_id, stated = tags.get(UPSTREAM_TAG), ()
+    if etl_run_id is not None and has_table(tracker, etl_run_id, step="etl", name=STATEMENTS):
+        stated = tuple(read_input(tracker, etl_run_id, step="etl", name=STATEMENTS).table.to_dicts())
     return Basis(
         source=SOURCES[settings.data.kind],
         known_until=dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]),
         weights=tags.get(ORIGIN_TAG),
         what_if=what_if_of(run),
+        statements=stated,
     )
 
 

@@ -67,6 +67,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
     basis = [
         f"{answer.basis.line}.",
         f"Assumptions that differ from the default: {deviating or 'none'}.",
+        *([f"{answer.basis.statements_told}.".capitalize()] if answer.basis.statements else []),
         *_absent(answer),
     ]
     told = "".join(f'<p class="basis">{html.escape(line)}</p>' for line in basis)

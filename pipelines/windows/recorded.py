@@ -10,7 +10,7 @@ from forecasting.errors import InputError
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.step.inputs import checked_settings, read_input
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Tracker, nested_run, run_by_prefix
-from pipelines.windows.answer import Answer, answer_of, basis_of, last_period
+from pipelines.windows.answer import STATEMENTS, Answer, answer_of, basis_of, last_period
 
 TABLES = ("windows", "saturation", "cap_readings")
 
@@ -27,8 +27,9 @@ class RecordedWindows:
     def as_json(self, what: str) -> dict[str, object]:
         """For machines: the tables behind what is shown."""
         names = {"caps": ("cap_readings",), "all": TABLES}.get(what, ("windows",))
-        shown = {name: self.tables[name].to_dicts() for name in names}
-        return {"run": self.run_id, "now": self.answer.now, "answer": self.answer.sentence, **shown}
+        shown = {} if what == STATEMENTS else {name: self.tables[name].to_dicts() for name in names}
+        told = {"run": self.run_id, "now": self.answer.now, "answer": self.answer.sentence}
+        return {**told, **shown, STATEMENTS: [dict(each) for each in self.answer.basis.statements]}
 
 
 def run_of_step(tracker: Tracker, step: str, given: str | None) -> str:

@@ -64,6 +64,7 @@ def run(
                     "now": result.windows.now,
                     "windows": tables["windows"].to_dicts(),
                     "cap_readings": tables["cap_readings"].to_dicts(),
+                    "statements": [dict(each) for each in result.windows.answer.basis.statements],
                     "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],
                     "skipped": result.skipped,
                     "weights": result.weights,

@@ -52,7 +52,7 @@ def _fitting(answer: Answer, room: int) -> list[str]:
 def _period(answer: Answer) -> list[str]:
     return [
         *_wrapped(f"now {answer.now_told}, horizon {answer.period(answer.end)}, a forecast"),
-        "own, vendor: paths on which US orders are met now, the chip's and all its vendor's",
+        "own, vendor: paths on which US orders (the chip's, its whole vendor's) are met",
     ]
 
 
@@ -104,6 +104,7 @@ def _basis(answer: Answer, rows: str | None) -> list[str]:
     return [
         *_wrapped(f"data: {basis.source}{f' ({rows})' if rows else ''}, as known on {basis.known_until}"),
         *_wrapped(f"assumptions that differ from the default: {told}"),
+        *_wrapped(basis.statements_told),
     ]
 
 

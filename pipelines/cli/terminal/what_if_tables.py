@@ -26,8 +26,8 @@ HEADS = {
 def print_effects(console: Console, table: pl.DataFrame, *, title: str) -> None:
     """Print one table per scope: what each assumption does to each figure, the widest reach on top.
 
-    Rows are sorted by the effect on the mean units, ties by that on P(saturated). A figure is shown at the low and
-    at the high end; blank means that both equal the base case.
+    Rows are sorted by the effect on the mean units, ties by that on P(saturated). A figure is shown at the
+    low and at the high end; blank means that both equal the base case.
     """
     for part in table.partition_by("scope", maintain_order=True):
         by_figure = {
