@@ -27,9 +27,7 @@ WHAT = ("answer", "windows", "caps", "statements", "backtest")
 def show(
     what: Annotated[
         str,
-        typer.Argument(
-            help="answer, windows, caps, statements, backtest, or the first characters of a run's id."
-        ),
+        typer.Argument(help="answer, windows, caps, statements, backtest, or the start of a run's id."),
     ] = "answer",
     run: Annotated[
         str | None,

@@ -464,3 +464,33 @@ def test_a_row_is_kept_where_its_figure_is_new_or_was_revised():
     )
     kept = drop_unchanged(rows).collect().sort("published_at")
     assert kept["published_at"].to_list() == [vintages[0], vintages[2], vintages[3]]
+
+
+def test_us_shipments_rise_with_the_us_share_of_unknown_owners(public):
+    def shipped(share):
+        given = replace(public.assumptions.unknown_owner_us_share, value=share, low=share, high=share)
+        assumed = replace(public.assumptions, unknown_owner_us_share=given)
+        plan = build_panel(public.sources, assumed, public.books)
+        known = latest(plan).filter(pl.col("variate") == "shipments").collect(engine="in-memory")
+        ours = known.filter(~pl.col("item_id").str.contains("^(china|context)/"))
+        return dict(ours.group_by("item_id").agg(pl.col("value").sum()).iter_rows())
+
+    low, middle, high = (shipped(share) for share in (0.2, 0.4, 0.6))
+    assert all(low[item] <= middle[item] <= high[item] for item in low)
+    for item in ("H200", "MI300X", "Hopper", "portfolio/nvidia"):
+        assert low[item] < middle[item] < high[item]
+
+
+@pytest.mark.parametrize(
+    "name", ["coreweave_double_counted_share", "microsoft_basis_ratio", "delivery_duration_quarters"]
+)
+def test_due_to_delivered_is_as_wide_as_what_it_rests_on(public, name):
+    def widths(assumptions):
+        found = portfolio_ratios(public.sources, assumptions, public.books).collect()
+        return found.sort("timestamp").select(pl.col("ratio_down") + pl.col("ratio_up")).to_series()
+
+    given = getattr(public.assumptions, name)
+    exact = replace(public.assumptions, **{name: replace(given, low=given.value, high=given.value)})
+    wide, narrow = widths(public.assumptions), widths(exact)
+    assert (wide >= narrow - 1e-12).all()
+    assert wide[-1] > narrow[-1]
