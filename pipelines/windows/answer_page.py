@@ -70,7 +70,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
         *([f"{answer.basis.statements_told}.".capitalize()] if answer.basis.statements else []),
         *_absent(answer),
     ]
-    told = "".join(f'<p class="basis">{html.escape(line)}</p>' for line in basis)
+    lines = "".join(f'<p class="basis">{html.escape(line)}</p>' for line in basis)
     title = html.escape(answer.name)
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -79,7 +79,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
         f"<p>Now: {answer.now_told}. Horizon: {answer.period(answer.end)}. "
         f'Shares are shares of paths.</p><p id="answer"><strong>{html.escape(answer.sentence)}</strong></p>'
         f"{_legend()}"
-        f'<div class="cards">{cards}</div>{told}</body></html>'
+        f'<div class="cards">{cards}</div>{lines}</body></html>'
     )
 
 
@@ -107,12 +107,12 @@ def _card(answer: Answer, chip: ChipAnswer, tables: Mapping[str, pl.DataFrame]) 
         ("units, 10 / 50 / 90 %", first.units_shown),
         ("limited by", f"{first.limit} ({share_of_paths(first.limit_share)})"),
     ]
-    told = "".join(
+    terms = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(value).replace(' %', '&nbsp;%')}</dd>"
         for name, value in rows
     )
     curves = _curves(answer, chip, tables)
-    return f'<section class="card"><h2>{html.escape(chip.chip)}</h2><dl>{told}</dl>{curves}</section>'
+    return f'<section class="card"><h2>{html.escape(chip.chip)}</h2><dl>{terms}</dl>{curves}</section>'
 
 
 def _met(reading: Reading | None) -> str:
