@@ -176,7 +176,7 @@ def _line(row: dict[str, Any], known: str) -> str:
 HEAD = """# Five turns of the market, as they could be known
 
 Written by `python -m benchmarks.dated_cases` on {today}. What the panel said with what had been published
-on the day (before April 2026 those days are hypothetical), what rents (USD per GPU-hour, on demand) and statements
+on the day (before April 2026 those days are hypothetical), what rents (USD per GPU-hour) and statements
 of others said, and what the newest panel says of the next quarters. The conclusions are judgements on these
 figures.
 """
