@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,7 @@ from forecasting.periods import Frequency, period_end
 from forecasting.public.assumptions import Assumption
 from forecasting.reference.chips import catalogue
 
+Row: TypeAlias = dict[str, Any]
 MET_WEEKS, MET_SPREAD = 6.0, 0.5  # 95 % below 14 weeks
 HEARSAY = 0.3  # log standard deviation of a quoted lead time beside its range
 HALF = 0.5
@@ -122,7 +124,7 @@ def judged(panel: pl.DataFrame, *, until: dt.date) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").sort("stated_on", "item_id", "statement")
 
 
-def _facts() -> list[dict[str, object]]:
+def _facts() -> list[Row]:
     sides = {"short": (0.0, 0.0), "met": (1.0, 1.0)}
     return [
         {**row, "item_id": row["subject"], "stated": sides.get(row["implies"] or "")}
@@ -130,7 +132,7 @@ def _facts() -> list[dict[str, object]]:
     ]
 
 
-def _held_out() -> list[dict[str, object]]:
+def _held_out() -> list[Row]:
     rows = reference.load("saturation_checkpoints").collect().iter_rows(named=True)
     return [
         {
@@ -142,12 +144,9 @@ def _held_out() -> list[dict[str, object]]:
     ]
 
 
-def _judged(row: dict[str, object], states: dict[tuple[str, dt.date, str], float]) -> dict[str, object]:
-    stated_on, item = row["stated_on"], row["item_id"]
-    if not isinstance(stated_on, dt.date) or not isinstance(item, str):
-        raise TypeError("a statement has a day and an item")
-    quarter = period_end(stated_on, Frequency.QUARTER)
-    short, ended = (states.get((item, quarter, name)) for name in ("short", "ended"))
+def _judged(row: Row, states: dict[tuple[str, dt.date, str], float]) -> Row:
+    quarter = period_end(row["stated_on"], Frequency.QUARTER)
+    short, ended = (states.get((row["item_id"], quarter, name)) for name in ("short", "ended"))
     p_met = None if short is None or ended is None else max(1 - short - ended, 0.0)
     verdict = _verdict(row["stated"], p_met)
     if row["kind"] == "supply" and ended is not None:  # supply was withdrawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,8 +96,9 @@ def run_public_etl(context: Context, data: PublicData) -> EtlResult:
         for name, source, table in _raw_tables(data):
             run.log_dataset(name=name, digest=content_digest(table), source=source, context="raw")
         panel, ratios = public_panel(data)
-        run.set_tags({KNOWN_UNTIL_TAG: str(ratios["vintage"].max())})
-        stated = judged(panel, until=ratios["vintage"].max())
+        known_until = str(ratios["vintage"].max())
+        run.set_tags({KNOWN_UNTIL_TAG: known_until})
+        stated = judged(panel, until=dt.date.fromisoformat(known_until))
         context.write(run, folder, {"panel": panel, "due_to_delivered": ratios, "statements": stated})
         run.log_metrics(
             {

@@ -284,7 +284,8 @@ def basis_of(tracker: Tracker, forecast_run_id: str, settings: Settings) -> Basi
     """What a windows run rests on, from the tags of its forecast run."""
     run = tracker.finished(forecast_run_id, "forecast")
     tags = run.data.tags
-    etl_run_id, stated = tags.get(UPSTREAM_TAG), ()
+    etl_run_id = tags.get(UPSTREAM_TAG)
+    stated: tuple[Mapping[str, Any], ...] = ()
     if etl_run_id is not None and has_table(tracker, etl_run_id, step="etl", name=STATEMENTS):
         stated = tuple(read_input(tracker, etl_run_id, step="etl", name=STATEMENTS).table.to_dicts())
     return Basis(
