@@ -192,22 +192,21 @@ class Answer:
         chip = self.leader
         if chip is None:
             return f"Under {self.policy.name} no chip can be exported."
-        told = [self._told(chip.own, "its own US orders are met now")] if chip.own else []
-        if chip.whole:
-            told.append(
-                self._told(
-                    chip.whole, "those of its whole vendor" if told else "its vendor's US orders are met now"
-                )
-            )
+        by = f"exports open by {self.period(self.end)}"
+        told = [self._told(chip.own, "its own US orders are met now", "of paths", by)] if chip.own else []
+        if chip.own and chip.whole:
+            then = "exports then open" if chip.own.opens is None else by
+            told.append(self._told(chip.whole, "those of its whole vendor", "", then))
+        elif chip.whole:
+            told.append(self._told(chip.whole, "its vendor's US orders are met now", "of paths", by))
         return f"{chip.chip}: {'; '.join(told)}."
 
-    def _told(self, reading: Reading, whose: str) -> str:
-        condition = f"{whose} on {share_of_paths(reading.met_now)} of paths"
+    def _told(self, reading: Reading, whose: str, of: str, by: str) -> str:
+        condition = f"{whose} on {share_of_paths(reading.met_now)} {of}".rstrip()
         if reading.ended >= ENDED_TOLD:
             condition += f" (supply has ended on {share_of_paths(reading.ended)})"
         if reading.opens is None:
-            by = self.period(self.end)
-            return f"{condition}, and exports open by {by} on {share_of_paths(reading.any_window)}"
+            return f"{condition}, and {by} on {share_of_paths(reading.any_window)}"
         low, middle, high = (units_text(each) for each in reading.units)
         until = "on" if reading.closes is None else f"to {self.period(reading.closes)}"
         return (

@@ -11,6 +11,8 @@ from pipelines.windows.answer import Answer, ChipAnswer, Reading
 
 WIDTH, LINES = 80, 20
 HEADS = ("chip", "own", "vendor", "exports open", "units 10/50/90 %", "limit")
+KEPT = "\u00a0%"
+KEY = "own, vendor: paths on which US orders (the chip's, its whole vendor's) are met"
 RIGHT = (1, 2)  # columns of figures
 DEVIATING = 3  # shown at most
 NAME_WIDTH = 24  # of a chip in a command
@@ -31,11 +33,21 @@ def answer_lines(
     rows : str, optional
         How many rows of an order book were accepted.
     """
-    head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), *_period(answer), ""]
-    tail = ["", *_wrapped(answer.sentence), "", *_basis(answer, rows), *_next(answer, run_id, out)]
+    top = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), *_period(answer)]
     beside = _wrapped(_absent(answer)) if answer.refused or answer.missing else []
-    room = LINES - len(head) - len(tail) - len(beside)
-    return [*head, *_fitting(answer, room), *beside, *tail]
+    said, basis, after = _wrapped(answer.sentence), _basis(answer, rows), _next(answer, run_id, out)
+    stated, key, gap = _wrapped(answer.basis.statements_told), [KEY], [""]
+    table = _fitting(answer, LINES)
+
+    def lines() -> list[str]:
+        head, tail = [*top, *key, ""], ["", *said, *gap, *basis, *stated, *after]
+        return [*head, *table, *beside, *tail]
+
+    for optional in (gap, stated, key):  # where there is no room, the chips come before them
+        if len(lines()) > LINES:
+            optional.clear()
+    table = _fitting(answer, LINES - len(lines()) + len(table))
+    return lines()
 
 
 def _fitting(answer: Answer, room: int) -> list[str]:
@@ -50,10 +62,7 @@ def _fitting(answer: Answer, room: int) -> list[str]:
 
 
 def _period(answer: Answer) -> list[str]:
-    return [
-        *_wrapped(f"now {answer.now_told}, horizon {answer.period(answer.end)}, a forecast"),
-        "own, vendor: paths on which US orders (the chip's, its whole vendor's) are met",
-    ]
+    return _wrapped(f"now {answer.now_told}, horizon {answer.period(answer.end)}, a forecast")
 
 
 def _table(answer: Answer, chips: Sequence[ChipAnswer]) -> list[str]:
@@ -104,7 +113,6 @@ def _basis(answer: Answer, rows: str | None) -> list[str]:
     return [
         *_wrapped(f"data: {basis.source}{f' ({rows})' if rows else ''}, as known on {basis.known_until}"),
         *_wrapped(f"assumptions that differ from the default: {told}"),
-        *_wrapped(basis.statements_told),
     ]
 
 
@@ -122,4 +130,6 @@ def _next(answer: Answer, run_id: str, out: str | None) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    """Lines broken between words, no figure apart from its sign."""
+    lines = textwrap.wrap(text.replace(" %", KEPT), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(KEPT, " %") for line in lines]
