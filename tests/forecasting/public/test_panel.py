@@ -124,6 +124,7 @@ def test_what_was_known_on_a_day_is_what_is_built_from_the_rows_published_by_the
         vendors=known(public.sources.vendors, "period_end"),
         publication_lag_days=lags,
         unreported=public.sources.unreported,
+        statements=public.sources.statements.filter(pl.col("stated_on") <= day),
         as_of=day,
     )
     seen = built(public, replace(public.sources, as_of=day))
