@@ -16,11 +16,11 @@ LEAST_SPREAD = 0.5
 def pool_spread(weights: Floats, distances: Distances) -> float:
     """Factor, at most 1, by which the paths of a mixture are drawn toward its median.
 
-    Members whose errors have variance v, and whose laws say so, and whose means are apart by an ambiguity a,
-    err together with variance v - a (Krogh and Vedelsby 1995), while their mixture has variance v + a. To first
-    order the ratio of the two is 1 - 2 a / v, and v / (v + a) is 1 - a / v: the mixture's spread is right times
-    the square of the members' spread over its own. Spreads are mean distances of two draws, E|X - X'|, in past
-    forecasts of the panel; what was observed is not looked at. The factor is 1 without any.
+    Members whose errors have variance v, and whose laws say so, and whose means are apart by an ambiguity
+    a, err together with variance v - a (Krogh and Vedelsby 1995), while their mixture has variance v + a. To
+    first order the ratio of the two is 1 - 2 a / v, and v / (v + a) is 1 - a / v: the mixture's spread is
+    right times the square of the members' spread over its own. Spreads are mean distances of two draws,
+    E|X - X'|, in past forecasts of the panel; what was observed is not looked at. It is 1 without any.
 
     Parameters
     ----------
