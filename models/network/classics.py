@@ -15,7 +15,7 @@ from models.network.baselines import GROWTH_LIMIT, centre, trend_line
 from models.network.scaling import VIEW_LIMIT, SeriesScaling
 from models.network.seasons import Seasons, decompose, level_times_shape
 from models.network.smoothing import Forecasts, line_ahead, moves_ahead, smooth
-from models.network.structures import Scales, structures
+from models.network.structures import Scales, structures, unsaid
 
 # Simple smoothing, Theta, damped Holt, AR of moves, AR about a line: of values and of logs.
 METHODS = 5
@@ -86,7 +86,13 @@ class Reading(NamedTuple):
 
 @torch.no_grad()
 def build_classics(
-    filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, horizon: int
+    filled: Tensor,
+    observed: Tensor,
+    season: Tensor,
+    scaling: SeriesScaling,
+    horizon: int,
+    *,
+    bank: bool = True,
 ) -> Classics:
     """Ten forecasts of five methods, level x shape, and the mean of all by their likelihood.
 
@@ -100,6 +106,8 @@ def build_classics(
         Location and scale of the context.
     horizon : int
         H.
+    bank : bool
+        Whether to ask the bank of structural hypotheses; what it says is 0 otherwise.
     """
     shape = filled.shape[:2]
     reading = read(filled, observed, season, scaling)
@@ -127,12 +135,12 @@ def build_classics(
         unit=reading.unit.float(),
         level=(scaling.loc / scaling.scale).flatten().float(),
     )
-    bank = structures(beneath, reading.observed, seasons.future, scales)
+    said = structures(beneath, reading.observed, seasons.future, scales) if bank else unsaid(views, horizon)
     return Classics(
         torch.unflatten(views.clamp(-VIEW_LIMIT, VIEW_LIMIT).float(), 0, shape),
         torch.unflatten(evidence.clamp(-5.0, 5.0).float(), 0, shape),
         torch.unflatten(_beneath(reading, seasons, series), 0, shape) * observed,
-        *(torch.unflatten(part.float(), 0, shape) for part in bank),
+        *(torch.unflatten(part.float(), 0, shape) for part in said),
     )
 
 

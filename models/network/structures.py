@@ -147,6 +147,16 @@ def structures(beneath: Tensor, observed: Tensor, future: Tensor, scales: Scales
     )
 
 
+def unsaid(series: Tensor, horizon: int) -> Structures:
+    """What a bank that is not asked says of series [S, ...]: zeros."""
+    count = len(series)
+    return Structures(
+        means=series.new_zeros(count, horizon, MEANS),
+        spread=series.new_zeros(count, horizon, 1),
+        posterior=series.new_zeros(count, POSTERIORS),
+    )
+
+
 def interpolated(values: Tensor, observed: Tensor) -> Tensor:
     """Series [N, L] with straight lines over the gaps between observations; elsewhere as they are."""
     length = values.shape[-1]

@@ -166,8 +166,13 @@ class Network(nn.Module):
         return features.scaling, self.decode(features)
 
     def features(self, inputs: Inputs) -> Features:
-        """What is read of the items."""
-        return build_features(inputs)
+        """What is read of the items; the bank is not asked where its answer would be multiplied by zero."""
+        return build_features(inputs, bank=self.training or self.reads_bank())
+
+    def reads_bank(self) -> bool:
+        """Whether a weight that reads the bank of hypotheses is not zero."""
+        readers = (self.structures, self.posterior, self.head.structural)
+        return any(bool(reader.weight.any()) for reader in readers)
 
     def decode(self, features: Features) -> PredictiveDistribution:
         """Law of the scaled future from the features."""

@@ -133,6 +133,16 @@ def test_a_new_network_does_not_read_the_bank_of_hypotheses(small_settings):
         assert torch.equal(part, other)
 
 
+def test_the_bank_is_asked_in_training_and_where_a_weight_reads_it(small_settings):
+    inputs, network = make_inputs(), Network(small_settings)
+    asked = build_features(inputs).classics.means
+    assert torch.equal(network.features(inputs).classics.means, asked)
+    network.eval()
+    assert not network.features(inputs).classics.means.any()
+    torch.nn.init.ones_(network.posterior.weight)
+    assert torch.equal(network.features(inputs).classics.means, asked)
+
+
 def test_every_structural_weight_learns(small_settings):
     torch.manual_seed(0)
     network = Network(small_settings)
