@@ -39,8 +39,12 @@ def pool_spread(weights: Floats, distances: Distances) -> float:
 
 
 def drawn_together(paths: Floats, spread: float) -> Floats:
-    """Paths [I, P, H, V] drawn toward the median of each step; their order at each step stays."""
+    """Paths [I, P, H, V] drawn toward the median of each step; their order at each step stays.
+
+    Zeros of an item that is never below are demand that did not come, not a small demand: they stay.
+    """
     if spread == 1.0:
         return paths
     middle = np.median(paths, axis=1, keepdims=True)
-    return np.asarray(middle + spread * (paths - middle))
+    none = (paths == 0) & (paths.min(axis=(1, 2, 3), keepdims=True) >= 0)
+    return np.where(none, 0.0, middle + spread * (paths - middle))

@@ -319,6 +319,16 @@ def test_paths_drawn_together_keep_their_median_their_order_and_their_sign(sprea
     assert np.allclose(np.ptp(drawn, axis=1), spread * np.ptp(paths, axis=1))
 
 
+def test_demand_that_does_not_come_is_not_drawn_to_a_little():
+    demand = np.random.default_rng(0).poisson(1.5, (3, 200, 5, 1)).astype(float)
+    drawn = drawn_together(demand, 0.7)
+    assert np.median(demand) == 1.0
+    assert np.array_equal(drawn == 0, demand == 0)
+    moves = demand - 1
+    middle = np.median(moves, axis=1, keepdims=True)
+    assert np.allclose(drawn_together(moves, 0.7), middle + 0.7 * (moves - middle))
+
+
 def test_the_spread_is_that_of_the_panel_in_its_parts_too_and_one_of_several_variates():
     history, forecaster = lines(items=12, seed=5), combined(0.8, -0.8)
     spread = forecaster.fit(history).pool(4).spread
