@@ -135,7 +135,10 @@ def build_classics(
         unit=reading.unit.float(),
         level=(scaling.loc / scaling.scale).flatten().float(),
     )
-    said = structures(beneath, reading.observed, seasons.future, scales) if bank else unsaid(views, horizon)
+    with torch.autocast(filled.device.type, enabled=False):  # likelihoods need all digits
+        said = (
+            structures(beneath, reading.observed, seasons.future, scales) if bank else unsaid(views, horizon)
+        )
     return Classics(
         torch.unflatten(views.clamp(-VIEW_LIMIT, VIEW_LIMIT).float(), 0, shape),
         torch.unflatten(evidence.clamp(-5.0, 5.0).float(), 0, shape),

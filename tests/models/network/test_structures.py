@@ -86,6 +86,15 @@ def test_any_history_has_finite_structures(values, season, power):
     assert found.posterior[..., : len(FAMILIES)].sum(-1).sub(1).abs().max() < 1e-4
 
 
+def test_structures_are_worked_out_in_full_precision():
+    values = 20 + np.random.default_rng(0).standard_normal((5, 40)).cumsum(-1)
+    expected = read(values)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = read(values)
+    for name in ("means", "spread", "posterior"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-3, atol=1e-3)
+
+
 def test_structures_do_not_depend_on_the_unit():
     values = 20 + np.random.default_rng(0).standard_normal((5, 40)).cumsum(-1)
     found, scaled = read(values, season=4), read(values * 1024, season=4)
