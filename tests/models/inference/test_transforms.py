@@ -46,7 +46,6 @@ def test_the_law_of_a_series_with_negative_values_is_half_its_mirror_images(smal
 
 
 def test_all_readings_in_one_pass_give_the_law_of_each_by_itself(small_network):
-    torch.nn.init.normal_(small_network.head.out.weight, std=0.1)
     inputs = inputs_of(np.exp(walks(length=30)))
     scaling, law = read(small_network, inputs)
     positive = torch.ones(40, 1).bool()
