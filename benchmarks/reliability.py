@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from reliability_command import STEP_MODULES, Forker, Workplace, reached, started, wait_for
@@ -28,6 +29,7 @@ from reliability_disk import disk
 from reliability_inputs import bad_inputs
 from reliability_result import Case, damaged, judged, refused, statuses, torn
 from reliability_server import server
+from reliability_tables import bad_tables
 
 COMMANDS = ("etl", "run", "train")
 SECTIONS = ("kills", "signals", "inputs", "disk", "store", "server")
@@ -100,7 +102,8 @@ def inputs(place: Workplace, _: int, source: random.Random) -> Iterator[Case]:
     """Bad files and settings: exit status 1 or 2, one sentence, bounded time and memory, the result whole."""
     before = place.result("etl")
     with Forker(place.folder) as forker:
-        for name, command in bad_inputs(place.folder / "bad", source, lines=place.lines):
+        tables = bad_tables(place.folder / "bad-tables", out=place.folder / "etl")
+        for name, command in chain(bad_inputs(place.folder / "bad", source, lines=place.lines), tables):
             ended = forker.run(command, seconds=SECONDS, memory=MEMORY)
             changed = [] if place.result("etl") == before else ["the earlier result changed"]
             faults = [*refused(ended.code, ended.stderr), *changed]

@@ -87,6 +87,7 @@ class Forker:
 def started(command: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
     """A process in a folder, its standard error in a file."""
     errors = (folder / f"stderr-{time.monotonic_ns()}").open("w+")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)  # `reached` may be the one that sees it end
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -96,7 +97,7 @@ def started(command: Sequence[str], folder: Path, **environment: str) -> subproc
         stdin=subprocess.DEVNULL,
         text=True,
     )
-    process.errors, process.begun = errors, time.monotonic()  # type: ignore[attr-defined]
+    process.errors, process.begun, process.before = errors, time.monotonic(), before  # type: ignore[attr-defined]
     return process
 
 
@@ -119,7 +120,6 @@ def reached(process: subprocess.Popen[str], processor: float) -> bool:
 
 def wait_for(process: subprocess.Popen[str], seconds: float = 600.0) -> Ended:
     """Wait for a process; one that takes longer is killed, which shows as -9."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
     if process.poll() is None:
@@ -131,7 +131,7 @@ def wait_for(process: subprocess.Popen[str], seconds: float = 600.0) -> Ended:
     errors.close()
     Path(errors.name).unlink(missing_ok=True)
     took = time.monotonic() - process.begun  # type: ignore[attr-defined]
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before, used = process.before, resource.getrusage(resource.RUSAGE_CHILDREN)  # type: ignore[attr-defined]
     processor = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
     return Ended(code=process.returncode, stderr=text, seconds=took, processor=processor)
 

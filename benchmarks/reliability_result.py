@@ -14,9 +14,14 @@ import polars as pl
 from forecasting.errors import OverspillError
 from pipelines.runtime.files.artifacts import file_digest
 from pipelines.runtime.files.output_folder import PUBLISHED, complete
+from pipelines.runtime.store.tags import STEP_TAG
 
 LEFTOVERS = (".overspill-part-*", ".overspill-whole-*", ".*.part")
 PATIENCE = 30.0  # seconds that a look into the store waits for others
+OF_COMMANDS = (  # two commands may both find a store without the weights, and register them
+    "SELECT status, count(*) FROM runs WHERE run_uuid NOT IN "
+    "(SELECT run_uuid FROM tags WHERE key = ? AND value = 'weights') GROUP BY status"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +99,6 @@ def damaged(store: Path) -> Iterator[str]:
 
 
 def statuses(store: Path) -> dict[str, int]:
-    """Number of runs in a SQLite store by their status."""
+    """Number of runs in a SQLite store by status, without those that registered the package's weights."""
     with closing(sqlite3.connect(store, timeout=PATIENCE)) as connection:
-        return dict(connection.execute("SELECT status, count(*) FROM runs GROUP BY status").fetchall())
+        return dict(connection.execute(OF_COMMANDS, (STEP_TAG,)).fetchall())

@@ -96,7 +96,7 @@ def predict(  # noqa: PLR0913 - all but the first two by name
     id_col, time_col, target_col : str
         What the columns are called; the answer calls the first two alike.
     covariates : sequence of str
-        Columns of numbers that are known ahead.
+        Columns of numbers or words that are known ahead.
     future : DataFrame, optional
         Ids, dates and covariates of the horizon.
     statics : sequence of str

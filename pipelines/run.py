@@ -117,11 +117,11 @@ def _once(
 def _etl(context: Context) -> EtlResult:
     def work() -> tuple[EtlResult, Left]:
         result = run_etl(context)
-        return result, {"run": result.run_id, "told": dict(result.summary)}
+        return result, {"run": result.run_id, "summary": dict(result.summary)}
 
     def again(left: Left) -> EtlResult:
         panel = read_panel(context.tracker, left["run"], context.settings).table
-        return EtlResult(run_id=left["run"], panel=panel, summary=left["told"])
+        return EtlResult(run_id=left["run"], panel=panel, summary=left["summary"])
 
     return _once(context, "etl", work, again)
 
@@ -130,9 +130,11 @@ def _train(context: Context, etl_run_id: str) -> Trained:
     def work() -> tuple[Trained, Left]:
         result = run_train(context, etl_run_id)
         trained = Trained(figures=result.figures(), messages=result.messages)
-        return trained, {"run": result.run_id, "figures": trained.figures, "told": trained.messages}
+        return trained, {"run": result.run_id, "figures": trained.figures, "messages": trained.messages}
 
-    return _once(context, "train", work, lambda left: Trained(figures=left["figures"], messages=left["told"]))
+    return _once(
+        context, "train", work, lambda left: Trained(figures=left["figures"], messages=left["messages"])
+    )
 
 
 def _backtest(context: Context, etl_run_id: str) -> BacktestResult | None:

@@ -6,15 +6,19 @@ I items, V variates, K covariates, L context steps, H horizon steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.panel.categories import Categories, expanded_columns, with_categories
 from forecasting.panel.history import Floats, History
 from forecasting.panel.layout import Columns
 from forecasting.panel.long_table import LongTable
 from forecasting.panel.stamps import read_stamps
+
+NONE: Categories = MappingProxyType({})  # no covariate is words
 
 
 def past_covariates(table: LongTable, history: History, last: pl.DataFrame) -> Floats:
@@ -49,7 +53,9 @@ class FutureTable:
     columns: Columns
     where: str
 
-    def covariates(self, dates: pl.DataFrame, variates: tuple[str, ...]) -> Floats:
+    def covariates(
+        self, dates: pl.DataFrame, variates: tuple[str, ...], categories: Categories = NONE
+    ) -> Floats:
         """Covariates [I, V, K, H] of a horizon.
 
         Parameters
@@ -57,13 +63,17 @@ class FutureTable:
         dates : DataFrame
             unique_id, step, ds of the horizon, H rows an item in the order of the history.
         variates : tuple of str, length V
+        categories : mapping
+            Of the covariates that are words, as the history has them.
 
         Raises
         ------
         InputError
             For a missing column, two rows of a date, or a date without a number, with series and date.
         """
-        rows = _future_rows(self.rows, self.columns, self.where)
+        columns = expanded_columns(self.columns, categories)
+        known = with_categories(self.rows, self.columns, categories, where=self.where)
+        rows = _future_rows(known, columns, self.where)
         keys = [name for name in ("unique_id", "variate", "ds") if name in rows.columns]
         for row in rows.filter(pl.struct(keys).is_duplicated()).head(1).iter_rows(named=True):
             raise InputError(
@@ -77,9 +87,9 @@ class FutureTable:
         for variate in variates:
             own = rows.filter(pl.col("variate") == variate) if "variate" in keys else rows
             joined = wanted.join(own, on=["unique_id", "ds"], how="left", maintain_order="left")
-            _check_complete(joined, self.columns, variate, self.where)
-            found = joined.select(self.columns.covariates).to_numpy()
-            parts.append(found.reshape(items, -1, len(self.columns.covariates)).transpose(0, 2, 1))
+            _check_complete(joined, columns, variate, self.where)
+            found = joined.select(columns.covariates).to_numpy()
+            parts.append(found.reshape(items, -1, len(columns.covariates)).transpose(0, 2, 1))
         return np.stack(parts, axis=1)
 
 

@@ -20,7 +20,7 @@ class Columns:
     ----------
     id, time, target : str
     covariates : tuple of str
-        Numbers that are known ahead, such as prices and promotions.
+        Numbers or words that are known ahead, such as prices and promotions.
     statics : tuple of str
         What never changes about a series: series alike in them share what their covariates do.
     """

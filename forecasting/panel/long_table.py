@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.panel.categories import (
+    Categories,
+    categories_of,
+    expanded_columns,
+    with_categories,
+)
 from forecasting.panel.history import Floats, History, exact_history
 from forecasting.panel.layout import MISSING, Columns, covariate, lay_out
 from forecasting.panel.period_calendar import PeriodCalendar
@@ -52,7 +58,10 @@ class LongTable:
     calendar : PeriodCalendar, optional
         Where dates are those of a calendar, `local` and `instant` lie on its regular grid.
     covariates : tuple of str
-        Columns with numbers known ahead, in the order of `covariate_0` and so on among the rows.
+        Columns with numbers known ahead, in the order of `covariate_0` and so on among the rows; one for each
+        category but the first where a covariate is words.
+    categories : mapping
+        Of the covariates that are words, see `categories_of`.
     statics : tuple of str
         Columns that `group` joins among the rows.
     """
@@ -65,6 +74,7 @@ class LongTable:
     wide: bool = False
     calendar: PeriodCalendar | None = None
     covariates: tuple[str, ...] = ()
+    categories: Categories = field(default_factory=dict)
     statics: tuple[str, ...] = ()
 
     @property
@@ -117,6 +127,9 @@ def check_long_table(
         series, date and row.
     """
     columns = columns or Columns()
+    categories = categories_of(table, columns, where=where)
+    table = with_categories(table, columns, categories, where=where)
+    columns = expanded_columns(columns, categories)
     laid = lay_out(table, columns, where=where, with_lines=with_lines)
     named = laid.rows
     has_variates = "variate" in named.columns
@@ -154,6 +167,7 @@ def check_long_table(
         wide=laid.wide,
         calendar=calendar,
         covariates=columns.covariates,
+        categories=categories,
         statics=columns.statics,
     )
 

@@ -25,7 +25,7 @@ from pipelines.backtest.charts import backtest_charts
 from pipelines.backtest.origins import BacktestOrigin, backtest_origins, origin_on
 from pipelines.backtest.parallel import spread
 from pipelines.backtest.scores import Row, forecast_from, observed_step, score_origin
-from pipelines.figures.page import write_figures
+from pipelines.figures.page import BACKTEST_PAGE, write_figures
 from pipelines.forecast.forecasters import backtest_forecasters
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.registry import chosen_weights
@@ -96,6 +96,7 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
             folder,
             backtest_charts(tables["reliability"], leaderboard),
             heading="How good are the forecasts? The past, as it was known then",
+            page=BACKTEST_PAGE,
         )
     return BacktestResult(
         run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=used

@@ -25,7 +25,7 @@ from pipelines.figures.theme import FONT, TEXT
 from pipelines.runtime.files.artifacts import write_atomic
 
 FOLDER = "figures"
-PAGE = "figures.html"
+PAGE, BACKTEST_PAGE = "figures.html", "backtest.html"
 WIDEST = 1860  # pixels
 STYLE = (
     f"body{{font:14px {FONT};color:{TEXT};max-width:{WIDEST}px;margin:.5em auto;padding:0 1em}}"
@@ -46,8 +46,17 @@ def plotly_script() -> str:
     return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
 
 
-def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str) -> list[str]:
-    """Write `figures/figures.html` and a PNG per chart into a run's folder; return their relative paths.
+def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str, page: str = PAGE) -> list[str]:
+    """Write a page of all charts and a PNG of each into `figures/` of a folder; return their relative paths.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a run.
+    charts : iterable of Chart
+    heading : str
+    page : str
+        File name of the page: two steps may publish into one folder.
 
     Raises
     ------
@@ -55,7 +64,7 @@ def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str) -> lis
         If the folder cannot be written.
     """
     drawn = list(charts)
-    names = [f"{FOLDER}/{PAGE}"]
+    names = [f"{FOLDER}/{page}"]
     write_atomic(
         folder / names[0], lambda beside: beside.write_text(_page(drawn, heading=heading), encoding="utf-8")
     )

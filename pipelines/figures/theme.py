@@ -76,7 +76,7 @@ def wrap_names(names: Sequence[str], *, to: str) -> list[str]:
     """Names of an axis with their line breaks: `to` stands for a break. Many names are not broken."""
     if len(names) > FEW_NAMES:
         return list(names)
-    return [to.join(textwrap.wrap(name, 12)) for name in names]
+    return [to.join(textwrap.wrap(name, 12, break_long_words=False)) for name in names]
 
 
 def join_names(names: list[str]) -> str:

@@ -195,7 +195,7 @@ def _effects(
     return covariate_effects(
         history,
         past_covariates(table, history, last),
-        future.covariates(dates, history.variates),
+        future.covariates(dates, history.variates, table.categories),
         groups=groups,
     )
 

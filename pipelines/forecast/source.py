@@ -60,7 +60,7 @@ class TableSource:
             with_lines=file.is_text,
             calendar=self._calendar(),
         )
-        for note in _notes(table):
+        for note in [*_notes(table), *(_note_on_points(file.table, self.columns) if file.is_text else [])]:
             console.print(note, soft_wrap=True, highlight=False)
         return table, file.is_text
 
@@ -105,6 +105,20 @@ def weights_in_use(checkpoint: Path | None, device: str) -> Weights:
     from pipelines.runtime.tracking import Store  # noqa: PLC0415
 
     return chosen_weights(Store(uri), checkpoint=None, device=device)
+
+
+def _note_on_points(table: pl.DataFrame, columns: Columns) -> list[str]:
+    """A note where every value could also be read with a point between thousands: 1.000 is one here."""
+    if columns.target not in table.columns:
+        return []
+    values = table[columns.target].str.strip_chars().drop_nulls()
+    if values.is_empty() or not values.str.contains(r"^-?\d{1,3}\.\d{3}$").all():
+        return []
+    note = (
+        f"note: every value of {columns.target!r} has a point before three digits; it is read as a decimal "
+        f"point ({values[0]} is {float(values[0]):g}): remove it first if it separates thousands"
+    )
+    return [note]
 
 
 def _notes(table: LongTable) -> list[str]:

@@ -51,7 +51,7 @@ class Recorder:
         self._task = bar.add_task("training", total=steps, completed=first)
         self.last_step = first
         self.last_scalars: Mapping[str, float] = {}
-        self._steps, self._told_at, self._told_step = steps, -SECONDS_BETWEEN_LINES, first
+        self._steps, self._printed_at, self._printed_step = steps, -SECONDS_BETWEEN_LINES, first
         self._points: dict[tuple[str, int], float] = {}
         if file is not None and file.exists():
             logged = pl.read_parquet(file).filter(pl.col("step") <= first)
@@ -73,13 +73,13 @@ class Recorder:
 
     def _tell(self, step: int, scalars: Mapping[str, float]) -> None:
         now = time.monotonic()
-        elapsed = now - self._told_at
+        elapsed = now - self._printed_at
         if elapsed < SECONDS_BETWEEN_LINES:
             return
-        speed = "" if self._told_at < 0 else f", {(step - self._told_step) / elapsed:.1f} steps/s"
+        speed = "" if self._printed_at < 0 else f", {(step - self._printed_step) / elapsed:.1f} steps/s"
         loss = f", loss {scalars[TRAIN_LOSS]:.3f}" if TRAIN_LOSS in scalars else ""
         self._bar.console.print(f"training: step {step} of {self._steps}{loss}{speed}", highlight=False)
-        self._told_at, self._told_step = now, step
+        self._printed_at, self._printed_step = now, step
 
     def flush(self) -> None:
         """Send what has not been sent."""

@@ -69,7 +69,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
         f"Assumptions that differ from the default: {deviating or 'none'}.",
         *_absent(answer),
     ]
-    told = "".join(f'<p class="basis">{html.escape(line)}</p>' for line in basis)
+    lines = "".join(f'<p class="basis">{html.escape(line)}</p>' for line in basis)
     title = html.escape(answer.name)
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -78,7 +78,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
         f"<p>Now: {answer.period(answer.now)}. Horizon: {answer.period(answer.end)}. "
         f'Shares are shares of paths.</p><p id="answer"><strong>{html.escape(answer.sentence)}</strong></p>'
         f"{_legend()}"
-        f'<div class="cards">{cards}</div>{told}</body></html>'
+        f'<div class="cards">{cards}</div>{lines}</body></html>'
     )
 
 
@@ -106,12 +106,12 @@ def _card(answer: Answer, chip: ChipAnswer, tables: Mapping[str, pl.DataFrame]) 
         ("units, 10 / 50 / 90 %", first.units_shown),
         ("limited by", f"{first.limit} ({share_of_paths(first.limit_share)})"),
     ]
-    told = "".join(
+    terms = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(value).replace(' %', '&nbsp;%')}</dd>"
         for name, value in rows
     )
     curves = _curves(answer, chip, tables)
-    return f'<section class="card"><h2>{html.escape(chip.chip)}</h2><dl>{told}</dl>{curves}</section>'
+    return f'<section class="card"><h2>{html.escape(chip.chip)}</h2><dl>{terms}</dl>{curves}</section>'
 
 
 def _met(reading: Reading | None) -> str:

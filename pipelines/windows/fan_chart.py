@@ -9,7 +9,7 @@ import numpy as np
 
 from forecasting.panel.history import Floats
 from forecasting.periods import label
-from forecasting.saturation.market import PORTFOLIO, Market
+from forecasting.saturation.market import PORTFOLIO, US_PORTFOLIO, Market
 from pipelines.figures.chart import Band, Chart, Line, Mark, Panel
 from pipelines.figures.number_format import units_text
 from pipelines.figures.theme import Meaning, format_figure
@@ -88,19 +88,25 @@ def _change(quantiles: Floats, origin: int, ticks: tuple[str, ...]) -> str:
     )
 
 
+def item_title(item_id: str) -> str:
+    """What an item is called above a chart: a chip or family by its name, portfolios in words."""
+    if item_id == US_PORTFOLIO:
+        return "All vendors together"
+    if not _pooled(item_id):
+        return item_id
+    vendor = item_id.removeprefix(PORTFOLIO)
+    return f"All chips of {vendor.upper() if len(vendor) == 3 else vendor.title()}"
+
+
 def _finding(market: Market, ticks: tuple[str, ...]) -> str:
     backlog = np.median(market.flow.backlog, axis=0)
     origin = market.origin_column
     cleared = [t for t in range(origin, market.periods) if backlog[t] < 1]
-    share = float((market.flow.backlog[:, -1] >= 1).mean())
+    share = format_figure(float((market.flow.backlog[:, -1] >= 1).mean()), "share")
+    item = item_title(market.item_id)
     if not cleared:
-        return (
-            f"{market.item_id}: a backlog remains to {ticks[-1]} on {format_figure(share, 'share')} of "
-            "the paths; "
-            f"{units_text(backlog[origin])} are waiting in {ticks[origin]}"
-        )
+        waiting = units_text(backlog[origin])
+        remains = f"a backlog remains to {ticks[-1]} on {share} of the paths"
+        return f"{item}: {remains}; {waiting} are waiting in {ticks[origin]}"
     when = f"{ticks[cleared[0]]} or earlier" if cleared[0] == origin else ticks[cleared[0]]
-    return (
-        f"{market.item_id}: half of the paths have no backlog by {when}, "
-        f"{format_figure(share, 'share')} have one in {ticks[-1]}"
-    )
+    return f"{item}: half of the paths have no backlog by {when}, {share} have one in {ticks[-1]}"

@@ -51,7 +51,7 @@ def first_passage_chart(
 def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -> Panel:
     marks: list[Mark] = []
     ticks: tuple[str, ...] = ()
-    told = []
+    parts = []
     for place, (scope, tone, dash) in enumerate(LOOKS):
         row = part.filter(pl.col("scope") == scope).to_dicts()
         if not row:
@@ -80,9 +80,9 @@ def _panel(part: pl.DataFrame, saturation: pl.DataFrame, frequency: Frequency) -
             ),
         ]
         date = _date(row[0]["saturated_q50"], frequency, curve["timestamp"][0])
-        told.append(f"{SCOPES[scope]} {date} (never: {share_of_paths(row[0]['p_never'])})")
+        parts.append(f"{SCOPES[scope]} {date} (never: {share_of_paths(row[0]['p_never'])})")
     return Panel(
-        title=f"{part['chip'][0]}, met with 50 %: {'; '.join(told)}",
+        title=f"{part['chip'][0]}, met on half of the paths: {'; '.join(parts)}",
         x_title="period",
         y_title="P(demand met by then)",
         marks=tuple(marks),
@@ -99,17 +99,20 @@ def _date(day: dt.date | None, frequency: Frequency, first: dt.date) -> str:
 
 
 def _finding(rows: pl.DataFrame, frequency: Frequency, first: dt.date) -> str:
-    """Median date of the chip that is met last, in product scope; least censored mass in the other."""
+    """Median date of each chip in product scope; least censored mass in the other."""
     own, wider = (rows.filter(pl.col("scope") == scope) for scope in ("product", "portfolio"))
-    told = []
+    parts = []
     if own.height:
-        dates = own["saturated_q50"]
-        last = None if dates.null_count() else dates.max()
-        chips = join_names(own["chip"].to_list())
-        told.append(f"US demand for {chips}, each alone, is met {_date(last, frequency, first)} with 50 %")  # type: ignore[arg-type]
+        dates = [
+            f"{join_names(chips['chip'].to_list())} {_date(day, frequency, first)}"
+            for (day,), chips in own.sort("saturated_q50", nulls_last=True).group_by(
+                "saturated_q50", maintain_order=True
+            )
+        ]
+        parts.append(f"US demand for each chip alone is met on half of the paths: {', '.join(dates)}")
     if wider.height:
         least = share_of_paths(float(wider["p_never"].min()))  # type: ignore[arg-type]
-        told.append(
+        parts.append(
             f"for all chips of a vendor it is not met within the horizon on {least} of the paths or more"
         )
-    return "; ".join(told)
+    return "; ".join(parts)

@@ -8,6 +8,7 @@ import pytest
 from reliability import Case, inputs, kills, signals, table
 from reliability_command import Workplace
 from reliability_inputs import bad_inputs
+from reliability_tables import bad_tables
 
 FEW_INPUTS = (
     "Parquet cut",
@@ -23,6 +24,7 @@ FEW_INPUTS = (
     "mapping: YAML with a key that is a number",
     "--set 'data.columns={0123: x}'",
 )
+FEW_TABLES = ("predict: two values of a day", "predict: gzip cut short", "predict: --horizon=100000000")
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +38,14 @@ def test_bad_inputs_end_in_one_sentence_and_leave_the_earlier_result_whole(place
         cases = list(bad_inputs(folder, source, lines=lines, torn=2))
         return [next(case for case in cases if case[0].startswith(name)) for name in FEW_INPUTS]
 
+    def few_tables(folder, *, out):
+        return [case for case in bad_tables(folder, out=out) if case[0] in FEW_TABLES]
+
     monkeypatch.setattr("reliability.bad_inputs", few)
+    monkeypatch.setattr("reliability.bad_tables", few_tables)
     found = list(inputs(place, 0, random.Random(1)))  # noqa: S311
     assert [case for case in found if not case.passed] == []
-    assert len(found) == len(FEW_INPUTS)
+    assert len(found) == len(FEW_INPUTS) + len(FEW_TABLES)
 
 
 @pytest.mark.slow
@@ -52,7 +58,8 @@ def test_at_least_150_bad_inputs_are_tried_each_by_a_name_of_its_own(tmp_path):
     from reliability_command import order_book
 
     names = [name for name, _ in bad_inputs(tmp_path / "bad", random.Random(0), lines=order_book(), torn=40)]  # noqa: S311
-    assert len(names) >= 150
+    names += [name for name, _ in bad_tables(tmp_path / "tables", out=tmp_path)]
+    assert len(names) >= 200
     assert len(set(names)) == len(names)
 
 

@@ -24,7 +24,7 @@ def sync(config: Config = None, override: Override = None, *, as_json: Json = Fa
                     "folder": str(report.folder),
                     "store": report.store,
                     "left": report.left,
-                    "told": report.messages,
+                    "messages": report.messages,
                     "runs": [vars(run) for run in report.runs],
                 }
                 for report in reports

@@ -258,7 +258,7 @@ def begin_job(context: Context) -> None:
     if context.tracker.is_unreachable:
         return
     sync_quietly(context.settings, context.console)
-    told = register_shipped(context.tracker)
-    if told is not None:
-        (context.note if told.startswith("registered") else context.tell)(told)
+    message = register_shipped(context.tracker)
+    if message is not None:
+        (context.note if message.startswith("registered") else context.tell)(message)
     hold_champion(context.tracker)

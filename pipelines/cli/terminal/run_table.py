@@ -26,15 +26,15 @@ def print_run(console: Console, tracker: Tracker, run: Any, *, as_json: bool) ->
     as_json : bool
         Print JSON instead.
     """
-    told = _told(tracker, run)
+    shown = _description(tracker, run)
     if as_json:
-        print_json(told)
+        print_json(shown)
         return
-    rows = [(name, str(value)) for name, value in told.items() if value is not None]
-    print_fitted(console, rows, title=f"run {told['run']}", heads=("", ""))
+    rows = [(name, str(value)) for name, value in shown.items() if value is not None]
+    print_fitted(console, rows, title=f"run {shown['run']}", heads=("", ""))
 
 
-def _told(tracker: Tracker, run: Any) -> Mapping[str, object]:  # noqa: ANN401
+def _description(tracker: Tracker, run: Any) -> Mapping[str, object]:  # noqa: ANN401
     tags, info = run.data.tags, run.info
     left = [entry.path for entry in tracker.client.list_artifacts(info.run_id)] if not tracker.spools else []
     return {

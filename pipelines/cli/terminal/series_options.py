@@ -46,7 +46,7 @@ Covariates = Annotated[
     str,
     typer.Option(
         "--covariates",
-        help="Columns of numbers known ahead, such as promo,price; --future has those of the horizon.",
+        help="Columns known ahead, numbers or words, such as promo,price; --future has those of the horizon.",
     ),
 ]
 Statics = Annotated[

@@ -156,3 +156,45 @@ def test_a_csv_of_ones_own_is_not_replaced(predict, tmp_path):
     (tmp_path / "out" / "forecast.csv").unlink()
     assert predict(table)[0] == 0
     assert not (tmp_path / "out" / "forecast.csv").exists()
+
+
+def coloured(days, *, start=0):
+    """Words of the days: red adds 20, blue takes 15, plain days are white."""
+    words = ["red" if n % 5 == 1 else "blue" if n % 7 == 3 else "white" for n in range(start, start + days)]
+    effect = {"red": 20, "blue": -15, "white": 0}
+    return words, [50 + effect[word] + RNG.standard_normal() for word in words]
+
+
+def test_a_covariate_of_words_has_an_effect_for_each_category(predict, tmp_path):
+    words, sold = coloured(60)
+    table = lines([f"{day},{y:.2f},{w}" for day, y, w in zip(DAYS, sold, words, strict=False)], "ds,y,colour")
+    options = ("--covariates", "colour", "--future", "ahead.csv")
+    ahead = [f"y,{day},{word}" for day, word in zip(DAYS[60:], ("blue", "white", "red"), strict=True)]
+    (tmp_path / "ahead.csv").write_text(lines(ahead, "unique_id,ds,colour"))
+    status, error, found = predict(table, *options)
+    assert status == 0, error
+    median = found.filter(pl.col("quantile_level") == 0.5)["value"].to_list()
+    assert median == pytest.approx([35, 50, 70], abs=4)
+    (tmp_path / "ahead.csv").write_text(lines([*ahead[:2], f"y,{DAYS[62]},green"], "unique_id,ds,colour"))
+    refused(
+        predict(table, *options),
+        r"ahead\.csv, row 3: the covariate 'colour' has a category that the history does not have: expected "
+        r"white, red, blue, found 'green'",
+    )
+
+
+def test_a_covariate_of_words_must_be_known_and_few(predict, tmp_path):
+    words, sold = coloured(60)
+    rows = [f"{day},{y:.2f},{w}" for day, y, w in zip(DAYS, sold, words, strict=False)]
+    (tmp_path / "ahead.csv").write_text(lines([f"y,{day},red" for day in DAYS[60:]], "unique_id,ds,colour"))
+    options = ("--covariates", "colour", "--future", "ahead.csv")
+    holes = [rows[0].rpartition(",")[0] + ",", *rows[1:]]
+    refused(
+        predict(lines(holes, "ds,y,colour"), *options),
+        r"row 1: the covariate 'colour' must have a word in every row: found 1 rows",
+    )
+    names = [f"{row.rpartition(',')[0]},name {n}" for n, row in enumerate(rows)]
+    refused(
+        predict(lines(names, "ds,y,colour"), *options),
+        "'colour' has too many categories: expected numbers, or at most 50 different words, found 60",
+    )

@@ -234,3 +234,13 @@ def test_a_horizon_beyond_the_dates_of_the_column_is_refused(predict):
     dates = pl.Series([dt.datetime(2020 + n, 1, 1) for n in range(12)]).cast(pl.Datetime("ns"))  # noqa: DTZ001
     frame = pl.DataFrame({"unique_id": "a", "ds": dates, "y": VALUES})
     refused(predict(frame, "--freq", "Y", "--horizon", "300"), "--horizon: the horizon leaves the dates")
+
+
+def test_values_whose_point_may_separate_thousands_are_read_as_decimals_with_a_note(predict):
+    values = ["1.000", "1.250", "-2.500"]
+    _, error, found = predict(lines([f"a,2023-{n + 1:02d}-01,{v}" for n, v in enumerate(values)]))
+    assert found is not None
+    assert "note: every value of 'y' has a point before three digits" in error
+    assert "(1.000 is 1): remove it first if it separates thousands" in error
+    _, error, _ = predict(lines([f"a,2023-{n + 1:02d}-01,{v}" for n, v in enumerate([*values, "3.5"])]))
+    assert "note" not in error

@@ -61,11 +61,14 @@ def test_every_kind_of_figure_is_there(charts):
     assert {"fan-H200", "fan-portfolio-nvidia", "fan-portfolio-us", "headroom-H200"} <= charts.keys()
 
 
-def test_title_of_the_first_passage_says_the_date_of_the_chip_that_is_met_last(charts, rows):
+def test_title_of_the_first_passage_says_by_when_each_chip_is_met_on_half_of_the_paths(charts, rows):
+    title = charts["first-passage"].title.partition("half of the paths: ")[2].partition(";")[0]
     own = rows.filter(pl.col("scope") == "product")
-    date = None if own["saturated_q50"].null_count() else own["saturated_q50"].max()
-    expected = "not within the horizon" if date is None else f"by {label(date, QUARTER)}"
-    assert f"is met {expected}" in charts["first-passage"].title
+    for chip, date in own.select("chip", "saturated_q50").iter_rows():
+        expected = "not within the horizon" if date is None else f"by {label(date, QUARTER)}"
+        named = next(part for part in title.split(", ") if re.search(rf"\b{chip}\b", part))
+        following = title[title.index(named) :]
+        assert re.search(r"by \d{4}Q\d|not within the horizon", following)[0] == expected
 
 
 def test_first_passage_ends_where_the_censored_mass_begins(charts, rows):
@@ -196,13 +199,12 @@ def test_drawing_one_figure_takes_less_than_two_seconds_of_the_processor(charts)
 
 
 def test_figures_are_artifacts_of_the_windows_and_the_backtest_run(tracker, whole_run):
-    for step, name in (
-        ("windows", "first-passage"),
-        ("backtest", "reliability"),
-        ("backtest", "leaderboard"),
+    for step, names in (
+        ("windows", {"figures.html", "first-passage.png"}),
+        ("backtest", {"backtest.html", "reliability.png", "leaderboard.png"}),
     ):
         found = {entry.path for entry in tracker.client.list_artifacts(whole_run.run_ids[step], "figures")}
-        assert {"figures/figures.html", f"figures/{name}.png"} <= found
+        assert {f"figures/{name}" for name in names} <= found
 
 
 def test_backtest_titles_agree_with_the_tables():

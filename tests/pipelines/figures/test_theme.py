@@ -72,6 +72,7 @@ def test_figures_are_written_with_their_unit(figure, kind, text):
 
 def test_few_names_are_broken_and_many_are_not():
     assert wrap_names(["US demand not met"], to="/") == ["US demand/not met"]
+    assert wrap_names(["SeasonalNaive"], to="/") == ["SeasonalNaive"]
     assert wrap_names(["US demand not met"] * 9, to="/")[0] == "US demand not met"
 
 

@@ -45,13 +45,13 @@ class Recipe:
     @property
     def fingerprint(self) -> str:
         """Equal for two recipes that read the same from a file, but for what lies after `intake.as_of`."""
-        told = asdict(self)
-        del told["storage_options"], told["intake"]["as_of"]
-        told |= {"layout": LAYOUT, "polars": pl.__version__}
-        told["intake"]["skus"] = list(
+        described = asdict(self)
+        del described["storage_options"], described["intake"]["as_of"]
+        described |= {"layout": LAYOUT, "polars": pl.__version__}
+        described["intake"]["skus"] = list(
             self.intake.skus
         )  # their order is that of the enumeration in the digests
-        return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
     def scan(self, source: SourceFile) -> pl.LazyFrame:
         """The order lines of a file as they stand there."""
