@@ -390,6 +390,8 @@ def test_series_too_many_for_the_longest_are_refused_with_its_name(monkeypatch):
     monkeypatch.setattr(long_table, "MAX_VALUES", 60)
     assert list(histories(checked(frame)))
     monkeypatch.setattr(long_table, "MAX_VALUES", 59)
-    with pytest.raises(InputError, match=r"at most 59 values.*found 2 items of y x 30 steps.*long") as told:
+    with pytest.raises(
+        InputError, match=r"^series long: .*at most 59 values.*found 2 items of y x 30 steps"
+    ) as told:
         list(histories(checked(frame)))
     assert told.value.exit_code == 2
