@@ -1,6 +1,6 @@
 """How export windows scale in paths and steps, against the machine's memory bandwidth; numpy and torch.
 
-    python benchmarks/windows_scaling.py [--paths 1000000] [--workers 1] [--json FILE]
+    python benchmarks/windows_scaling.py [--paths 1000000] [--json FILE]
 
 One item at a time: items are worked out one after the other and hold nothing of each other, so that 50 of
 them take 50 times the seconds and the memory of one. The share of bandwidth counts what must pass at least:
@@ -35,12 +35,12 @@ REPEATS = 3
 
 
 def best_seconds(do: Callable[[], object]) -> float:
-    """Fewest seconds of a few turns."""
+    """Fewest CPU seconds of a few turns, which other work on the machine disturbs least."""
     turns = []
     for _ in range(REPEATS):
-        started = time.perf_counter()
+        started = time.process_time()
         do()
-        turns.append(time.perf_counter() - started)
+        turns.append(time.process_time() - started)
     return min(turns)
 
 
@@ -58,7 +58,7 @@ def saturation(orders: object, capacity: object) -> object:
 
 
 def both_libraries(values: Floats) -> dict[str, float]:
-    """Seconds for flow and saturation in slices, numpy and torch on the same memory, with equal answers."""
+    """CPU seconds for flow and saturation in slices: numpy, and torch on the same memory, alike in answer."""
     orders, capacity = values[..., 0], values[..., 1]
 
     def torch_slice(one: Floats, other: Floats) -> object:
@@ -75,10 +75,10 @@ def both_libraries(values: Floats) -> dict[str, float]:
     }
 
 
-def measured(paths: int, steps: int, workers: int, rate: float) -> dict[str, float]:
-    """Seconds for the windows of one item, per path and step, and the share of bandwidth."""
+def measured(paths: int, steps: int, rate: float) -> dict[str, float]:
+    """CPU seconds for the windows of one item, per path and step, and the share of bandwidth."""
     values = sample_paths(paths, steps, seed=0)
-    seconds = best_seconds(lambda: answer(values, 0, workers))
+    seconds = best_seconds(lambda: answer(values, 0, 1))
     cells = paths * steps
     return {
         "paths": paths,
@@ -93,17 +93,18 @@ def main() -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--paths", type=int, default=1_000_000)
-    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path, help="takes the figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rate = copy_rate()
     sizes = [(options.paths // part, 16) for part in (16, 8, 4, 2, 1)]
     sizes += [(options.paths // 16, steps) for steps in (8, 32, 64, 128)]
-    print("| paths | steps | seconds | ns per path and step | share of bandwidth |\n|---|---|---|---|---|")
+    print(
+        "| paths | steps | CPU seconds | ns per path and step | share of bandwidth |\n|---|---|---|---|---|"
+    )
     rows = []
     for paths, steps in sizes:
-        rows.append(measured(paths, steps, options.workers, rate))
+        rows.append(measured(paths, steps, rate))
         print("| {paths:,} | {steps} | {seconds:.3f} | {nanoseconds:.1f} | {share:.1%} |".format(**rows[-1]))
     libraries = both_libraries(sample_paths(options.paths // 16, 16, seed=0))
     figures = {
