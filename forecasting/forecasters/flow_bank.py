@@ -15,6 +15,7 @@ from forecasting.forecasters.bank import LONGEST_HORIZON, BankForecaster
 from forecasting.forecasters.bank.forecaster import shock_correlation
 from forecasting.forecasters.bounds import Bounds, Floor
 from forecasting.forecasters.combination.mixing import apportion
+from forecasting.forecasters.intermittent import is_intermittent, sample_blocks
 from forecasting.forecasters.scaling import Pool, ScaledItem, kind_of, scale_item
 from forecasting.panel.history import Floats, History, exact_history
 from forecasting.panel.schema import FLOWS
@@ -28,8 +29,9 @@ class FlowBankForecaster:
 
     Backlog and saturation hang on the ratio of the two, which two banks, one for each flow, do not keep
     (docs/decisions/0017). A share of the paths of the flows are random walks with the panel's volatility, for
-    the reason of decision 5, and all keep within the guards of `Pool`. Other series are left to the bank as
-    they are.
+    the reason of decision 5, and all keep within the guards of `Pool`. Intermittent flows have no log scale:
+    their paths are drawn from their own past (`intermittent`), and other items do not learn from them. Other
+    series are left to the bank as they are.
 
     Parameters
     ----------
@@ -45,8 +47,8 @@ class FlowBankForecaster:
         self.walk_share = walk_share
         self.floor: Floor = floor
         self._bank = BankForecaster()
-        self._items: list[ScaledItem] = []
-        self._item_ids: tuple[str, ...] = ()
+        self._history: History | None = None
+        self._items: dict[str, ScaledItem] = {}
 
     @property
     def name(self) -> str:
@@ -61,44 +63,72 @@ class FlowBankForecaster:
         InputError
             If a variate has no observation or an infinite one, or orders or capacity are negative.
         """
-        self._items, self._item_ids = [], history.item_ids
+        self._items, self._history = {}, history
         if history.variates != FLOWS:
             self._level = _levels(history)
             shifted = replace(history, values=history.values - self._level[..., None])
             self._bank = BankForecaster(nonnegative=False).fit(shifted)
             self._bounds = Bounds.of(history, self.floor)
             return self
-        self._items = [scale_item(history, item) for item in range(len(history.item_ids))]
-        scaled = exact_history(
-            _right_aligned(self._items),
-            item_ids=history.item_ids,
-            variates=history.variates,
-            origins=history.origins,
-            frequency=history.frequency,
-        )
-        self._bank = BankForecaster(season_length=1, nonnegative=False).fit(scaled)
-        self._scaled = scaled
+        scaled = {item_id: scale_item(history, item) for item, item_id in enumerate(history.item_ids)}
+        smooth = [item for item in range(len(history.item_ids)) if not is_intermittent(history, item)]
+        self._items = {history.item_ids[item]: scaled[history.item_ids[item]] for item in smooth}
+        if smooth:
+            self._scaled = exact_history(
+                _right_aligned(list(self._items.values())),
+                item_ids=tuple(self._items),
+                variates=history.variates,
+                origins=tuple(history.origins[item] for item in smooth),
+                frequency=history.frequency,
+            )
+            self._bank = BankForecaster(season_length=1, nonnegative=False).fit(self._scaled)
         return self
 
     def sample(self, horizon: int, paths: int, seed: int) -> Floats:
         """Sample joint futures [I, P, H, V] of the fitted items, in units; errors as those of the bank."""
         require_at_least(1, horizon=horizon, paths=paths)
-        drawn = self._bank.sample(horizon, paths, seed)
-        if not self._items:
+        history = self._history
+        if history is None:
+            raise RuntimeError("sample() before fit(): there is nothing to sample from")
+        if history.variates != FLOWS:
+            drawn = self._bank.sample(horizon, paths, seed)
             return self._bounds.keep(drawn + self._level[:, None, None, :])
-        pool = Pool.of(self._items)
+        smooth = self._smooth(horizon, paths, seed) if self._items else {}
+        return np.stack(
+            [
+                smooth[item_id] if item_id in smooth else self._lumpy(item, horizon, paths, seed)
+                for item, item_id in enumerate(history.item_ids)
+            ]
+        )
+
+    def _lumpy(self, item: int, horizon: int, paths: int, seed: int) -> Floats:
+        """Paths [P, H, V] of an intermittent item, out of its own past."""
+        history = self._history
+        if history is None:
+            raise RuntimeError("nothing was fitted")
+        generator = item_generator(seed, purpose="blocks", item_id=history.item_ids[item])
+        return sample_blocks(
+            history.values[item],
+            season_length=history.frequency.season_length,
+            horizon=horizon,
+            paths=paths,
+            generator=generator,
+        )
+
+    def _smooth(self, horizon: int, paths: int, seed: int) -> dict[str, Floats]:
+        """Paths [P, H, V] of the other items, by item."""
+        drawn = self._bank.sample(horizon, paths, seed)
+        pool = Pool.of(list(self._items.values()))
         walking = apportion(np.array([[self.walk_share, 1 - self.walk_share]]), paths)[0] == 0
         shape = (int(walking.sum()), horizon, len(FLOWS))
-        for growth, item_id, values in zip(drawn, self._item_ids, self._scaled.values, strict=True):
+        for growth, item_id, values in zip(drawn, self._items, self._scaled.values, strict=True):
             rng = item_generator(seed, purpose="walks", item_id=item_id)
             root = np.linalg.cholesky(shock_correlation(values, season=1))
             growth[walking] = (rng.standard_normal(shape) @ root.T).cumsum(axis=1) * pool.volatility
-        return np.stack(
-            [
-                item.restore(pool.bounded(growth, item))
-                for item, growth in zip(self._items, drawn, strict=True)
-            ]
-        )
+        return {
+            item_id: item.restore(pool.bounded(growth, item))
+            for (item_id, item), growth in zip(self._items.items(), drawn, strict=True)
+        }
 
 
 def _levels(history: History) -> Floats:

@@ -1,10 +1,10 @@
-"""The terms of a policy: eligibility, supply rule, cap and tariff bands; each is checked on construction."""
+"""Terms of a policy: eligibility, supply rule, limits on amounts, tariff bands; checked on construction."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Literal, TypeAlias
 
 from forecasting.errors import InputError
@@ -41,8 +41,12 @@ class Eligibility:
         Total DRAM bandwidth must be strictly below this, GB/s.
     available_in_us_on : date, optional
         The chip must have been on sale in the US on this day.
-    tpp_at_most_ratio_of_best_chinese : float, optional
-        TPP must not exceed this multiple of the best Chinese chip's TPP.
+    interconnect_gb_per_s_below, bandwidth_and_interconnect_gb_per_s_below : float, optional
+        Interconnect bandwidth, and its sum with the DRAM bandwidth, must be strictly below this, GB/s.
+    tpp_at_most_ratio_of_best_chinese, bandwidth_at_most_ratio_of_best_chinese,
+    interconnect_at_most_ratio_of_best_chinese : float, optional
+        The measure must not exceed this multiple of that of the most capable Chinese chip, the one with the
+        highest TPP.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -50,11 +54,16 @@ class Eligibility:
     tpp_below: float | None = None
     bandwidth_gb_per_s_below: float | None = None
     available_in_us_on: dt.date | None = None
+    interconnect_gb_per_s_below: float | None = None
+    bandwidth_and_interconnect_gb_per_s_below: float | None = None
     tpp_at_most_ratio_of_best_chinese: float | None = None
+    bandwidth_at_most_ratio_of_best_chinese: float | None = None
+    interconnect_at_most_ratio_of_best_chinese: float | None = None
 
     def __post_init__(self) -> None:
-        for key in ("tpp_below", "bandwidth_gb_per_s_below", "tpp_at_most_ratio_of_best_chinese"):
-            _require_positive(getattr(self, key), f"eligibility.{key}")
+        for each in fields(self):
+            if each.name != "available_in_us_on":
+                _require_positive(getattr(self, each.name), f"eligibility.{each.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +137,25 @@ class Cap:
 
     def __post_init__(self) -> None:
         _require_positive(self.ratio, "cap.ratio")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockLimit:
+    """Limit on the stock abroad relative to the stock in the US, both counted in TPP.
+
+    Attributes
+    ----------
+    ratio : float
+        The stock in countries of concern, exports included, may reach this multiple of what was shipped to US
+        customers in all; beyond it a licence is presumed denied.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    ratio: float
+
+    def __post_init__(self) -> None:
+        _require_positive(self.ratio, "stock_limit.ratio")
 
 
 @dataclass(frozen=True, kw_only=True)

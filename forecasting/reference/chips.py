@@ -57,6 +57,8 @@ class Chip:
         End of the quarter of first shipment; good for ordering only.
     memory_bandwidth_gb_per_s : float or None
         Total memory bandwidth.
+    interconnect_gb_per_s : float or None
+        Aggregate bidirectional bandwidth to other chips.
     merchant : bool
         Sold to third parties, not made for the vendor's own cloud alone.
     successor_chip_id : str or None
@@ -75,6 +77,7 @@ class Chip:
     memory_bandwidth_gb_per_s: float | None
     merchant: bool
     successor_chip_id: str | None
+    interconnect_gb_per_s: float | None = None
 
     @property
     def tpp(self) -> float | None:

@@ -29,6 +29,9 @@ class Chips(dy.Schema):
     memory_gb = columns.rate("Memory on the package", "GB")
     memory_type = columns.label("Memory technology", nullable=True)
     memory_bandwidth_gb_per_s = columns.rate("Total memory bandwidth", "GB/s")
+    interconnect_gb_per_s = columns.rate(
+        "Bandwidth to other chips, both directions of all links; null where no data sheet was at hand", "GB/s"
+    )
     tdp_w = columns.rate("Design power; general knowledge", "W")
     process = columns.label("Foundry process and packaging; general knowledge", nullable=True)
     merchant = columns.flag("Sold to third parties, not made for the vendor's own cloud alone")

@@ -24,11 +24,16 @@ from forecasting.windows.windows import WindowInputs, WindowPaths, WindowSummary
 
 @dataclass(frozen=True, kw_only=True)
 class ExportTerms:
-    """What stands between one chip and its export besides the US market, in units as of now."""
+    """What stands between one chip and its export besides the US market, in units as of now.
+
+    `stock_abroad_h100e` is the stock of AI hardware in countries of concern in H100-equivalents, their own
+    production included; None where it is not stated.
+    """
 
     unsold_stock: float = 0.0
     exported_so_far: float = 0.0
     licence_limit: float | None = None
+    stock_abroad_h100e: float | None = None
 
     @property
     def licence_left(self) -> float | None:
@@ -38,11 +43,15 @@ class ExportTerms:
 
 @dataclass(frozen=True, kw_only=True)
 class PriceTerms:
-    """Price of an accelerator over its life: USD per H100e at launch, half-life, factor per successor."""
+    """Price of an accelerator over its life: USD per H100e at launch, half-life, factor per successor.
+
+    `import_value_share` is the value declared on import, on which duty is due, over the export price.
+    """
 
     launch_usd_per_h100e: float
     half_life_periods: float
     successor_factor: float
+    import_value_share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +86,15 @@ class EstimatorSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MarketsOfChip:
-    """The markets that decide over a chip's exports: its own, its scope's, and the one the cap counts."""
+    """The markets that decide over a chip's exports: its own, its scope's, and the one the cap counts.
+
+    `us_hardware` is that of all vendors, where the policy limits the stock abroad.
+    """
 
     product: Market
     scope: Market
     counted: Market
+    us_hardware: Market | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +127,11 @@ def estimate_windows(
         else counted_shipments(exported, policy.cap.counts, markets.counted, product)
     )
     effective = in_effect(policy, product.all_timestamps)
+    room = stock_room(exported, policy, markets, terms)
 
-    def windows_of(surplus: Floats, us_shipments: Floats, confirmed: Bools) -> WindowPaths:
+    def windows_of(
+        surplus: Floats, us_shipments: Floats, confirmed: Bools, room: Floats | None = None
+    ) -> WindowPaths:
         inputs = WindowInputs(
             surplus=surplus,
             us_shipments=us_shipments,
@@ -125,15 +141,40 @@ def estimate_windows(
             unsold_stock=terms.unsold_stock,
             exported_so_far=terms.exported_so_far,
             licence_limit=terms.licence_left,
+            stock_room=room,
             first_step=product.origin_column + now_step + 1,
         )
         return export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
 
-    parts = map_path_chunks(windows_of, product.flow.surplus, counted, met, workers=WORKERS)
+    arrays = [product.flow.surplus, counted, met, *([] if room is None else [room])]
+    parts = map_path_chunks(windows_of, *arrays, workers=WORKERS)
     paths = join_paths(parts)
     return ExportEstimate(
         paths=paths, summary=summarise(paths, confidence=confidence, quantile_levels=quantile_levels)
     )
+
+
+def stock_room(exported: Chip, policy: Policy, markets: MarketsOfChip, terms: ExportTerms) -> Floats | None:
+    """Units [P, T] of a chip by which the stock abroad may still grow, before anything more is exported.
+
+        ratio x H100e shipped to US customers so far - H100e abroad, over the H100e of the chip
+
+    None where the policy sets no such limit. What countries of concern make themselves after now is not
+    added, which makes the limit lenient.
+
+    Raises
+    ------
+    ValueError
+        If the stock abroad or the US hardware is not known.
+    """
+    if policy.stock_limit is None:
+        return None
+    if markets.us_hardware is None or terms.stock_abroad_h100e is None:
+        raise ValueError("a limit on the stock abroad needs that stock and the US hardware")
+    product = markets.product
+    us_stock = right_aligned(markets.us_hardware.shipments.cumsum(axis=1), product.periods)
+    per_unit = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
+    return (policy.stock_limit.ratio * us_stock - terms.stock_abroad_h100e) / per_unit
 
 
 def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) -> Floats:
@@ -162,7 +203,7 @@ def value_at_stake(
     *,
     chips: Mapping[str, Chip] | None = None,
 ) -> Floats:
-    """Revenue [P] of the units [P, K] exported in the last K periods of the horizon, USD, net of the duty.
+    """Revenue [P] in USD of the units [P, K] exported in the last K periods of the horizon, net of duty.
 
     `chips` is where the launch dates of successors are looked up, by default the catalogue.
     """
@@ -176,4 +217,9 @@ def value_at_stake(
         successors=successors_launched(exported, stamps, catalogue() if chips is None else chips),
         successor_price_factor=price.successor_factor,
     )
-    return revenue_at_stake(units, per_unit, duty_rate=duty_rate(exported, policy))
+    return revenue_at_stake(
+        units,
+        per_unit,
+        duty_rate=duty_rate(exported, policy),
+        import_value_share=price.import_value_share,
+    )

@@ -12,7 +12,7 @@ import polars as pl
 
 from forecasting.panel.history import Floats
 from forecasting.policy.policy import Policy
-from forecasting.saturation.market import cap_item, scope_item
+from forecasting.saturation.market import scope_item
 from forecasting.windows.schema import SUPPLY, headroom_schema, table_of
 from forecasting.windows.tables import Estimator, Row
 from forecasting.windows.windows import Binding, WindowPaths
@@ -55,14 +55,10 @@ def headroom_table(estimator: Estimator) -> pl.DataFrame:
 
 def _rows(estimator: Estimator, policy: Policy) -> Iterator[Row]:
     for exported in estimator.chips():
-        counted = {cap_item(exported, policy.cap.counts)} if policy.cap else set()
-        if (
-            not estimator.verdict(exported, policy).eligible
-            or not {exported.chip_id, *counted} <= estimator.markets.keys()
-        ):
+        if not estimator.verdict(exported, policy).eligible:
             continue
         for scope in policy.supply.scopes:
-            if scope_item(exported, scope) not in estimator.markets:
+            if estimator.lacking(policy, exported, scope_item(exported, scope)):
                 continue
             markets = estimator.markets_of(exported, policy, scope)
             paths = estimator.estimate(exported, policy, markets).paths

@@ -1,4 +1,4 @@
-"""Revenue at stake in USD: fading prices, successor generations, and the duty. P paths, H steps."""
+"""Revenue at stake in USD: fading prices, successors, duty on the import value. P paths, H steps."""
 
 from __future__ import annotations
 
@@ -108,8 +108,15 @@ def price_per_unit(
     return np.asarray(launch_price * fading * successor_price_factor**successors)
 
 
-def revenue_at_stake(units: Floats, price: Floats, *, duty_rate: float) -> Floats:
-    """Revenue over the horizon on each path, net of a duty on the value: sum of units x price x (1 - duty).
+def revenue_at_stake(
+    units: Floats, price: Floats, *, duty_rate: float, import_value_share: float = 1.0
+) -> Floats:
+    """Revenue over the horizon on each path, net of a duty on the import value.
+
+        sum of units x price x (1 - duty x import value / price)
+
+    The duty falls due when the chips enter the country for their test, on the value declared there, which
+    need not be the price at which they are exported.
 
     Parameters
     ----------
@@ -118,15 +125,21 @@ def revenue_at_stake(units: Floats, price: Floats, *, duty_rate: float) -> Float
     price : array [H]
         USD per unit.
     duty_rate : float
-        Share of the value, 0 to 1; assumed to be borne by the seller in full.
+        Share of the import value, 0 to 1; assumed to be borne by the seller in full.
+    import_value_share : float
+        Import value as a share of the export price, above 0.
 
     Returns
     -------
     array [P]
         USD.
     """
-    if not 0 <= duty_rate <= 1:
-        raise InputError(
-            "a duty is a share of the value", expected="0 to 1", found=f"{duty_rate:g}", where="duty_rate"
-        )
-    return np.asarray(units @ price * (1.0 - duty_rate))
+    for name, value, expected, met in (
+        ("duty_rate", duty_rate, "0 to 1", 0 <= duty_rate <= 1),
+        ("import_value_share", import_value_share, "> 0", 0 < import_value_share < np.inf),
+    ):
+        if not met:
+            raise InputError(
+                "a duty is a share of the import value", expected=expected, found=f"{value:g}", where=name
+            )
+    return np.asarray(units @ price * (1.0 - duty_rate * import_value_share))

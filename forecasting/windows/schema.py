@@ -24,6 +24,8 @@ LOSSES = (*(f"lost_{term.name.lower()}" for term in Binding), "stock_left")
 QUANTILE_FIGURES = {
     "units": ("units", "units that may be exported from now to the horizon"),
     "first_window_units": ("units", "units that may be exported within a path's first window"),
+    "stock_units": ("units", "those of the exportable units that were on hand before now"),
+    "new_units": ("units", "those of the exportable units that are made anew, in the period they leave"),
     "tpp": ("TPP", "total processing performance of the exportable units"),
     "value_usd": ("USD", "value of the exportable units, net of duty; null without a price"),
     "first_window_value_usd": (
@@ -73,6 +75,24 @@ def windows_schema(levels: Iterable[float]) -> type[dy.Schema]:
         }
     for what, (unit, said) in QUANTILE_FIGURES.items():
         columns |= {f"{what}_{name}": _figure(unit, f"{_point(level)}: {said}") for level, name in names}
+    columns["new_share"] = dy.Float64(
+        nullable=True,
+        min=0,
+        max=1,
+        description="share of new production in the units exported over all paths; null where none are",
+        metadata={"unit": "share of units"},
+    )
+    columns["duty_rate"] = dy.Float64(
+        nullable=True,
+        min=0,
+        max=1,
+        description="duty due on the chip under the policy; null for a chip without specs",
+        metadata={"unit": "share of the import value"},
+    )
+    columns["outside_duty_bands"] = dy.Bool(
+        nullable=True,
+        description="eligible by the letter, but in none of the policy's duty bands; null where it has none",
+    )
     columns["binding"] = dy.String(
         nullable=True,
         description="condition that most often closes or limits the next window's first period",
@@ -100,6 +120,11 @@ def window_steps_schema(levels: Iterable[float]) -> type[dy.Schema]:
             "p_open": _probability("the period is open for export"),
             **{
                 f"units_{q(level)}": _figure("units", f"{_point(level)}: units that may be exported in it")
+                for level in levels
+            },
+            **{
+                f"{what}_{q(level)}": _figure("units", f"{_point(level)}: those of them that {said}")
+                for what, said in (("stock_units", "were on hand"), ("new_units", "are made anew"))
                 for level in levels
             },
             **{

@@ -16,12 +16,12 @@ from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
 from forecasting.panel.history import Floats
 from forecasting.periods import period_end, periods_between
-from forecasting.policy.eligibility import Eligible, eligibility
+from forecasting.policy.eligibility import Eligible, duty_rate, eligibility, is_outside_duty_bands
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap, CapCounts, CapPeriod
 from forecasting.reference.chips import Chip
 from forecasting.saturation.first_passage import first_passage, never, probability_by_step, quantile_steps
-from forecasting.saturation.market import Market, cap_item, market, scope_item
+from forecasting.saturation.market import US_PORTFOLIO, Market, cap_item, market, scope_item
 from forecasting.windows.estimate import (
     EstimatorSettings,
     ExportEstimate,
@@ -84,21 +84,29 @@ class Estimator:
             "scope_item": scope_item(exported, scope),
             "eligible": verdict.eligible,
             "reason": "; ".join(verdict.reasons),
+            **_duty(exported, policy, eligible=verdict.eligible),
         }
         row |= self._saturation_summary(policy, row["scope_item"])
-        needed = [exported.chip_id, row["scope_item"]]
-        needed += [cap_item(exported, policy.cap.counts)] if policy.cap else []
-        lacking = [item for item in needed if item not in self.markets]
+        lacking = self.lacking(policy, exported, row["scope_item"])
         if lacking:
-            row["no_estimate"] = "; ".join(
-                f"{item}: {self.missing.get(item, 'not in the panel')}" for item in dict.fromkeys(lacking)
-            )
+            row["no_estimate"] = "; ".join(lacking)
         if lacking or not verdict.eligible:
             return row, []
         markets = self.markets_of(exported, policy, scope)
         estimate = self.estimate(exported, policy, markets)
         row |= self._window_summary(exported, policy, markets.product, estimate)
         return row, list(self._step_rows(row, markets.product, estimate))
+
+    def lacking(self, policy: Policy, exported: Chip, item_id: str) -> list[str]:
+        """What an estimate of a chip would need and is not known, with the reason."""
+        needed = [exported.chip_id, item_id]
+        needed += [cap_item(exported, policy.cap.counts)] if policy.cap else []
+        needed += [US_PORTFOLIO] if policy.stock_limit else []
+        lacking = [item for item in dict.fromkeys(needed) if item not in self.markets]
+        said = [f"{item}: {self.missing.get(item, 'not in the panel')}" for item in lacking]
+        if policy.stock_limit and self.terms(exported).stock_abroad_h100e is None:
+            said.append("stock abroad: not stated (data.stock_abroad_h100e)")
+        return said
 
     def estimate(self, exported: Chip, policy: Policy, markets: MarketsOfChip) -> ExportEstimate:
         """Export windows of an eligible chip on these markets."""
@@ -117,7 +125,10 @@ class Estimator:
         product = self.markets[exported.chip_id]
         counted = self.markets[cap_item(exported, policy.cap.counts)] if policy.cap else product
         return MarketsOfChip(
-            product=product, scope=self.markets[scope_item(exported, scope)], counted=counted
+            product=product,
+            scope=self.markets[scope_item(exported, scope)],
+            counted=counted,
+            us_hardware=self.markets.get(US_PORTFOLIO),
         )
 
     def terms(self, exported: Chip) -> ExportTerms:
@@ -167,22 +178,34 @@ class Estimator:
             row[f"closing_{q(level)}"] = _date(stamps, summary.closing_steps[place])
             row[f"units_{q(level)}"] = float(summary.total_units[place])
             row[f"first_window_units_{q(level)}"] = float(summary.first_window_units[place])
+            row[f"stock_units_{q(level)}"] = float(summary.stock_units[place])
+            row[f"new_units_{q(level)}"] = float(summary.new_units[place])
             row[f"tpp_{q(level)}"] = float(summary.total_units[place]) * exported.required_tpp()
             for name, value in values.items():
                 row[f"{name}_{q(level)}"] = float(np.quantile(value, level))
+        row["new_share"] = _finite(summary.new_share)
         row |= _binding(estimate)
         return row
 
     def _step_rows(self, row: Row, product: Market, estimate: ExportEstimate) -> Iterator[Row]:
         summary = estimate.summary
-        units = np.quantile(estimate.paths.units, self.levels, axis=0)
+        amounts = {
+            "units": estimate.paths.units,
+            "stock_units": estimate.paths.from_stock,
+            "new_units": estimate.paths.newly_made,
+        }
+        quantiles = {what: np.quantile(each, self.levels, axis=0) for what, each in amounts.items()}
         for step, end in enumerate(product.timestamps(self.now_step + 1)):
             yield {
                 **{key: row[key] for key in ("policy", "chip", "scope")},
                 "step": self.now_step + step + 1,
                 "timestamp": end,
                 "p_open": float(summary.p_open[step]),
-                **{f"units_{q(level)}": float(units[n, step]) for n, level in enumerate(self.levels)},
+                **{
+                    f"{what}_{q(level)}": float(found[n, step])
+                    for what, found in quantiles.items()
+                    for n, level in enumerate(self.levels)
+                },
                 **{
                     f"binding_{term.name.lower()}": float(summary.binding_shares[step, term])
                     for term in Binding
@@ -226,7 +249,7 @@ class Estimator:
             for exported in self.chips():
                 if policy.cap is not None and self.verdict(exported, policy).eligible:
                     for cap in readings(policy.cap):
-                        if {exported.chip_id, cap_item(exported, cap.counts)} <= self.markets.keys():
+                        if not self.lacking(replace(policy, cap=cap), exported, exported.chip_id):
                             yield self._cap_row(policy, cap, exported)
 
     def _cap_row(self, policy: Policy, cap: Cap, exported: Chip) -> Row:
@@ -249,6 +272,17 @@ def readings(cap: Cap) -> list[Cap]:
     """Every reading of a cap: its three periods; a cap on "the same product" also as its family."""
     counts: tuple[CapCounts, ...] = ("product", "family") if cap.counts == "product" else (cap.counts,)
     return [replace(cap, counts=c, period=p) for c in counts for p in CAP_PERIODS]
+
+
+def _duty(exported: Chip, policy: Policy, *, eligible: bool) -> Row:
+    """Duty on a chip, and whether it is let through though it lies outside every duty band."""
+    if exported.tpp is None or exported.memory_bandwidth_gb_per_s is None:
+        return {}
+    outside = is_outside_duty_bands(exported, policy) if policy.tariff else None
+    return {
+        "duty_rate": duty_rate(exported, policy),
+        "outside_duty_bands": outside if outside is None else outside and eligible,
+    }
 
 
 def _date(stamps: Sequence[dt.date], step: float) -> dt.date | None:

@@ -69,6 +69,9 @@ class WindowInputs:
         Units exported up to the origin; see `export_windows` for how each cap period counts them.
     licence_limit : float or None
         Units that the licences at hand still allow from the origin on; None: no limit stated.
+    stock_room : array [P, T] or None
+        Units by which the stock abroad may still grow in each period before anything is exported after the
+        origin; None where the policy has no such limit.
     first_step : int
         Column of the first step after the origin; H = T - first_step.
     """
@@ -81,6 +84,7 @@ class WindowInputs:
     unsold_stock: float = 0.0
     exported_so_far: float = 0.0
     licence_limit: float | None = None
+    stock_room: Floats | None = None
     first_step: int
 
     def __post_init__(self) -> None:
@@ -107,13 +111,20 @@ class WindowPaths(NamedTuple):
     """Export windows on each path, for the H steps after the origin.
 
     `open` bool [P, H]; `units` [P, H] exported, 0 where closed; `headroom` [P, H] units that supply, cap and
-    licence leave, whether or not the other conditions hold; `binding` int8 [P, H], a `Binding`.
+    licence leave, whether or not the other conditions hold; `binding` int8 [P, H], a `Binding`; `from_stock`
+    [P, H] units among those exported that were on hand before the first step, the others being made anew.
     """
 
     open: Bools
     units: Floats
     headroom: Floats
     binding: npt.NDArray[np.int8]
+    from_stock: Floats
+
+    @property
+    def newly_made(self) -> Floats:
+        """Units [P, H] exported that are made in the period in which they leave."""
+        return self.units - self.from_stock
 
 
 def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: int) -> WindowPaths:
@@ -127,7 +138,9 @@ def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: i
     A step is open if the policy is in effect, the chip eligible, saturation confirmed in scope and headroom
     at least one unit. An open step exports its whole headroom, which uses up cap room and licence, and stock
     once the step's own surplus is gone. Surplus that may not be exported is not stored: other buyers take it.
-    Stock remains.
+    Stock remains. So of the units exported as many as can be are new production, and as few come from stock.
+
+    A limit on the stock abroad (`stock_room`) is a term of the cap room.
 
     The US shipments of a step count in that step. What was exported up to the origin (`exported_so_far`)
     counts
@@ -158,22 +171,28 @@ def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: i
         exported_so_far=inputs.exported_so_far,
         periods_per_year=periods_per_year,
     )
-    room = np.full(paths, math.inf)
+    room, exported = np.full(paths, math.inf), np.zeros(paths)
     stock = np.full(paths, inputs.unsold_stock)
     licence = np.full(paths, math.inf if inputs.licence_limit is None else inputs.licence_limit)
-    steps: list[tuple[Bools, Floats, Floats, npt.NDArray[np.int8]]] = []
+    steps: list[tuple[Bools, Floats, Floats, npt.NDArray[np.int8], Floats]] = []
     for t in range(inputs.first_step, periods):
         surplus = inputs.surplus[:, t]
         if cap_room:
             room = cap_room.after_us_shipments(inputs.us_shipments[:, t])
+        if inputs.stock_room is not None:
+            left = inputs.stock_room[:, t] - exported
+            room = np.minimum(room, left) if cap_room else left
         pool = surplus + stock
         headroom = np.maximum(np.minimum(np.minimum(pool, room), licence), 0.0)
         permitted = inputs.saturated_confirmed[:, t] & (inputs.eligible and bool(inputs.in_effect[t]))
         is_open = permitted & (headroom >= MIN_UNITS)
         units = headroom * is_open
-        steps.append((is_open, units, headroom, _binding(inputs, t, pool=pool, room=room, licence=licence)))
-        stock -= np.maximum(units - surplus, 0.0)
+        drawn = np.maximum(units - surplus, 0.0)
+        binds = _binding(inputs, t, pool=pool, room=room, licence=licence)
+        steps.append((is_open, units, headroom, binds, drawn))
+        stock -= drawn
         licence -= units
+        exported += units
         if cap_room:
             cap_room.export(units)
     return WindowPaths(*(stack_steps(column) for column in zip(*steps, strict=True)))
@@ -239,6 +258,11 @@ class WindowSummary:
     total_units, first_window_units : array [Q]
         Quantiles of the units exported over the horizon, and in the first window; a path without one counts
         as 0.
+    stock_units, new_units : array [Q]
+        Quantiles of the units among `total_units` that were on hand, and that are made anew; the two need not
+        add up, for each quantile is of its own figure.
+    new_share : float
+        Share of new production in all units exported over all paths; NaN where nothing is.
     binding_shares : array [H, 6]
         Share of paths on which each `Binding` binds; rows sum to 1.
     """
@@ -251,6 +275,9 @@ class WindowSummary:
     closing_steps: Floats
     total_units: Floats
     first_window_units: Floats
+    stock_units: Floats
+    new_units: Floats
+    new_share: float
     binding_shares: Floats
 
 
@@ -287,6 +314,9 @@ def summarise(paths: WindowPaths, *, confidence: float, quantile_levels: Sequenc
         closing_steps=quantile_steps(closings, quantile_levels, horizon),
         total_units=np.quantile(paths.units.sum(axis=1), quantile_levels),
         first_window_units=np.quantile(first_window_units(paths, first).sum(axis=1), quantile_levels),
+        stock_units=np.quantile(paths.from_stock.sum(axis=1), quantile_levels),
+        new_units=np.quantile(paths.newly_made.sum(axis=1), quantile_levels),
+        new_share=new_share(paths),
         binding_shares=np.array(binding) / count,
     )
 
@@ -295,3 +325,9 @@ def first_window_units(paths: WindowPaths, first: FirstWindow) -> Floats:
     """Units [P, H] exported in each step of the first window of each path, 0 outside it."""
     steps = np.arange(paths.units.shape[1])
     return np.where(steps < first.closing[:, None], paths.units, 0.0)
+
+
+def new_share(paths: WindowPaths) -> float:
+    """Share of new production in the units exported over all paths; NaN where nothing is exported."""
+    total = float(paths.units.sum())
+    return float(paths.newly_made.sum()) / total if total else math.nan

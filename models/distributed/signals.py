@@ -49,8 +49,14 @@ class StopRequests:
         self._raised: int | None = None
         self._other_hook = sys.unraisablehook
 
-    def handle(self, number: int, _: FrameType | None) -> None:
-        """Signal handler: remember the request, and raise it unless training defers it."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler: remember the request, and raise it unless training defers it.
+
+        Polars panics where an exception arises in what its Rust code calls: there it is raised later.
+        """
+        if not self._deferred and _is_of_polars(frame):
+            self._raise_again(number, SOON)
+            return
         first = self.received is None
         if number == signal.SIGINT and (not first or not self._deferred):
             self._raise_again(number, LATE)
@@ -75,8 +81,8 @@ class StopRequests:
         """
         try:
             yield
-        except Exception as error:
-            if self._raised is None:
+        except BaseException as error:  # a panic of Rust code is no `Exception`
+            if self._raised is None or isinstance(error, REQUESTS):
                 raise
             raise _request(self._raised) from error
         finally:
@@ -150,6 +156,13 @@ class StopRequests:
         """
         if self.received is not None:
             raise StopRequestedError(self.received)
+
+
+REQUESTS = (KeyboardInterrupt, StopRequestedError, SystemExit)
+
+
+def _is_of_polars(frame: FrameType | None) -> bool:
+    return frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "polars"
 
 
 def _request(number: int) -> BaseException:

@@ -7,19 +7,37 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from forecasting.periods import Frequency, period_end
-from forecasting.policy.eligibility import eligibility, in_effect
+from forecasting.policy.eligibility import MEASURES, eligibility, in_effect
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility
 from forecasting.reference.chips import Chip
 from pipelines.evidence.figure_records import Condition, Finding, Term
-from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, term
+from pipelines.evidence.verdicts import MET, NOT_MET, NOT_SHOWN, certainty_says, term
 
 WORDS = {
     "tpp_below": "The chip's total processing performance (TPP) is below {0:,.0f}.",
     "bandwidth_gb_per_s_below": "The chip's total DRAM bandwidth is below {0:,.0f} GB/s.",
     "available_in_us_on": "The chip was commercially available in the United States on {0}.",
+    "interconnect_gb_per_s_below": "The chip's interconnect bandwidth is below {0:,.0f} GB/s.",
+    "bandwidth_and_interconnect_gb_per_s_below": (
+        "The chip's DRAM and interconnect bandwidth together are below {0:,.0f} GB/s."
+    ),
     "tpp_at_most_ratio_of_best_chinese": "The chip's TPP is at most {0:g} times the best Chinese chip's.",
+    "interconnect_at_most_ratio_of_best_chinese": (
+        "The chip's interconnect bandwidth is at most {0:g} times the best Chinese chip's."
+    ),
+    "bandwidth_at_most_ratio_of_best_chinese": (
+        "The chip's DRAM bandwidth is at most {0:g} times the best Chinese chip's."
+    ),
 }
+RELATIVE = (
+    "Compared with the most capable chip by TPP of vendors seated in China in the chip table, whose figures "
+    "are partly estimates. A comparison of two numbers; no sampling."
+)
+LINK = (
+    "Interconnect bandwidth in both directions of all links, from the chip's published data where a data "
+    "sheet was at hand. A comparison of two numbers; no sampling."
+)
 HOW = {
     "tpp_below": (
         "TPP is the highest product of dense TOPS and bit length over number formats (15 CFR part 774, "
@@ -32,10 +50,11 @@ HOW = {
         "Launches are known to the quarter. A chip counts as available if its launch quarter had ended "
         "by the day; where the day lies in the launch quarter, the data cannot tell."
     ),
-    "tpp_at_most_ratio_of_best_chinese": (
-        "The highest TPP among chips of vendors seated in China in the chip table, whose rates are partly "
-        "estimates. A comparison of two numbers; no sampling."
-    ),
+    "interconnect_gb_per_s_below": LINK,
+    "bandwidth_and_interconnect_gb_per_s_below": LINK,
+    "tpp_at_most_ratio_of_best_chinese": RELATIVE,
+    "interconnect_at_most_ratio_of_best_chinese": RELATIVE,
+    "bandwidth_at_most_ratio_of_best_chinese": RELATIVE,
 }
 
 
@@ -44,18 +63,24 @@ CHINESE = "vendors in China"  # row set of all chips that a relative limit looks
 
 def chip_rows(chip: Chip, name: str) -> list[str]:
     """Names of the row sets that hold the specifications which a limit asks for."""
-    relative = name == "tpp_at_most_ratio_of_best_chinese"
-    return [f"chips/{chip.chip_id}", *([f"chips/{CHINESE}"] if relative else [])]
+    return [f"chips/{chip.chip_id}", *([f"chips/{CHINESE}"] if name in MEASURES else [])]
 
 
 def condition(
     name: str, words: str, *, policy: Policy, terms: Sequence[Term], how: str, findings: Sequence[Finding]
 ) -> Condition:
-    """One condition in words, with citation, terms, method and findings."""
+    """One computed condition in words, with citation, terms, method and findings."""
+    part = name.split(".", maxsplit=1)[0]
+    stated = policy.stated(name) or policy.stated(part)
+    certainty = stated.certainty if stated else policy.certainty.get(name)
     return Condition(
         condition=name,
+        kind="computed",
         words=words,
         citation=" ".join(policy.source.split()),
+        section=stated.section if stated else policy.sections.get(name),
+        certainty=certainty,
+        certainty_says=certainty_says(certainty),
         terms=tuple(terms),
         note=policy.notes.get(name),
         how=how,
@@ -83,23 +108,29 @@ def review(policy: Policy) -> Condition:
 
 def effective(policy: Policy, end: dt.date) -> Condition:
     """Whether the policy applies in the period that ends on a day, the first in which exports could go."""
-    applies = bool(in_effect(policy, [end])[0])
-    why = (
-        f"The period that ends on {end} {'lies in or after' if applies else 'lies before'} the one that "
-        f"holds {policy.effective_date}."
-    )
+    applies, begins = bool(in_effect(policy, [end])[0]), policy.begins
+    if begins is None:
+        days = policy.enactment.days_after if policy.enactment else 0
+        since = f"{days} days after its enactment" if days else "its enactment"
+        words = f"The policy applies (from {since})."
+        why = "The bill is not law as far as the policy file says, so it is not in effect."
+    else:
+        words = f"The policy applies (from {begins})."
+        why = (
+            f"The period that ends on {end} {'lies in or after' if applies else 'lies before'} the one that "
+            f"holds {begins}."
+        )
+    figure = begins.isoformat() if begins else None
     return condition(
         "effective_date",
-        f"The policy applies (from {policy.effective_date}).",
+        words,
         policy=policy,
-        terms=[term(policy, "effective_date", policy.effective_date)],
+        terms=[term(policy, "effective_date", begins)],
         how=(
             "The end of the first period after now, before which nothing is exported, is compared with the "
-            "date in the policy file; for a bill, from which it is taken to apply as if it were law."
+            "day from which the policy file lets the policy apply."
         ),
-        findings=[
-            Finding(verdict=MET if applies else NOT_MET, why=why, figure=policy.effective_date.isoformat())
-        ],
+        findings=[Finding(verdict=MET if applies else NOT_MET, why=why, figure=figure)],
     )
 
 
@@ -127,10 +158,7 @@ def _chip_finding(policy: Policy, name: str, chip: Chip, among: Collection[Chip]
     """One chip held against one limit, by the same code that decides over eligibility."""
     value = getattr(policy.eligibility, name)
     alone = replace(policy, review="case_by_case", eligibility=Eligibility(**{name: value}))
-    figure = {
-        "bandwidth_gb_per_s_below": chip.memory_bandwidth_gb_per_s,
-        "available_in_us_on": chip.launch_quarter_end.isoformat(),
-    }.get(name, chip.tpp)
+    figure = _figure(chip, name)
     rows = tuple(chip_rows(chip, name))
     if figure is None:
         why = "The figure is not published."
@@ -141,3 +169,15 @@ def _chip_finding(policy: Policy, name: str, chip: Chip, among: Collection[Chip]
         result = MET if verdict.eligible else NOT_SHOWN
     why = f"{'; '.join(verdict.reasons)}."
     return Finding(chip=chip.chip_id, verdict=result, why=why, figure=figure, rows=rows)
+
+
+def _figure(chip: Chip, name: str) -> float | str | None:
+    """The figure of a chip that a limit looks at; None where it is not published."""
+    link, bandwidth = chip.interconnect_gb_per_s, chip.memory_bandwidth_gb_per_s
+    if name == "available_in_us_on":
+        return chip.launch_quarter_end.isoformat()
+    if name in MEASURES:
+        return MEASURES[name][2](chip)
+    if name == "bandwidth_and_interconnect_gb_per_s_below":
+        return None if link is None or bandwidth is None else link + bandwidth
+    return {"bandwidth_gb_per_s_below": bandwidth, "interconnect_gb_per_s_below": link}.get(name, chip.tpp)

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Self
 
+from forecasting.policy.policy import Policy
 from pipelines.evidence import facts
 from pipelines.evidence.derive import DerivedEvidence, EvidenceInputs
 from pipelines.evidence.records import (
@@ -14,10 +15,12 @@ from pipelines.evidence.records import (
     Evidence,
     LineageEntry,
     PolicySummary,
+    Reading,
     RunEntry,
     Software,
 )
 from pipelines.evidence.stored import INVERSIONS, SUMMARY, StoredArtifacts
+from pipelines.evidence.verdicts import certainty_says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,18 @@ class RecordedFacts:
         )
 
 
+def _reading(policy: Policy) -> Reading | None:
+    found = policy.reading
+    if found is None:
+        return None
+    return Reading(
+        scope=found.scope,
+        certainty=found.certainty,
+        certainty_says=certainty_says(found.certainty),
+        reason=" ".join(found.reason.split()),
+    )
+
+
 def build_evidence(
     artifacts: StoredArtifacts, inputs: EvidenceInputs, derived: DerivedEvidence, recorded: RecordedFacts
 ) -> Evidence:
@@ -66,7 +81,8 @@ def build_evidence(
             name=policy.name,
             title=policy.title,
             source=" ".join(policy.source.split()),
-            effective_date=policy.effective_date,
+            effective_date=policy.begins,
+            reading=_reading(policy),
             review=policy.review,
         ),
         **dict(derived.figures),

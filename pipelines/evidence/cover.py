@@ -32,16 +32,28 @@ def answer_text(
         return f"{said[0]} no chip is both let through by the policy and forecast."
     for row in rows:
         p_open = share_of_paths(row["steps"][0]["p_open"], spaced=True)
-        amount = " / ".join(f"{each:,.0f}" for each in row["units"].values() if each is not None)
         whose = "the product itself" if row["scope"] == "product" else "the whole vendor"
         said.append(
-            f"{row['chip']} (orders of {whose}): all conditions hold in {period(basis['next_period'])} on "
-            f"{p_open} of the sampled paths, which is {row['all_conditions_next_period']} at a threshold of "
-            f"{100 * basis['verdict_threshold']:g} %; US demand is met by {dates(row['saturated'])}; up to "
-            f"{period(basis['horizon_end'])} {amount} units may go."
+            f"{row['chip']} (orders of {whose}): the computed conditions that open a window hold in "
+            f"{period(basis['next_period'])} on {p_open} of the sampled paths (threshold "
+            f"{100 * basis['verdict_threshold']:g} %); all conditions together: "
+            f"{row['all_conditions_next_period']}; US demand is met by {dates(row['saturated'])}; up to "
+            f"{period(basis['horizon_end'])} {_amount(row['units'])} units may go, of them "
+            f"{_amount(row['stock_units'])} stock on hand and {_amount(row['new_units'])} made anew."
         )
+    said += [content["overall"]["sentence"], *_outside(content)]
     levels = " / ".join(f"{100 * level:g}" for level in basis["quantile_levels"])
     return " ".join([*said, f"Several values are quantiles at {levels} %."])
+
+
+def _amount(quantiles: Mapping[str, float | None]) -> str:
+    return " / ".join(f"{each:,.0f}" for each in quantiles.values() if each is not None)
+
+
+def _outside(content: Mapping[str, Any]) -> list[str]:
+    """A sentence on chips that are eligible but in no duty band."""
+    chips = [each["chip"] for each in content["duty"]["rates"] if each["outside_bands"]]
+    return [f"Eligible by the letter, but outside every duty band: {', '.join(chips)}."] if chips else []
 
 
 def open_chart(rows: Sequence[Mapping[str, Any]], periods: Sequence[str]) -> str:

@@ -12,13 +12,14 @@ from forecasting import reference
 from forecasting.errors import InputError
 from forecasting.forecasters.path_table import from_table
 from forecasting.panel.schema import content_digest, latest
-from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate
+from forecasting.policy.eligibility import CHINESE_VENDORS, duty_rate, is_outside_duty_bands
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
 from forecasting.windows.schema import q
 from forecasting.windows.tables import Estimator, Row
-from pipelines.evidence.conditions import CHINESE, effective, eligibility_conditions, review
+from pipelines.evidence.conditions import CHINESE
 from pipelines.evidence.figure_records import (
+    Attestation,
     Band,
     Basis,
     CapReading,
@@ -30,14 +31,29 @@ from pipelines.evidence.figure_records import (
     RowSet,
     Step,
 )
-from pipelines.evidence.supply import cap_condition, supply_conditions
-from pipelines.evidence.verdicts import by_probability, certainty_of, plain, quantiles_of, rule_of_verdicts
+from pipelines.evidence.ordered import computed_verdict, ordered_conditions, overall
+from pipelines.evidence.verdicts import (
+    by_probability,
+    certainty_of,
+    plain,
+    quantiles_of,
+    rule_of_verdicts,
+    together,
+)
 from pipelines.runtime.config.settings import Settings
 from pipelines.windows.estimator import build_estimator
 from pipelines.windows.step import windows_tables
 
 DATES = ("saturated", "opening", "closing")
-FIGURES = ("units", "first_window_units", "tpp", "value_usd", "first_window_value_usd")
+FIGURES = (
+    "units",
+    "first_window_units",
+    "stock_units",
+    "new_units",
+    "tpp",
+    "value_usd",
+    "first_window_value_usd",
+)
 SOURCE_VARIATES = ("orders", "capacity", "shipments")
 
 
@@ -57,6 +73,8 @@ class EvidenceInputs:
         Newest publication that the etl run knew.
     verdict_threshold : float, optional
         Share of the paths on which a condition must hold to be met; None takes the windows run's confidence.
+    attestations : tuple of Attestation
+        What somebody attests of the policy's conditions.
     """
 
     settings: Settings
@@ -66,6 +84,7 @@ class EvidenceInputs:
     panel: pl.DataFrame
     known_until: dt.date
     verdict_threshold: float | None = None
+    attestations: tuple[Attestation, ...] = ()
 
     @property
     def threshold(self) -> float:
@@ -116,26 +135,24 @@ def derive(stored: EvidenceInputs) -> DerivedEvidence:
 def _figures(
     estimator: Estimator, policy: Policy, rows: Sequence[tuple[Row, list[Row]]], stored: EvidenceInputs
 ) -> DerivedFigures:
-    chips = estimator.chips()
     let_through = {row["chip"] for row, _ in rows if row["eligible"]}
-    passed = [chip for chip in chips if chip.chip_id in let_through]
+    passed = [chip for chip in estimator.chips() if chip.chip_id in let_through]
     basis = _basis(estimator, stored)
-    conditions = [
-        review(policy),
-        effective(policy, basis.next_period),
-        *eligibility_conditions(policy, chips, stored.settings.data.catalogue.values()),
-        *supply_conditions(estimator, policy, passed),
-        *(
-            []
-            if policy.cap is None
-            else [cap_condition(estimator, policy, policy.cap, passed, data=basis.data)]
-        ),
-    ]
+    conditions = ordered_conditions(
+        estimator,
+        policy,
+        passed=passed,
+        among=stored.settings.data.catalogue.values(),
+        basis=basis,
+        attestations=stored.attestations,
+    )
     readings = (nested(row, ("cap_units", "units"), estimator.levels) for row in estimator.cap_rows())
     return DerivedFigures(
         basis=basis,
-        headline=tuple(_headline(estimator, policy, row, steps) for row, steps in rows),
+        headline=tuple(_headline(estimator, policy, row, steps, conditions) for row, steps in rows),
         conditions=tuple(conditions),
+        overall=overall(conditions),
+        attestations=stored.attestations,
         duty=_duty(policy, passed),
         cap_readings=tuple(CapReading.model_validate(plain(reading)) for reading in readings),
         row_sets=tuple(row_sets(conditions, stored)),
@@ -162,19 +179,24 @@ def _basis(estimator: Estimator, stored: EvidenceInputs) -> Basis:
     )
 
 
-def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Row]) -> Headline:
-    """One chip and scope: the row of the windows table, P(open) by period, headroom, and the verdict."""
-    headroom = verdict = None
+def _headline(
+    estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Row], conditions: Sequence[Condition]
+) -> Headline:
+    """One chip and scope: the row of the windows table, P(open) by period, headroom, and the verdicts."""
+    headroom = computed = verdict = None
     if steps:
         chip = next(chip for chip in estimator.chips() if chip.chip_id == row["chip"])
         estimate = estimator.estimate(chip, policy, estimator.markets_of(chip, policy, row["scope"]))
         headroom = quantiles_of(estimate.paths.headroom[:, 0], estimator.levels)
-        verdict = by_probability(steps[0]["p_open"], estimator.settings.confidence)
+        by_paths = by_probability(steps[0]["p_open"], estimator.settings.confidence)
+        computed = computed_verdict(conditions, row["chip"], row["scope"], by_paths=by_paths)
+        verdict = together([computed], open_conditions=overall(conditions).open)
     return Headline.model_validate(
         {
             **plain(nested(row, (*DATES, *FIGURES), estimator.levels)),
             "steps": [_step(step, estimator.levels) for step in steps],
             "headroom_next_period": headroom,
+            "computed_next_period": computed,
             "all_conditions_next_period": verdict,
         }
     )
@@ -182,11 +204,13 @@ def _headline(estimator: Estimator, policy: Policy, row: Row, steps: Sequence[Ro
 
 def _step(step: Row, levels: Sequence[float]) -> Step:
     """One period: P(open), units, and the share of paths on which each condition binds."""
-    gathered = nested(step, ("units",), levels)
+    gathered = nested(step, ("units", "stock_units", "new_units"), levels)
     return Step(
         timestamp=gathered["timestamp"],
         p_open=gathered["p_open"],
         units=plain(gathered["units"]),
+        stock_units=plain(gathered["stock_units"]),
+        new_units=plain(gathered["new_units"]),
         binding={
             key.removeprefix("binding_"): gathered[key] for key in gathered if key.startswith("binding_")
         },
@@ -209,7 +233,14 @@ def _duty(policy: Policy, chips: Sequence[Chip]) -> Duty:
     return Duty(
         **certainty_of(policy, "tariff"),
         value=tuple(Band(**vars(band)) for band in policy.tariff),
-        rates=tuple(Rate(chip=chip.chip_id, rate=duty_rate(chip, policy)) for chip in chips),
+        rates=tuple(
+            Rate(
+                chip=chip.chip_id,
+                rate=duty_rate(chip, policy),
+                outside_bands=is_outside_duty_bands(chip, policy),
+            )
+            for chip in chips
+        ),
     )
 
 

@@ -43,8 +43,7 @@ NOTICE = (
     "Check the policy's text before relying on its summary here.",
 )
 LIMITS = (
-    "A policy file holds review, eligibility, US supply, a cap and a duty.",
-    "Whatever else a rule asks, for instance of the buyer, the end use or testing, is not examined here.",
+    "What a rule asks of the buyer, the end use or testing is attested or open, and not examined here.",
     "Whether a licence will be granted is not forecast.",
     "Probabilities are shares of sampled paths of a statistical model.",
     "Calibration shows how such probabilities compared with past outcomes, for few forecasts.",
@@ -65,6 +64,7 @@ LIMITS_OF_DATA = {
 """What each way in of the data cannot know, by `data.kind`."""
 
 GIT_SECONDS = 5
+WINDOWS_ASSUME = ("data.exports", "data.revenue", "data.stock_abroad_h100e")
 
 
 def limits(settings: Settings) -> tuple[str, ...]:
@@ -82,10 +82,10 @@ def assumptions(of: StoredArtifacts) -> tuple[AssumptionEntry, ...]:
     for step, prefixes in (
         ("etl", None),
         ("forecast", ("data.error_correlation",)),
-        ("windows", ("data.exports", "data.revenue")),
+        ("windows", WINDOWS_ASSUME),
     ):
         for name, entry in _ranged(TypeAdapter(Settings).dump_python(of.settings(step), mode="json"), ""):
-            later = name.startswith(("data.error_correlation", "data.exports", "data.revenue"))
+            later = name.startswith(("data.error_correlation", *WINDOWS_ASSUME))
             if name.startswith(prefixes) if prefixes else not later:
                 reason = " ".join(entry["reason"].split())
                 found.append(AssumptionEntry(**(entry | {"name": name, "step": step, "reason": reason})))

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 Json: TypeAlias = dict[str, Any]
-Verdict: TypeAlias = Literal["met", "not met", "cannot be shown from data"]
+Verdict: TypeAlias = Literal["met", "not met", "cannot be shown from data", "attested", "open"]
+Kind: TypeAlias = Literal["computed", "attested", "open"]
 Certainty: TypeAlias = Literal["H", "M", "L", "open"] | None
 Scope: TypeAlias = Literal["product", "portfolio"]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
@@ -50,6 +51,8 @@ class Step(Record):
     timestamp: dt.date
     p_open: Share
     units: Figures
+    stock_units: Figures
+    new_units: Figures
     binding: dict[str, Share]
 
 
@@ -72,25 +75,32 @@ class Headline(Record):
     window_closes: dt.date | None = None
     binding: str | None = None
     binding_share: Share | None = None
+    new_share: Share | None = None
+    duty_rate: Share | None = None
+    outside_duty_bands: bool | None = None
     saturated: Dates | None
     opening: Dates | None
     closing: Dates | None
     units: Figures | None
     first_window_units: Figures | None
+    stock_units: Figures | None
+    new_units: Figures | None
     tpp: Figures | None
     value_usd: Figures | None
     first_window_value_usd: Figures | None
     steps: tuple[Step, ...]
     headroom_next_period: Figures | None
+    computed_next_period: Verdict | None
     all_conditions_next_period: Verdict | None
 
 
 class PolicyElement(Record):
-    """One element of a policy, with how sure it is and what a reader must know."""
+    """One element of a policy: how sure it is, where it stands, and what a reader must know."""
 
     element: str
     certainty: Certainty
     certainty_says: str
+    section: str | None
     note: str | None
 
 
@@ -113,16 +123,46 @@ class Finding(Record):
     rows: tuple[str, ...] = ()
 
 
-class Condition(Record):
-    """One condition in words, with citation, terms, method and findings."""
+class Attestation(Record):
+    """Somebody's word on a condition, and the document behind it.
+
+    `checked`: the document was at hand when the evidence was written, and its SHA-256 is the stated one.
+    """
 
     condition: str
+    statement: str
+    by: str
+    date: dt.date
+    document: str
+    sha256: Sha256
+    checked: bool
+
+
+class Condition(Record):
+    """One condition in words, with kind, citation, terms, method and findings."""
+
+    condition: str
+    kind: Kind
     words: str
     citation: Annotated[str, Field(min_length=1)]
-    terms: Annotated[tuple[Term, ...], Field(min_length=1)]
+    section: str | None
+    certainty: Certainty
+    certainty_says: str
+    terms: tuple[Term, ...]
     note: str | None
     how: str
+    attestation: Attestation | None = None
     findings: tuple[Finding, ...]
+
+
+class Overall(Record):
+    """All conditions counted, by kind, in numbers and in a sentence."""
+
+    conditions: Count
+    computed: Count
+    attested: Count
+    open: Count
+    sentence: str
 
 
 class Band(Record):
@@ -136,10 +176,11 @@ class Band(Record):
 
 
 class Rate(Record):
-    """The duty on one chip."""
+    """The duty on one chip; `outside_bands` where the policy has bands and the chip lies in none of them."""
 
     chip: str
     rate: Share
+    outside_bands: bool
 
 
 class Duty(PolicyElement):
@@ -178,6 +219,8 @@ class DerivedFigures(Record):
     basis: Basis
     headline: tuple[Headline, ...]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    overall: Overall
+    attestations: tuple[Attestation, ...]
     duty: Duty
     cap_readings: tuple[CapReading, ...]
     row_sets: tuple[RowSet, ...]

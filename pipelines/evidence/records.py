@@ -8,21 +8,25 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 
 from pipelines.evidence.figure_records import (
+    Attestation,
     Basis,
     CapReading,
+    Certainty,
     Condition,
     Count,
     Duty,
     Headline,
     Json,
     Number,
+    Overall,
     Record,
     Row,
     RowSet,
+    Scope,
     Sha256,
 )
 
-FORMAT: Literal["overspill-evidence-3"] = "overspill-evidence-3"
+FORMAT: Literal["overspill-evidence-4"] = "overspill-evidence-4"
 MANIFEST_FORMAT: Literal["overspill-evidence-manifest-2"] = "overspill-evidence-manifest-2"
 
 
@@ -35,13 +39,23 @@ class Cover(Record):
     date: dt.date | None = None
 
 
+class Reading(Record):
+    """Whose US orders the text of the policy means, as far as it can be told."""
+
+    scope: Scope
+    certainty: Certainty
+    certainty_says: str
+    reason: str
+
+
 class PolicySummary(Record):
-    """The policy that the evidence is about."""
+    """The policy that the evidence is about; `effective_date` is null for a bill that is not law."""
 
     name: str
     title: str
     source: str
-    effective_date: dt.date
+    effective_date: dt.date | None
+    reading: Reading | None
     review: Literal["case_by_case", "denial"]
 
 
@@ -174,7 +188,7 @@ class Evidence(Record):
     Decision support, not legal advice. `signed_by` is the fingerprint of the key that signs the manifest.
     """
 
-    format: Literal["overspill-evidence-3"]
+    format: Literal["overspill-evidence-4"]
     made_at: AwareDatetime
     signed_by: Sha256 | None
     cover: Cover
@@ -185,6 +199,8 @@ class Evidence(Record):
     basis: Basis
     headline: tuple[Headline, ...]
     conditions: Annotated[tuple[Condition, ...], Field(min_length=1)]
+    overall: Overall
+    attestations: tuple[Attestation, ...]
     duty: Duty
     cap_readings: tuple[CapReading, ...]
     row_sets: tuple[RowSet, ...]

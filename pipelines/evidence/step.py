@@ -7,13 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from forecasting.errors import InputError
 from pipelines.evidence import facts
+from pipelines.evidence.attestations import ATTESTATIONS, read_attestations
 from pipelines.evidence.content import RecordedFacts, build_evidence
 from pipelines.evidence.derive import derive
 from pipelines.evidence.document import render
@@ -57,6 +58,7 @@ def write_evidence(
     key: Ed25519PrivateKey | None = None,
     cover: Cover | None = None,
     verdict_threshold: float | None = None,
+    attestations: Path | None = None,
 ) -> EvidenceResult:
     """Gather, derive and write the evidence for one policy of a windows run, and record the run.
 
@@ -76,11 +78,13 @@ def write_evidence(
     verdict_threshold : float, optional
         Share of the paths on which a condition must hold to be met: 0.5 to below 1; by default the
         confidence of the windows run.
+    attestations : Path, optional
+        What somebody attests of the policy's conditions, see `read_attestations`; copied into the folder.
 
     Raises
     ------
     InputError
-        If a run, an artifact or the policy is not in order, or `out` holds other files.
+        If a run, an artifact, the policy or an attestation is not in order, or `out` holds other files.
     StepError
         If this version does not derive the figures that the windows run recorded, or nothing can be written.
     """
@@ -98,7 +102,11 @@ def write_evidence(
         lineage(tracker, windows_run_id) as of,
         _gathered(of) as artifacts,
     ):
+        made_at = dt.datetime.now(dt.UTC).replace(microsecond=0)
         inputs = artifacts.inputs(policy, verdict_threshold)
+        if attestations is not None:
+            said = read_attestations(attestations, inputs.only_policy(), day=made_at.date())
+            inputs = replace(inputs, attestations=said)
         derived = derive(inputs)
         check_tables(derived.tables, artifacts)
         with (
@@ -106,7 +114,7 @@ def write_evidence(
             replaced(out) as folder,
         ):
             recorded = RecordedFacts(
-                made_at=dt.datetime.now(dt.UTC).replace(microsecond=0),
+                made_at=made_at,
                 signed_by=None if key is None else fingerprint(key.public_key()),
                 store=tracker.shown,
                 evidence_run_id=run.run_id,
@@ -116,6 +124,8 @@ def write_evidence(
             )
             content = build_evidence(artifacts, inputs, derived, recorded)
             shutil.copytree(artifacts.folder, folder / ARTIFACTS)
+            if attestations is not None:
+                shutil.copyfile(attestations, folder / ATTESTATIONS)
             seal = write_files(folder, content, key)
             signed = {} if recorded.signed_by is None else {"overspill.signed_by": recorded.signed_by}
             run.set_tags({"overspill.evidence_seal": seal, "overspill.policy": inputs.policy, **signed})

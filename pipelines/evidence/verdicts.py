@@ -17,6 +17,8 @@ from pipelines.figures.number_format import percent
 MET: Verdict = "met"
 NOT_MET: Verdict = "not met"
 NOT_SHOWN: Verdict = "cannot be shown from data"
+ATTESTED: Verdict = "attested"
+OPEN: Verdict = "open"
 
 WEAK = 0.5  # up to here "met" may be a toss-up
 
@@ -51,8 +53,11 @@ def rule_of_verdicts(confidence: float, *, data: str) -> str:
         f"A condition that depends on US demand is {MET} if it holds on at least {least} of "
         f"the sampled paths (the stated threshold), {NOT_MET} if it fails on at least as many, and "
         f"otherwise {NOT_SHOWN}.{weak} A condition on {FACTS[data]} is {MET} or {NOT_MET} by those "
-        f"facts. Where a figure is missing the verdict is: {NOT_SHOWN}. A verdict speaks of the model and "
-        "the assumptions below, under the reading of the policy that is shown, and of no more."
+        f"facts. Where a figure is missing the verdict is: {NOT_SHOWN}. A condition that no data can show is "
+        f"{ATTESTED} if somebody stated it with a document, whose content is not examined here, and else "
+        f"{OPEN}. All conditions together are {MET} only if no computed one fails and none is {OPEN}. A "
+        "verdict speaks of the model and the assumptions below, under the reading of the policy that is "
+        "shown, and of no more."
     )
 
 
@@ -67,9 +72,23 @@ def certainty_of(policy: Policy, element: str) -> Json:
     return {
         "element": element,
         "certainty": certainty,
-        "certainty_says": "the policy file does not say" if certainty is None else CERTAINTY[certainty],
+        "certainty_says": certainty_says(certainty),
+        "section": policy.sections.get(element),
         "note": policy.notes.get(element),
     }
+
+
+def certainty_says(certainty: str | None) -> str:
+    """What a letter says; that the file says nothing where there is none."""
+    return "the policy file does not say" if certainty is None else CERTAINTY[certainty]
+
+
+def together(computed: Sequence[Verdict], *, open_conditions: int) -> Verdict:
+    """Verdict on all conditions together: the worst of the computed ones, never met while one is open."""
+    for verdict in (NOT_MET, NOT_SHOWN):
+        if verdict in computed:
+            return verdict
+    return OPEN if open_conditions else MET
 
 
 def quantiles_of(values: Floats, levels: Sequence[float], *, method: str = "linear") -> Figures:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import ValidationError
 
 from forecasting.errors import InputError, OverspillError, StepError
+from pipelines.evidence.attestations import ATTESTATIONS, check_documents, read_attestations
 from pipelines.evidence.content import RecordedFacts, build_evidence
-from pipelines.evidence.derive import derive
+from pipelines.evidence.derive import EvidenceInputs, derive
 from pipelines.evidence.document import render, template_digest
 from pipelines.evidence.figure_records import Json
 from pipelines.evidence.folder import check_finished
@@ -35,7 +38,7 @@ RECORDED = frozenset({"made_at", "signed_by", "cover", "lineage", "software"})  
 UNREADABLE = (OverspillError, ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
-def verify(folder: Path, *, key: Ed25519PublicKey | None = None) -> Json:
+def verify(folder: Path, *, key: Ed25519PublicKey | None = None, documents: Path | None = None) -> Json:
     """Recompute all hashes, derive all tables and statements again and render the document again.
 
     Parameters
@@ -43,6 +46,8 @@ def verify(folder: Path, *, key: Ed25519PublicKey | None = None) -> Json:
     folder : Path
     key : Ed25519PublicKey, optional
         The key that must have signed the folder.
+    documents : Path, optional
+        Folder in which every attested document must be, by its SHA-256.
 
     Returns
     -------
@@ -67,14 +72,23 @@ def verify(folder: Path, *, key: Ed25519PublicKey | None = None) -> Json:
     values, again = _derived_again(folder, content, artifacts)
     figures = _compare(folder, stated, as_json(again))
     _check_files(folder, manifest, artifacts, stated)
+    seen = None if documents is None else check_documents(content.attestations, documents)
     return {
         "files": len(manifest.files) + 1,
         "figures": figures,
         "table_values": values,
+        "attestations": _attestations_checked(len(content.attestations), seen),
         "document": "rendered again from evidence.json, the same",
         "seal": manifest.seal,
         "signature": signature,
     }
+
+
+def _attestations_checked(stated: int, seen: int | None) -> str:
+    if not stated:
+        return "none"
+    looked_up = "not looked up; --documents DIR does" if seen is None else "all found with the stated SHA-256"
+    return f"{stated}, as in {ATTESTATIONS}; documents {looked_up}"
 
 
 def _read(folder: Path) -> Json:
@@ -108,12 +122,23 @@ def _derived_again(folder: Path, content: Evidence, artifacts: StoredArtifacts) 
     try:
         artifacts.check()
         inputs = artifacts.inputs(content.policy.name, content.basis.verdict_threshold)
+        inputs = _with_attestations(folder, inputs, content)
         derived = derive(inputs)
         values = check_tables(derived.tables, artifacts)
         return values, build_evidence(artifacts, inputs, derived, RecordedFacts.stated(content))
     except (*UNREADABLE, pl.exceptions.PolarsError) as error:
         other = _other_version(as_json(content))
         raise StepError(f"{folder}: the figures cannot be derived again: {error}{other}") from error
+
+
+def _with_attestations(folder: Path, inputs: EvidenceInputs, content: Evidence) -> EvidenceInputs:
+    """The inputs with what the folder's own copy of the attestations says; documents are not looked up."""
+    path = folder / ATTESTATIONS
+    if not path.is_file():
+        return inputs
+    day = content.made_at.astimezone(dt.UTC).date()
+    said = read_attestations(path, inputs.only_policy(), day=day, documents=False)
+    return replace(inputs, attestations=said)
 
 
 def _compare(folder: Path, stated: Json, again: Json) -> int:
@@ -152,7 +177,15 @@ def _other_version(stated: Json) -> str:
 def _check_files(folder: Path, manifest: Manifest, artifacts: StoredArtifacts, stated: Json) -> None:
     """Check that the folder holds its files and no others, and that each says what `evidence.json` holds."""
     signer = [] if manifest.signed_by is None else [SIGNER]
-    expected = [DOCUMENT, EVIDENCE, SCHEMA, *signer, *(f"{ARTIFACTS}/{name}" for name in artifacts.names())]
+    said = [ATTESTATIONS] if stated["attestations"] else []
+    expected = [
+        DOCUMENT,
+        EVIDENCE,
+        SCHEMA,
+        *signer,
+        *said,
+        *(f"{ARTIFACTS}/{name}" for name in artifacts.names()),
+    ]
     for name in sorted(set(manifest.files) - set(expected)):
         raise StepError(f"{folder / name}: the file does not belong to the evidence")
     for name in sorted(set(expected) - set(manifest.files)):

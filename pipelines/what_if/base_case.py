@@ -15,7 +15,7 @@ from forecasting.policy.eligibility import eligibility
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Scope
 from forecasting.reference.chips import Chip
-from forecasting.saturation.market import cap_item, scope_item
+from forecasting.saturation.market import US_PORTFOLIO, cap_item, scope_item
 from pipelines.runtime.config.loader import load_policy
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.step.inputs import Input, checked_settings, read_input, read_panel
@@ -58,8 +58,8 @@ class CaseSelection:
 
     @property
     def items(self) -> list[str]:
-        """Items whose paths decide, each once: the chip, what the cap counts, and the scopes' demand."""
-        needed = [self.chip.chip_id]
+        """Items whose paths decide, each once: the chip, what the limits count, and the scopes' demand."""
+        needed = [self.chip.chip_id, *([US_PORTFOLIO] if self.policy.stock_limit else [])]
         needed += [cap_item(self.chip, self.policy.cap.counts)] if self.policy.cap else []
         needed += [scope_item(self.chip, scope) for scope in self.scopes]
         return list(dict.fromkeys(needed))
@@ -130,6 +130,12 @@ def select_case(case: BaseCase, *, chip: str, scope: str | None, policy: str | N
             expected="one of " + ", ".join(chosen.supply.scopes),
             found=repr(scope),
             where=f"policy {chosen.name}",
+        )
+    if chosen.stock_limit and case.windows.data.stock_abroad_h100e is None:
+        raise InputError(
+            "the policy limits the stock abroad, which is not stated",
+            expected="H100-equivalents",
+            where="data.stock_abroad_h100e",
         )
     selection = CaseSelection(chip=exported, policy=chosen, scopes=scopes)
     lacking = [item for item in selection.items if item not in case.paths.item_ids]

@@ -27,6 +27,12 @@ ENDED_TOLD = 0.1  # a smaller share of paths without supply is not worth a word
 NAME_LENGTH = 60  # of what a run's name says about a what-if
 OWN, VENDOR = "product", "portfolio"
 SCOPES = {OWN: "own orders", VENDOR: "whole vendor"}
+SURE = {
+    "H": "primary text",
+    "M": "one good source",
+    "L": "weak or inferred",
+    "open": "stated nowhere",
+}
 LIMITS = {
     "not_in_effect": "not in effect",
     "not_eligible": "not eligible",
@@ -114,6 +120,8 @@ class Answer:
         Those that are eligible and were forecast.
     refused, missing : tuple of str
         Chips that the policy rules out, and those without a forecast.
+    outside : tuple of str
+        Chips that are eligible by the letter, but in none of the policy's duty bands.
     basis : Basis
     deviating : tuple of str
         Settings that differ from the defaults, each as `name = value`.
@@ -128,6 +136,7 @@ class Answer:
     missing: tuple[str, ...]
     basis: Basis
     deviating: tuple[str, ...]
+    outside: tuple[str, ...] = ()
 
     def period(self, day: dt.date | None) -> str:
         """Name of the period that ends on a day."""
@@ -163,6 +172,17 @@ class Answer:
         told = [self._told(chip.own, "counting only its own US orders, met now on {}")] if chip.own else []
         told += [self._told(chip.whole, "counting all of its vendor's, met on {}")] if chip.whole else []
         return f"{chip.chip}: {'; '.join(told)}."
+
+    @property
+    def supported(self) -> str:
+        """Which reading the policy's text supports, and how sure that is; empty if its file is silent."""
+        found = self.policy.reading
+        if found is None:
+            return ""
+        return (
+            f"reading that the text supports: {SCOPES[found.scope]} "
+            f"(certainty {found.certainty}: {SURE[found.certainty]})"
+        )
 
     def _told(self, reading: Reading, condition: str) -> str:
         condition = condition.format(f"{share_of_paths(reading.met_now)} of paths")
@@ -239,6 +259,7 @@ def answer_of(
         missing=tuple(chip for chip in by_chip if chip not in known and chip not in refused),
         basis=basis,
         deviating=deviating(settings, basis.what_if),
+        outside=tuple(chip for chip, each in by_chip.items() if each[0].get("outside_duty_bands")),
     )
 
 

@@ -83,6 +83,10 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
 
 
 def _absent(answer: Answer) -> Iterator[str]:
+    if answer.supported:
+        yield f"{answer.supported[0].upper()}{answer.supported[1:]}."
+    if answer.outside:
+        yield f"Eligible by the letter, but outside every duty band: {', '.join(answer.outside)}."
     if answer.refused:
         yield f"Not eligible: {', '.join(answer.refused)}."
     if answer.missing:

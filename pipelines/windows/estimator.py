@@ -29,16 +29,20 @@ def estimator_settings(settings: Settings) -> EstimatorSettings:
         frequency=data.panel_frequency,
         confidence=settings.windows.confidence,
         quantile_levels=settings.windows.quantile_levels,
-        exports={chip_id: _export_terms(facts) for chip_id, facts in data.exports.items()},
+        exports={
+            chip_id: _export_terms(data.exports.get(chip_id, ExportFacts()), data)
+            for chip_id in data.catalogue
+        },
         prices=_prices(data),
     )
 
 
-def _export_terms(facts: ExportFacts) -> ExportTerms:
+def _export_terms(facts: ExportFacts, data: MarketData) -> ExportTerms:
     return ExportTerms(
         unsold_stock=facts.unsold_stock.value if facts.unsold_stock else 0.0,
         exported_so_far=facts.exported_so_far.value if facts.exported_so_far else 0.0,
         licence_limit=facts.licence_limit.value if facts.licence_limit else None,
+        stock_abroad_h100e=data.stock_abroad_h100e.value if data.stock_abroad_h100e else None,
     )
 
 
@@ -50,6 +54,7 @@ def _prices(data: MarketData) -> dict[str, PriceTerms]:
             launch_usd_per_h100e=launch.value,
             half_life_periods=revenue.half_life_quarters.value * periods_per_quarter,
             successor_factor=revenue.successor_discount.value,
+            import_value_share=revenue.import_value_share.value if revenue.import_value_share else 1.0,
         )
         for vendor, launch in revenue.launch_price_usd_per_h100e.items()
     }

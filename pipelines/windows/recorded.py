@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.policy.policy import Policy
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.step.inputs import checked_settings, read_input
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Tracker, nested_run, run_by_prefix
@@ -28,7 +30,18 @@ class RecordedWindows:
         """For machines: the tables behind what is shown."""
         names = {"caps": ("cap_readings",), "all": TABLES}.get(what, ("windows",))
         shown = {name: self.tables[name].to_dicts() for name in names}
-        return {"run": self.run_id, "now": self.answer.now, "answer": self.answer.sentence, **shown}
+        return {
+            "run": self.run_id,
+            "now": self.answer.now,
+            "answer": self.answer.sentence,
+            "readings": readings(self.settings.policies),
+            **shown,
+        }
+
+
+def readings(policies: Iterable[Policy]) -> dict[str, object]:
+    """By policy: which reading its text supports, how sure that is and why; None where its file is silent."""
+    return {policy.name: None if policy.reading is None else vars(policy.reading) for policy in policies}
 
 
 def run_of_step(tracker: Tracker, step: str, given: str | None) -> str:

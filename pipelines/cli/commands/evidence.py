@@ -1,4 +1,4 @@
-"""`overspill evidence`: write the evidence of a windows run; `verify` checks it, `keygen` makes a key."""
+"""`overspill evidence`: write the evidence of a windows run; beside it `verify`, `template` and `keygen`."""
 
 from __future__ import annotations
 
@@ -74,6 +74,13 @@ def evidence(
             help="Share of the paths on which a condition must hold to be met; else windows.confidence.",
         ),
     ] = None,
+    attestations: Annotated[
+        Path | None,
+        typer.Option(
+            "--attestations",
+            help="YAML file of what somebody attests of conditions that no data can show.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the evidence for one policy of a windows run: HTML, JSON, artifacts and a manifest of hashes."""
@@ -100,11 +107,13 @@ def evidence(
             key=key,
             cover=cover,
             verdict_threshold=verdict_threshold,
+            attestations=attestations,
         )
         print_result(
             {
                 "run": made.run_id,
                 "policy": made.content.policy.name,
+                "conditions": made.content.overall.sentence,
                 "document": str(made.out / DOCUMENT),
                 "seal": made.seal,
                 "signed_by": made.content.signed_by,
@@ -134,6 +143,10 @@ def verify(
         typer.Option("--key", help="Public key (Ed25519, PEM) that must have signed the folder."),
     ] = None,
     *,
+    documents: Annotated[
+        Path | None,
+        typer.Option("--documents", help="Folder that must hold every attested document, by its SHA-256."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check every hash, table, statement and the signature of an evidence folder; exit 1 if one differs."""
@@ -142,7 +155,19 @@ def verify(
         from pipelines.evidence.verify import verify as check
 
         trusted = None if key is None else read_public_key(key)
-        print_result(check(folder, key=trusted), as_json=as_json)
+        print_result(check(folder, key=trusted, documents=documents), as_json=as_json)
+
+
+@evidence_app.command()
+def template(
+    policy: Annotated[str, typer.Option("--policy", help="Policy (name or path).")] = "bis_2026_01",
+) -> None:
+    """Print a file of attestations to fill in: every condition of a policy that no data can show."""
+    with report_errors():
+        from pipelines.evidence.attestations import template as text_of
+        from pipelines.runtime.config.loader import load_policy
+
+        typer.echo(text_of(load_policy(policy)), nl=False)
 
 
 @evidence_app.command()

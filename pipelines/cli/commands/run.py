@@ -51,6 +51,7 @@ def run(
         from pipelines.cli.terminal.console import begin_job
         from pipelines.cli.terminal.tables import print_wrapped
         from pipelines.run import run_all
+        from pipelines.windows.recorded import readings
 
         begin_job(context)
         result = run_all(context, train=train)
@@ -62,6 +63,7 @@ def run(
                     **({"etl": result.etl.summary} if result.etl.summary else {}),
                     **({"train": result.train.figures} if result.train else {}),
                     "now": result.windows.now,
+                    "readings": readings(context.settings.policies),
                     "windows": tables["windows"].to_dicts(),
                     "cap_readings": tables["cap_readings"].to_dicts(),
                     "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],

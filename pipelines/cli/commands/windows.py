@@ -30,12 +30,14 @@ def windows(
     """Saturation dates and export windows from a forecast run's paths."""
     settings = resolved_settings(config, override, {"policies": policy or None})
     with step_context(settings, out) as context:
+        from pipelines.windows.recorded import readings
         from pipelines.windows.step import run_windows
 
         result = run_windows(context, forecast_run)
         if as_json:
             rows = {name: table.to_dicts() for name, table in result.tables.items()}
-            print_json({"run": result.run_id, "now": result.now, **rows})
+            supported = readings(settings.policies)
+            print_json({"run": result.run_id, "now": result.now, "readings": supported, **rows})
             return
         print_windows(stdout(), settings, result.tables)
 

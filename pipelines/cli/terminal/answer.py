@@ -32,11 +32,19 @@ def answer_lines(
     rows : str, optional
         How many rows of an order book were accepted.
     """
-    head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), _period(answer), ""]
-    tail = ["", *_wrapped(answer.sentence), "", *_basis(answer, rows), *_next(answer, run_id, out)]
+    airy = _screen(answer, [""], run_id=run_id, out=out, rows=rows)
+    return airy if len(airy) <= LINES else _screen(answer, [], run_id=run_id, out=out, rows=rows)
+
+
+def _screen(answer: Answer, gap: list[str], *, run_id: str, out: str | None, rows: str | None) -> list[str]:
+    """The screen with blank lines or without; only the one without leaves chips out to fit."""
+    head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), _period(answer), *gap]
+    said = [*_wrapped(answer.sentence), *_wrapped(answer.supported)]
+    tail = [*gap, *said, *gap, *_basis(answer, rows), *_next(answer, run_id, out)]
     beside = _wrapped(_absent(answer)) if answer.refused or answer.missing else []
     room = LINES - len(head) - len(tail) - len(beside)
-    return [*head, *_fitting(answer, room), *beside, *tail]
+    table = _table(answer, answer.chips) if gap and answer.chips else _fitting(answer, room)
+    return [*head, *table, *beside, *tail]
 
 
 def _fitting(answer: Answer, room: int) -> list[str]:

@@ -39,6 +39,7 @@ def print_windows_table(
         "P(never by\nhorizon)",
         "next window",
         "exportable units\n10 / 50 / 90 %",
+        "made anew\n10 / 50 / 90 %",
         "binding",
     )
     for part in windows.partition_by("policy", maintain_order=True):
@@ -48,7 +49,7 @@ def print_windows_table(
             print_fitted(console, rows, title=part["policy"][0], heads=heads, keys=2, right=(2, 4))
         else:
             console.print(part["policy"][0], style="bold", highlight=False)
-        for line in _absent([row for row in found if not _is_estimated(row)]):
+        for line in [*_absent([row for row in found if not _is_estimated(row)]), *_outside(found)]:
             print_wrapped(console, line)
         console.print()
 
@@ -79,6 +80,13 @@ def _absent(rows: Sequence[Row]) -> Iterator[str]:
         yield f"{kind}: {', '.join(chips)} ({reason})"
 
 
+def _outside(rows: Sequence[Row]) -> Iterator[str]:
+    """Chips that are let through though they lie in no duty band."""
+    chips = list(dict.fromkeys(row["chip"] for row in rows if row.get("outside_duty_bands")))
+    if chips:
+        yield f"eligible by the letter, but outside every duty band: {', '.join(chips)}"
+
+
 def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
     return [
         row["chip"],
@@ -88,6 +96,7 @@ def _cells(row: Row, frequency: Frequency, end: dt.date) -> list[str]:
         share_of_paths(row["p_never"]),
         _window(row, frequency, end),
         " / ".join(units_text(row[f"units_{q}"]) for q in ("q10", "q50", "q90")),
+        " / ".join(units_text(row[f"new_units_{q}"]) for q in ("q10", "q50", "q90")),
         f"{row['binding'].replace('_', ' ')} ({share_of_paths(row['binding_share'])})",
     ]
 

@@ -53,11 +53,15 @@ class ExportFacts(Frozen):
 
 
 class RevenueAssumptions(Frozen):
-    """Price of an accelerator over its life."""
+    """Price of an accelerator over its life, and the value on which duty is due, as a share of the price.
+
+    Without the latter it is the price itself.
+    """
 
     launch_price_usd_per_h100e: Mapping[str, StatedAssumption]
     half_life_quarters: StatedAssumption
     successor_discount: StatedAssumption
+    import_value_share: StatedAssumption | None = None
 
 
 class MarketData(Frozen):
@@ -66,6 +70,7 @@ class MarketData(Frozen):
     frequency: Literal["W", "M", "Q"]
     exports: Mapping[str, ExportFacts]
     revenue: RevenueAssumptions
+    stock_abroad_h100e: AmountAssumption | None = None
     min_observations: int = Field(ge=1)
 
     @property

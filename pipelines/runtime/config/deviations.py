@@ -19,8 +19,14 @@ Flat = Mapping[str, str]
 HOW_READ = ("data.engine", "data.cache", "data.storage_options")  # how the data is read, not what it says
 MATTERS = {"etl": ("data.",), "forecast": ("data.",), "windows": ("data.", "windows.")}
 ENTERS_LATER = {
-    "etl": ("data.exports", "data.revenue", "data.error_correlation", "data.min_observations"),
-    "forecast": ("data.exports", "data.revenue"),
+    "etl": (
+        "data.exports",
+        "data.revenue",
+        "data.stock_abroad_h100e",
+        "data.error_correlation",
+        "data.min_observations",
+    ),
+    "forecast": ("data.exports", "data.revenue", "data.stock_abroad_h100e"),
     "windows": (),
 }
 """By step: what only a later step reads of the sections in `MATTERS`.

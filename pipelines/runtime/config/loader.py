@@ -25,6 +25,9 @@ from pipelines.runtime.config.validation import validated
 from pipelines.runtime.config.yaml_text import Tree, parse, read, to_yaml
 
 MAPPING = "data.mapping"
+TEXTS = frozenset(
+    ["reason", "unit", "notes", "certainty", "source", "title", "sections", "section", "words", "reading"]
+)
 TEXT_STARTS = ("*", "%", "@", "`")  # globs and date formats: no value of YAML starts like this
 
 
@@ -126,7 +129,7 @@ def flatten(settings: Settings) -> dict[str, str]:
     def walk(value: object, prefix: str) -> None:
         if isinstance(value, Mapping):
             for key, inner in value.items():
-                if key not in {"reason", "unit", "notes", "certainty", "source", "title"}:
+                if key not in TEXTS:
                     walk(inner, f"{prefix}.{key}" if prefix else str(key))
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             for place, inner in enumerate(value):

@@ -34,6 +34,7 @@ class OwnChip(Frozen):
     fp8_dense_tflops: float | None = Field(default=None, gt=0)
     fp6_dense_tflops: float | None = Field(default=None, gt=0)
     fp4_dense_tflops: float | None = Field(default=None, gt=0)
+    interconnect_gb_per_s: float | None = Field(default=None, gt=0)
     successor: str | None = None
 
     @model_validator(mode="after")
@@ -61,6 +62,7 @@ class OwnChip(Frozen):
             memory_bandwidth_gb_per_s=self.memory_bandwidth_gb_per_s,
             merchant=True,
             successor_chip_id=self.successor,
+            interconnect_gb_per_s=self.interconnect_gb_per_s,
         )
 
 

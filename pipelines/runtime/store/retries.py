@@ -36,6 +36,7 @@ def set_client_environment() -> None:
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # a traceback of what is raised too
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else a line for each attempt
 
 

@@ -34,6 +34,8 @@ from pipelines.runtime.store.credentials import read_secret_files
 from pipelines.runtime.store.retries import set_client_environment
 
 T = TypeVar("T")
+REMARK = "(raised as a result of"  # first line of SQLAlchemy's errors while it flushes
+DRIVER = re.compile(r"^\((?:[\w.]+\.)?\w+Error\) ")  # what the database's driver calls the error
 
 
 class Store:
@@ -119,7 +121,7 @@ class Store:
         try:
             yield
         except (MlflowException, SQLAlchemyError) as error:
-            reason = without_secrets(str(error), self.uri).split("\n", maxsplit=1)[0][:300]
+            reason = _reason(without_secrets(str(error), self.uri))
             if refused := re.search(r"error code (401|403)\b", reason):
                 raise StepError(
                     f"the MLflow server at {self.shown} refuses the login ({refused[1]}): "
@@ -179,6 +181,12 @@ class Store:
                         "the artifacts of the run cannot be read", found=str(error), where=f"run {run_id}"
                     ) from error
             yield path
+
+
+def _reason(text: str) -> str:
+    """The line of an error's text that says why, without what SQLAlchemy puts before it."""
+    lines = [line for line in text.splitlines() if line and not line.startswith(REMARK)]
+    return DRIVER.sub("", lines[0])[:300] if lines else "no reason given"
 
 
 def _is_missing(error: MlflowException) -> bool:

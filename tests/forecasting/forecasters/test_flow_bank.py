@@ -45,6 +45,22 @@ def test_orders_in_step_with_capacity_stay_in_step_with_it():
     assert np.allclose(paths[..., 0], 1.2 * paths[..., 1])
 
 
+def test_lumpy_items_are_drawn_from_their_own_past_and_leave_the_others_as_they_are():
+    history = flows()
+    history.values[1, 0] = [0, 0, 900, 0, 0, 0, 50, 0, 0, 4000, 0, 0, 0, 70, 0, 0]
+    history.values[1, 1] = [0, 0, 0, 900, 0, 0, 0, 50, 0, 0, 4000, 0, 0, 0, 70, 0]
+    paths = FlowBankForecaster().fit(history).sample(6, 300, seed=0)
+    past = history.values[1]
+    assert (paths[1].max(axis=(0, 1)) <= 3.0 * past.max(axis=1)).all()
+    assert np.isclose((paths[1] == 0).mean(), (past == 0).mean(), atol=0.1)
+    alone = FlowBankForecaster().fit(history.select([0, 2])).sample(6, 300, seed=0)
+    assert np.array_equal(paths[[0, 2]], alone)
+    only = FlowBankForecaster().fit(history.select([1])).sample(6, 300, seed=0)
+    assert np.array_equal(paths[1], only[0])
+    with pytest.raises(RuntimeError, match="before fit"):
+        FlowBankForecaster().sample(6, 300, seed=0)
+
+
 def test_a_share_of_the_paths_are_walks_of_the_panels_volatility():
     history = flows()
     walking, bank = (

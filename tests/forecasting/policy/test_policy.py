@@ -10,18 +10,27 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from forecasting.errors import InputError
+from forecasting.policy.clauses import Enactment, StatedCondition, SupportedReading
 from forecasting.policy.eligibility import (
-    best_chinese_tpp,
+    best_chinese,
     check_policy_reaches,
     duty_rate,
     eligibility,
     in_effect,
+    is_outside_duty_bands,
 )
 from forecasting.policy.policy import Policy
-from forecasting.policy.terms import Cap, Eligibility, SupplyRule, TariffBand
+from forecasting.policy.terms import Cap, Eligibility, StockLimit, SupplyRule, TariffBand
 from forecasting.reference.chips import catalogue, chip
 
-NAMES = ["bis_2026_01", "gain_ai_no_backlog", "presumption_of_denial", "scale_act_2026", "template"]
+NAMES = [
+    "bis_2026_01",
+    "gain_ai_no_backlog",
+    "presumption_of_denial",
+    "safe_chips_act_2025",
+    "scale_act_2026",
+    "template",
+]
 SUPPLY = SupplyRule(normal_lead_time_weeks=10, fill_rate_min=0.95, hold_periods=2, scopes=("product",))
 
 
@@ -58,10 +67,13 @@ def test_packaged_policy_is_valid_and_says_how_sure_each_threshold_is(name):
     policy = packaged(name)
     assert policy.name == name
     stated = {"effective_date", "review"}
-    for part in ("eligibility", "supply", "cap"):
+    for part in ("eligibility", "supply", "cap", "stock_limit"):
         stated |= {f"{part}.{key}" for key, value in (raw(name).get(part) or {}).items() if value is not None}
     stated |= {"tariff"} if policy.tariff else set()
     assert stated <= set(policy.certainty)
+    if name != "template":
+        assert stated <= set(policy.sections)
+        assert policy.reading is not None or policy.review == "denial"
 
 
 @pytest.mark.parametrize(
@@ -114,18 +126,137 @@ def test_under_a_presumption_of_denial_no_chip_is_eligible_and_none_is_refused_f
     check_policy_reaches(denial, catalogue().values())
 
 
-def test_limit_relative_to_the_best_chinese_chip_looks_it_up():
+def test_limit_relative_to_the_best_chinese_chip_has_three_measures_of_the_most_capable_one():
     scale = packaged("scale_act_2026")
-    best = best_chinese_tpp(catalogue().values())
-    assert best == max(each.tpp for each in catalogue().values() if each.vendor == "huawei" and each.tpp)
+    best = best_chinese(catalogue().values())
+    assert best.chip_id == "Ascend 910C"
     h200 = eligibility(chip("H200"), scale)
-    assert h200.reasons == (f"TPP 15,832 exceeds 1.1 times the best Chinese chip's {best:,.0f}",)
+    assert h200.reasons == (
+        "TPP 15,832 exceeds 1.1 times the best Chinese chip's 12,800",
+        "DRAM bandwidth 4,800 GB/s exceeds 1.1 times the best Chinese chip's 3,200 GB/s",
+        "interconnect bandwidth 900 GB/s exceeds 1.1 times the best Chinese chip's 784 GB/s",
+    )
     stronger = replace(chip("H200"), vendor="huawei", chip_id="stronger")
     assert eligibility(chip("H200"), scale, chips=[stronger]).eligible
+    slower = replace(stronger, interconnect_gb_per_s=700.0)
+    assert eligibility(chip("H200"), scale, chips=[slower]).reasons == (
+        "interconnect bandwidth 900 GB/s exceeds 1.1 times the best Chinese chip's 700 GB/s",
+    )
     equal = a_policy(eligibility=Eligibility(tpp_at_most_ratio_of_best_chinese=1.0))
     assert eligibility(stronger, equal, chips=[stronger]).eligible
     with pytest.raises(InputError, match="best Chinese chip needs one with specs"):
         eligibility(chip("H200"), scale, chips=[chip("H200")])
+
+
+def test_a_measure_that_is_not_published_does_not_let_a_chip_through():
+    unknown = replace(chip("A800"), interconnect_gb_per_s=None)
+    assert eligibility(chip("A800"), packaged("scale_act_2026")).eligible
+    assert eligibility(unknown, packaged("scale_act_2026")).reasons == (
+        "interconnect bandwidth of A800 is not known",
+    )
+    limits = Eligibility(interconnect_gb_per_s_below=1e6, bandwidth_and_interconnect_gb_per_s_below=1e6)
+    assert eligibility(unknown, a_policy(eligibility=limits)).reasons == (
+        "interconnect bandwidth is not known",
+        "interconnect bandwidth is not known",
+    )
+
+
+def test_the_safe_chips_act_lets_through_what_its_thresholds_were_drawn_around():
+    """S. 3374: TPP 4,800, DRAM 4,100 GB/s, interconnect 1,100 GB/s, the two together 5,000 GB/s."""
+    safe = packaged("safe_chips_act_2025")
+    assert eligibility(chip("H20"), safe).eligible
+    assert eligibility(chip("H200"), safe).reasons == (
+        "TPP 15,832 is not below 4,800",
+        "DRAM bandwidth 4,800 GB/s is not below 4,100 GB/s",
+        "DRAM and interconnect bandwidth together 5,700 GB/s is not below 5,000 GB/s",
+    )
+    assert (
+        "interconnect bandwidth 1,800 GB/s is not below 1,100 GB/s" in eligibility(chip("B200"), safe).reasons
+    )
+
+
+def test_a_bill_is_not_in_effect_until_it_is_law_and_then_after_so_many_days():
+    scale = packaged("scale_act_2026")
+    ends = [dt.date(2027, 12, 31), dt.date(2028, 3, 31), dt.date(2036, 12, 31)]
+    assert scale.begins is None
+    assert not in_effect(scale, ends).any()
+    law = replace(scale, enactment=Enactment(enacted=dt.date(2027, 1, 1), days_after=365))
+    assert law.begins == dt.date(2028, 1, 1)
+    np.testing.assert_array_equal(in_effect(law, ends), [False, True, True])
+    with pytest.raises(InputError, match="applies from a day, or from its enactment: .* found both"):
+        replace(law, effective_date=dt.date(2026, 1, 1))
+    with pytest.raises(InputError, match="found neither"):
+        replace(law, enactment=None)
+    with pytest.raises(InputError, match=r"enactment\.days_after: a bill cannot apply before it is law"):
+        Enactment(enacted=None, days_after=-1)
+
+
+def test_a_chip_may_be_eligible_by_the_letter_and_lie_outside_every_duty_band():
+    rule = packaged("bis_2026_01")
+    outside = {
+        each for each in ("H100", "H200", "MI300X", "MI325X") if is_outside_duty_bands(chip(each), rule)
+    }
+    assert outside == {"H100", "MI300X"}
+    assert eligibility(chip("H100"), rule).eligible
+    assert not is_outside_duty_bands(chip("H100"), packaged("presumption_of_denial"))  # it has no bands
+
+
+def test_conditions_stand_in_the_order_of_the_rule_and_the_implied_ones_come_first():
+    assert packaged("bis_2026_01").order == (
+        "effective_date",
+        "review",
+        "eligibility",
+        "us_units_statement",
+        "supply",
+        "foundry_capacity",
+        "cap",
+        "remote_end_users",
+        "no_military_end_use",
+        "know_your_customer",
+        "iaas_model_weights",
+        "independent_laboratory",
+    )
+    assert a_policy().order == ("effective_date", "review", "eligibility", "supply")
+    capped = a_policy(
+        cap=Cap(ratio=0.5, period="since_launch", counts="product"),
+        conditions=(StatedCondition(name="supply", section="(a)", certainty="H"),),
+    )
+    assert capped.order == ("effective_date", "review", "eligibility", "cap", "supply")
+
+
+def test_only_what_no_data_can_settle_may_be_attested():
+    assert packaged("bis_2026_01").attestable == (
+        "us_units_statement",
+        "foundry_capacity",
+        "remote_end_users",
+        "no_military_end_use",
+        "know_your_customer",
+        "iaas_model_weights",
+        "independent_laboratory",
+    )
+
+
+def test_a_condition_needs_words_a_section_a_name_and_its_part():
+    stated = {"name": "laboratory", "section": "(a)", "certainty": "H"}
+    with pytest.raises(InputError, match=r"conditions\.laboratory: .* must be stated in words"):
+        StatedCondition(**stated)
+    with pytest.raises(InputError, match="must name its section"):
+        StatedCondition(**{**stated, "section": " ", "words": "x"})
+    with pytest.raises(InputError, match="a condition needs a short name"):
+        StatedCondition(**{**stated, "name": "A laboratory", "words": "x"})
+    once = StatedCondition(**stated, words="x")
+    with pytest.raises(InputError, match="a condition comes once"):
+        a_policy(conditions=(once, once))
+    with pytest.raises(InputError, match="needs its part of the policy: expected the key cap"):
+        a_policy(conditions=(StatedCondition(name="cap", section="(a)", certainty="H"),))
+
+
+def test_the_supported_reading_is_one_of_the_scopes_asked():
+    assert packaged("bis_2026_01").reading.scope == "product"
+    assert packaged("bis_2026_01").reading.certainty == "M"
+    assert packaged("scale_act_2026").reading.scope == "portfolio"
+    with pytest.raises(InputError, match=r"reading\.scope: .* expected product, found portfolio"):
+        a_policy(reading=SupportedReading(scope="portfolio", certainty="L", reason="r"))
 
 
 def test_a_policy_applies_from_the_period_in_which_it_begins():
@@ -200,6 +331,8 @@ def test_a_policy_that_no_chip_meets_is_refused_by_name():
         ("cap", "ratio", 0, "cap.ratio: a threshold must be a positive number"),
         ("cap", "period", "yearly", "Input should be 'since_launch', 'trailing_12m' or 'same_period'"),
         ("cap", "perod", "yearly", "Unexpected keyword argument"),
+        ("stock_limit", "ratio", 0, "stock_limit.ratio: a threshold must be a positive number"),
+        ("sections", "cap.ratoi", "s. 1", "sections: unknown element of a policy"),
         ("certainty", "cap.ratoi", "H", "certainty: unknown element of a policy"),
         ("certainty", "cap.ratio", "sure", "Input should be 'H', 'M', 'L' or 'open'"),
         ("notes", "capp", "x", "notes: unknown element of a policy"),
@@ -207,7 +340,7 @@ def test_a_policy_that_no_chip_meets_is_refused_by_name():
 )
 def test_a_broken_setting_is_refused_with_its_place(part, key, value, sentence):
     settings = raw("template")
-    settings[part][key] = value
+    settings[part] = {**(settings[part] or {}), key: value}
     with pytest.raises(ValidationError) as error:
         TypeAdapter(Policy).validate_python(settings)
     assert sentence in str(error.value)
@@ -232,4 +365,5 @@ def test_the_switches_of_the_packaged_policies_are_the_published_ones():
     assert packaged("bis_2026_01").cap == Cap(ratio=0.5, period="since_launch", counts="product")
     assert packaged("bis_2026_01").certainty["cap.period"] == "open"
     assert packaged("gain_ai_no_backlog").supply.normal_lead_time_weeks == 0
-    assert packaged("scale_act_2026").cap == Cap(ratio=0.05, period="same_period", counts="us_hardware")
+    assert packaged("scale_act_2026").cap == Cap(ratio=0.5, period="since_launch", counts="product")
+    assert packaged("scale_act_2026").stock_limit == StockLimit(ratio=0.05)

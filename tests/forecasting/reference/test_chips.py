@@ -108,4 +108,5 @@ def test_chip_reads_its_row_of_the_table() -> None:
         memory_bandwidth_gb_per_s=4800.0,
         merchant=True,
         successor_chip_id="B200",
+        interconnect_gb_per_s=900.0,
     )

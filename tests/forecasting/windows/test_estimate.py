@@ -1,13 +1,14 @@
 """Export windows of one chip from its markets: small cases by hand, caps in all readings, and alignment."""
 
 import datetime as dt
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from forecasting.periods import Frequency
 from forecasting.policy.policy import Policy
-from forecasting.policy.terms import Cap, Eligibility, SupplyRule, TariffBand
+from forecasting.policy.terms import Cap, Eligibility, StockLimit, SupplyRule, TariffBand
 from forecasting.reference.chips import chip
 from forecasting.saturation.market import Market
 from forecasting.windows.estimate import (
@@ -16,6 +17,7 @@ from forecasting.windows.estimate import (
     PriceTerms,
     cap_units,
     estimate_windows,
+    stock_room,
     value_at_stake,
 )
 from forecasting.windows.windows import Binding
@@ -225,6 +227,30 @@ def test_value_at_stake_fades_by_half_life_and_successors_and_pays_the_duty():
         expected += units * 30_000 * 0.5 ** (quarters / 4) * 0.5**successors * (1 - 0.25)
     assert value[0] == pytest.approx(expected, rel=0.01)  # quarters are not quite of equal length
     assert value[1] == 0.0
+
+
+def test_duty_is_due_on_the_import_value_that_the_assumption_says():
+    units = np.array([[10.0, 0, 4]])
+    whole, half = (
+        value_at_stake(H200, policy(), PRODUCT, units, replace(PRICE, import_value_share=share))[0]
+        for share in (1.0, 0.5)
+    )
+    assert half / whole == pytest.approx((1 - 0.125) / (1 - 0.25))
+
+
+def test_a_limit_on_the_stock_abroad_counts_us_shipments_of_all_vendors_in_units_of_the_chip():
+    """Two periods of history and three ahead; an H200 has the TPP of an H100."""
+    everyone = market([[1000] * 5], [[2000] * 5], observed=[100, 100], horizon=3, item_id="portfolio/us")
+    limited = replace(policy(), stock_limit=StockLimit(ratio=0.05))
+    markets = replace(alone(PRODUCT), us_hardware=everyone)
+    room = stock_room(H200, limited, markets, ExportTerms(stock_abroad_h100e=60.0))
+    us_stock = everyone.shipments.cumsum(axis=1)[:, -PRODUCT.periods :]
+    np.testing.assert_allclose(room, 0.05 * us_stock - 60.0)
+    assert stock_room(H200, policy(), markets, ExportTerms()) is None
+    with pytest.raises(ValueError, match="needs that stock"):
+        stock_room(H200, limited, markets, ExportTerms())
+    none_left = windows(limited, markets, ExportTerms(unsold_stock=50.0, stock_abroad_h100e=1e9))
+    assert not none_left.paths.open.any()
 
 
 def test_value_is_counted_in_h100_equivalents_of_the_exported_chip():

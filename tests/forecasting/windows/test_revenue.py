@@ -65,6 +65,15 @@ def test_a_circle_or_a_gap_in_the_line_is_refused():
         successors_launched(gap, [], {"a": gap})
 
 
+def test_duty_falls_on_the_import_value_and_not_on_the_price():
+    units, prices = np.array([[10.0, 5.0]]), np.array([100.0, 80.0])
+    on_half = revenue_at_stake(units, prices, duty_rate=0.25, import_value_share=0.5)
+    np.testing.assert_array_equal(on_half, [1400.0 * (1 - 0.25 * 0.5)])
+    for share in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(InputError, match="import_value_share: a duty is a share of the import value"):
+            revenue_at_stake(units, prices, duty_rate=0.25, import_value_share=share)
+
+
 def test_revenue_is_units_times_price_less_the_duty():
     units = np.array([[10.0, 0.0, 5.0], [0.0, 0.0, 0.0]])
     prices = np.array([100.0, 90.0, 80.0])
@@ -88,5 +97,5 @@ def test_settings_out_of_range_are_refused_by_name(setting, name):
 
 
 def test_a_duty_beyond_the_value_is_refused():
-    with pytest.raises(InputError, match="duty_rate: a duty is a share of the value"):
+    with pytest.raises(InputError, match="duty_rate: a duty is a share of the import value"):
         revenue_at_stake(np.ones((1, 1)), np.ones(1), duty_rate=25.0)

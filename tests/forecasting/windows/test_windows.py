@@ -65,6 +65,39 @@ def test_stated_stock_is_kept_until_a_window_and_then_used_up():
     np.testing.assert_array_equal(paths.headroom, [[105.0, 105.0, 5.0]])
 
 
+def test_units_are_parted_into_stock_on_hand_and_what_is_made_anew():
+    paths = export(inputs([5.0, 5.0, 5.0], saturated=[False, True, True], unsold_stock=100.0))
+    np.testing.assert_array_equal(paths.from_stock, [[0.0, 100.0, 0.0]])
+    np.testing.assert_array_equal(paths.newly_made, [[0.0, 5.0, 5.0]])
+
+
+@given(seed=st.integers(0, 2**32 - 1), stock=st.sampled_from([0.0, 40.0, 5000.0]), licence=st.booleans())
+def test_stock_and_new_production_add_up_and_neither_exceeds_what_there_is(seed, stock, licence):
+    rng = np.random.default_rng(seed)
+    surplus = rng.gamma(0.5, 200, (6, 8)).round()
+    given_inputs = inputs(
+        surplus,
+        rng.gamma(2, 100, (6, 8)),
+        rng.random((6, 8)) < 0.7,
+        unsold_stock=stock,
+        licence_limit=300.0 if licence else None,
+    )
+    paths = export(given_inputs, cap("since_launch"))
+    np.testing.assert_allclose(paths.from_stock + paths.newly_made, paths.units)
+    assert (paths.from_stock >= 0).all()
+    assert (paths.newly_made >= -1e-9).all()
+    assert (paths.newly_made <= surplus + 1e-9).all()
+    assert (paths.from_stock.sum(axis=1) <= stock + 1e-9).all()
+
+
+def test_a_limit_on_the_stock_abroad_is_used_up_by_the_exports_and_binds_like_a_cap():
+    paths = export(inputs([30.0, 30.0, 30.0], stock_room=np.array([[20.0, 25.0, 90.0]])))
+    np.testing.assert_array_equal(paths.units, [[20.0, 5.0, 30.0]])
+    assert names(paths) == ["CAP", "CAP", "SURPLUS"]
+    over = export(inputs([30.0], stock_room=np.array([[-7.0]])))
+    assert not over.open.any()
+
+
 def test_surplus_goes_before_stock_where_a_licence_binds():
     paths = export(inputs([30.0, 30.0, 30.0], unsold_stock=10.0, licence_limit=65.0))
     # 40 leave 25 of the licence; those come out of the second surplus; then the licence is used up
@@ -236,7 +269,9 @@ def test_summary_of_four_paths_by_hand():
     units = np.where(is_open, np.array([[1.0, 2.0, 4.0, 8.0]]) * 10, 0.0)
     binding = np.where(is_open, Binding.CAP, Binding.NOT_SATURATED).astype(np.int8)
     summary = summarise(
-        WindowPaths(is_open, units, units, binding), confidence=0.5, quantile_levels=(0.25, 0.6, 0.75, 1.0)
+        WindowPaths(is_open, units, units, binding, units / 4),
+        confidence=0.5,
+        quantile_levels=(0.25, 0.6, 0.75, 1.0),
     )
     np.testing.assert_array_equal(summary.p_open, [0.25, 0.25, 0.75, 0.25])
     assert summary.windows == ((2, 3),)
@@ -247,6 +282,9 @@ def test_summary_of_four_paths_by_hand():
     np.testing.assert_array_equal(
         summary.first_window_units, np.quantile([60, 120, 10, 0], [0.25, 0.6, 0.75, 1])
     )
+    np.testing.assert_array_equal(summary.stock_units, summary.total_units / 4)
+    np.testing.assert_array_equal(summary.new_units, summary.total_units * 3 / 4)
+    assert summary.new_share == 0.75
     np.testing.assert_array_equal(summary.binding_shares[:, Binding.CAP], summary.p_open)
     np.testing.assert_array_equal(summary.binding_shares.sum(axis=1), np.ones(4))
 
@@ -255,13 +293,16 @@ def test_summary_without_any_window_is_an_answer():
     never = np.zeros((3, 2), dtype=bool)
     zeros = np.zeros((3, 2))
     summary = summarise(
-        WindowPaths(never, zeros, zeros, zeros.astype(np.int8)), confidence=0.5, quantile_levels=(0.1, 0.5)
+        WindowPaths(never, zeros, zeros, zeros.astype(np.int8), zeros),
+        confidence=0.5,
+        quantile_levels=(0.1, 0.5),
     )
     assert summary.windows == ()
     assert summary.p_any == 0.0
     assert np.isnan(summary.opening_steps).all()
     assert np.isnan(summary.closing_steps).all()
     np.testing.assert_array_equal(summary.total_units, [0.0, 0.0])
+    assert np.isnan(summary.new_share)
 
 
 def test_chunks_of_paths_on_threads_give_the_same_windows():

@@ -40,6 +40,18 @@ def mistake(number):
         raise ImportError("the module could not be imported") from error
 
 
+class PanicError(BaseException):
+    """As that of Rust libraries, which is no `Exception`."""
+
+
+def panic(number):
+    """A signal within what Rust code calls."""
+    try:
+        ask(number)
+    except BaseException as error:
+        raise PanicError from error
+
+
 class Interrupted:
     """What a signal meets in its destructor, where Python drops exceptions."""
 
@@ -89,6 +101,27 @@ def test_request_that_became_another_error_on_its_way_leaves_as_the_request(numb
 def test_request_that_was_swallowed_until_the_end_of_the_work_leaves_there(number):
     with STOP.listening(), pytest.raises(KINDS[number]), STOP.unmistaken():
         swallow(number, then=0)
+
+
+@pytest.mark.parametrize("number", KINDS)
+def test_request_that_became_a_panic_leaves_as_the_request(number):
+    with STOP.listening(), pytest.raises(KINDS[number]), STOP.unmistaken():
+        panic(number)
+
+
+@pytest.mark.parametrize("number", KINDS)
+def test_request_within_what_polars_calls_is_raised_after_it(number):
+    space = {"__name__": "polars._utils.wrap", "kill": os.kill, "own": os.getpid()}
+    exec("def called(number):\n    kill(own, number)\n    return [n for n in range(1000)]", space)  # noqa: S102
+    returned = []
+
+    def work():
+        returned.extend(space["called"](number))
+        time.sleep(5)
+
+    with STOP.listening(), pytest.raises(KINDS[number]):
+        work()
+    assert len(returned) == 1000
 
 
 def test_errors_without_a_request_leave_as_they_are():

@@ -64,6 +64,22 @@ def test_first_screen_says_the_answer_its_basis_and_what_to_do_next(whole_run):
     assert "not eligible: B200, B300, MI350X, MI355X; not forecast: A100, MI250X" in text
 
 
+def test_first_screen_says_which_reading_the_text_supports_in_one_line(whole_run):
+    answer = whole_run.windows.answer
+    [line] = [line for line in shown(answer) if line.startswith("reading that the text supports")]
+    assert line == "reading that the text supports: own orders (certainty M: one good source)"
+    silent = replace(answer, policy=replace(answer.policy, reading=None))
+    assert not any(line.startswith("reading") for line in shown(silent))
+
+
+def test_a_screen_that_is_too_long_gives_up_its_blank_lines_before_its_chips(whole_run):
+    answer = whole_run.windows.answer
+    few = replace(answer, chips=answer.chips[:1] * 7, refused=(), missing=())
+    lines = shown(few)
+    assert sum(line.startswith(f"{answer.chips[0].chip} ") for line in lines) == 7
+    assert "" not in lines
+
+
 def test_no_assumption_differs_from_the_default_or_each_is_named(whole_run, small_settings):
     as_default = replace(whole_run.windows.answer, deviating=())
     assert "assumptions that differ from the default: none" in shown(as_default)
@@ -122,6 +138,9 @@ def test_tables_of_a_run_keep_every_word_whole_at_80_columns(whole_run):
     for row in rows.iter_rows(named=True):
         assert " / ".join(units_text(row[f"units_{q}"]) for q in ("q10", "q50", "q90")) in text
         assert {row["chip"], row["scope"], row["binding"].split("_")[-1]} <= set(text.split())
+        assert " / ".join(units_text(row[f"new_units_{q}"]) for q in ("q10", "q50", "q90")) in text
+    outside = "eligible by the letter, but outside every duty band: A100, H100, MI250X, MI300A, MI300X"
+    assert outside in " ".join(text.split())
     caps = printed(80, print_cap_readings, tables["cap_readings"], policy="bis_2026_01")
     assert "same period" in caps
     board = printed(80, print_table, leaderboard, title="backtest")
@@ -223,6 +242,13 @@ def test_show_as_json_holds_the_tables(show, whole_run):
     found = json.loads(show("windows", "--run", whole_run.run_ids["windows"], "--json")[1])
     assert len(found["windows"]) == whole_run.windows.tables["windows"].height
     assert found["answer"] == whole_run.windows.answer.sentence
+    reading = found["readings"]["bis_2026_01"]
+    assert (reading["scope"], reading["certainty"]) == ("product", "M")
+    assert reading["reason"]
+    assert found["readings"]["presumption_of_denial"] is None
+    by_chip = {row["chip"]: row for row in found["windows"] if row["policy"] == "bis_2026_01"}
+    assert [by_chip[chip]["outside_duty_bands"] for chip in ("H100", "H200")] == [True, False]
+    assert by_chip["H200"]["duty_rate"] == 0.25
 
 
 def test_show_prints_what_is_known_of_any_other_run(show, whole_run):

@@ -59,7 +59,13 @@ def derived_once():
 
     def derive_once(inputs):
         tables = (inputs.paths, inputs.choices, inputs.panel)
-        key = (dump(inputs.settings), inputs.policy, inputs.known_until, inputs.threshold)
+        key = (
+            dump(inputs.settings),
+            inputs.policy,
+            inputs.known_until,
+            inputs.threshold,
+            inputs.attestations,
+        )
         key += tuple(table.hash_rows().sum() for table in tables)
         if key not in known:
             known[key] = derive(inputs)

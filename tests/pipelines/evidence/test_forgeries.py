@@ -27,8 +27,12 @@ def shown(content):
 
 
 def finding(content):
-    """The last finding of the last condition, on the cap."""
-    return content["conditions"][-1]["findings"][-1]
+    """The last finding on the cap."""
+    return cap(content)["findings"][-1]
+
+
+def cap(content):
+    return next(each for each in content["conditions"] if each["condition"] == "cap")
 
 
 def run_of(content, step):
@@ -47,14 +51,22 @@ STATEMENTS = {
     "a probability": lambda c: finding(c).update(probability=0.99),
     "quantiles": lambda c: finding(c)["quantiles"].update(q90=9e9),
     "a sentence of a finding": lambda c: finding(c).update(why="On 99.9 % of 60 paths the cap leaves room."),
-    "how it was computed": lambda c: c["conditions"][-1].update(how="Counted."),
+    "how it was computed": lambda c: cap(c).update(how="Counted."),
     "a condition in words": lambda c: c["conditions"][0].update(words="Nothing is asked."),
     "a condition removed": lambda c: c["conditions"].pop(),
-    "a finding removed": lambda c: c["conditions"][-1]["findings"].pop(),
+    "a finding removed": lambda c: cap(c)["findings"].pop(),
+    "an open condition as attested": lambda c: c["conditions"][-1].update(kind="attested"),
+    "an open condition as met": lambda c: c["conditions"][-1]["findings"][0].update(verdict="met"),
+    "the section of a condition": lambda c: c["conditions"][-1].update(section="section 1"),
+    "the number of open conditions": lambda c: c["overall"].update(open=0),
+    "the sentence on all conditions": lambda c: c["overall"].update(sentence="All is met."),
+    "the reading of the text": lambda c: c["policy"]["reading"].update(certainty="H"),
+    "stock and new production": lambda c: shown(c)["new_units"].update(q50=0.0),
+    "a chip inside the duty bands": lambda c: c["duty"]["rates"][0].update(outside_bands=False),
     "a citation": lambda c: c["conditions"][0].update(citation="91 FR 1"),
-    "the certainty of a term": lambda c: c["conditions"][-1]["terms"][0].update(certainty=None),
-    "the note on a term": lambda c: c["conditions"][-1]["terms"][0].update(note="None."),
-    "a threshold": lambda c: c["conditions"][-1]["terms"][0].update(value=5.0),
+    "the certainty of a term": lambda c: cap(c)["terms"][0].update(certainty=None),
+    "the note on a term": lambda c: cap(c)["terms"][0].update(note="None."),
+    "a threshold": lambda c: cap(c)["terms"][0].update(value=5.0),
     "the rule of verdicts": lambda c: c["basis"].update(verdict_rule="All is met."),
     "the confidence": lambda c: c["basis"].update(confidence=0.1),
     "what was known": lambda c: c["basis"].update(known_until="2030-01-01"),

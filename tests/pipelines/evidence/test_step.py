@@ -31,7 +31,13 @@ from pipelines.runtime.registry.registry import Registry
 from pipelines.runtime.registry.weights import CARD
 from pipelines.windows.step import run_windows
 
-POLICIES = ["bis_2026_01", "gain_ai_no_backlog", "scale_act_2026", "presumption_of_denial"]
+POLICIES = [
+    "bis_2026_01",
+    "gain_ai_no_backlog",
+    "scale_act_2026",
+    "safe_chips_act_2025",
+    "presumption_of_denial",
+]
 PATHS = 60
 
 
@@ -83,7 +89,7 @@ def test_evidence_of_every_policy_is_valid_against_the_schema_and_verified(
     assert verify(made.out)["seal"] == made.seal
 
 
-def test_the_schema_refuses_a_verdict_that_is_none_of_the_three(made):
+def test_the_schema_refuses_a_verdict_that_there_is_not(made):
     broken = as_json(made.content)
     broken["conditions"][0]["findings"][0]["verdict"] = "surely met"
     with pytest.raises(jsonschema.ValidationError):

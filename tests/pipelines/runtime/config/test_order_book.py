@@ -23,6 +23,7 @@ chips:
     fp16_dense_tflops: 600
     fp8_dense_tflops: 1200
     memory_bandwidth_gb_per_s: 4800
+    interconnect_gb_per_s: 900
 """
 
 
@@ -56,6 +57,7 @@ def test_specs_of_an_own_chip_give_its_tpp_and_its_eligibility(tmp_path):
     chip = data.catalogue["ACME-1"]
     assert chip.tpp == 600 * 16 == 1200 * 8
     assert chip.launch_quarter_end == dt.date(2025, 6, 30)
+    assert chip.interconnect_gb_per_s == 900
     verdict = eligibility(chip, load_policy("bis_2026_01"), chips=data.catalogue.values())
     assert verdict.eligible
     assert verdict.reasons[0] == "TPP 9,600 is below 21,000"

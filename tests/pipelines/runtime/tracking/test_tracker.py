@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -30,6 +33,22 @@ def test_store_that_cannot_be_opened_is_named(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is no database, and long enough to be looked at as one")
     with pytest.raises(StepError, match="MLflow at sqlite:///.*failed"):
         Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "tests")
+
+
+def test_store_that_is_full_says_so_in_one_sentence_without_a_traceback(laid_out_store, tmp_path, capfd):
+    file = tmp_path / "mlflow.db"
+    shutil.copy(laid_out_store, file)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON runs BEGIN "
+            "SELECT RAISE(FAIL, 'database or disk is full'); END"
+        )
+        connection.commit()
+    full = Tracker(f"sqlite:///{file}", "tests")
+    with pytest.raises(StepError) as failed, full.step("etl"):
+        pass
+    assert str(failed.value) == f"MLflow at sqlite:///{file} failed: database or disk is full"
+    assert capfd.readouterr().err == ""
 
 
 def test_failing_step_is_recorded_as_failed_with_its_reason(tracker):
