@@ -57,7 +57,7 @@ class Case:
             {"unique_id": names, "ds": steps, "y": 100 + rng.normal(size=len(steps)).cumsum()}
         ).select(
             "unique_id",
-            pl.datetime(2000, 1, 1) + pl.duration(minutes=pl.col("ds")).alias("ds"),
+            (pl.datetime(2000, 1, 1) + pl.duration(minutes=pl.col("ds"))).alias("ds"),
             "y",
         )
 
