@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipelines.cli.terminal.collection import without_collection
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -66,7 +68,7 @@ def resolved_settings(
     options : mapping, optional
         Values of the command's own options, each under the key that it sets; None where it was not given.
     """
-    with report_errors():
+    with report_errors(), without_collection():
         from pipelines.runtime.config.loader import resolve
 
         return resolve(config, overrides or [], options or {})
@@ -102,12 +104,13 @@ def step_context(
         Print no notes on a terminal, where the command ends with the answer alone.
     """
     with report_errors():
-        from rich.console import Console
+        with without_collection():
+            from rich.console import Console
 
-        from pipelines.runtime.jobs.job import job_state, join_ranks
-        from pipelines.runtime.step.context import Context
-        from pipelines.runtime.store.address import resolve_uri
-        from pipelines.runtime.tracking import Spooling, Tracker, close_abandoned
+            from pipelines.runtime.jobs.job import job_state, join_ranks
+            from pipelines.runtime.step.context import Context
+            from pipelines.runtime.store.address import resolve_uri
+            from pipelines.runtime.tracking import Spooling, Tracker, close_abandoned
 
         tracking, console = settings.tracking, Console(stderr=True)
 
@@ -118,7 +121,9 @@ def step_context(
             _check(settings, out)
             kept = open_state(state, settings) if open_state else job_state(state, settings, command)
             spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
-            with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+            with without_collection():  # a database's classes are laid out here
+                opened = Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling)
+            with opened as tracker:
                 for sentence in close_abandoned(tracker):
                     tell(sentence)
                 yield Context(
@@ -156,7 +161,11 @@ def print_backtest(console: Console, result: BacktestResult) -> None:
     """Print the leaderboard, the known case, and which weights the network used."""
     from pipelines.cli.terminal.tables import print_table
 
-    print_table(console, result.leaderboard, title="backtest (skill against the best single model)")
+    print_table(
+        console,
+        result.leaderboard,
+        title="backtest (skill: error saved against the best single model)",
+    )
     if result.case is not None:
         print_table(console, result.case, title=result.case_title)
     console.print(f"weights of the network: {result.weights}", highlight=False, soft_wrap=True)

@@ -269,6 +269,17 @@ def test_the_prior_depends_on_the_kind_of_series():
     assert prior.weights(lines(items=1, variates=FLOWS), 4).tolist() == [1]
 
 
+def test_flows_of_a_small_panel_of_young_items_have_a_prior_of_their_own():
+    prior = Prior(flows=1, young_flows=3, plain=2, season=2, long_season=2)
+    assert prior.weights(lines(items=2, length=23, variates=FLOWS), 4).tolist() == [3, 3]
+    assert prior.weights(lines(items=2, length=24, variates=FLOWS), 4).tolist() == [1, 1]
+    assert prior.weights(lines(items=101, length=23, variates=FLOWS), 4).tolist() == [1] * 101
+    assert prior.weights(lines(items=1, length=23), 1).tolist() == [2]
+    mixed = lines(items=2, length=30, variates=FLOWS)
+    mixed.values[1, :, :20] = np.nan
+    assert prior.weights(mixed, 4).tolist() == [1, 1]
+
+
 def test_a_seed_fixes_the_paths():
     forecaster = combined(1.0, -1.0).fit(lines(items=30))
     paths = forecaster.sample(6, 50, seed=2)

@@ -8,7 +8,7 @@ import pytest
 
 from forecasting.errors import InputError
 from pipelines.runtime.config.loader import resolve
-from pipelines.runtime.config.yaml_text import read
+from pipelines.runtime.config.yaml_text import _greatest_depth, read
 
 
 @pytest.fixture
@@ -111,12 +111,28 @@ def test_value_that_must_be_text_says_to_quote_it():
         resolve("order_book", ["data.skus={A: NO}"])
 
 
-def test_bare_number_in_a_file_moves_the_value_of_an_assumption_and_keeps_its_range(tmp_path):
+def test_bare_number_in_a_file_is_exact(tmp_path):
     (tmp_path / "mine.yaml").write_text("capacity_decay: 0.7\nexports: {H200: {licence_limit: 1000}}\n")
     data = resolve("order_book", [f"data.mapping={tmp_path / 'mine.yaml'}"]).data
-    assert (data.capacity_decay.value, data.capacity_decay.low) == (0.7, 0.6)
+    assert (data.capacity_decay.value, data.capacity_decay.low, data.capacity_decay.high) == (0.7, 0.7, 0.7)
     assert data.exports["H200"].licence_limit.value == 1000
 
 
 def test_null_tokens_may_be_bare_nulls():
     assert resolve("order_book", ["data.null_tokens=[NULL, n/a]"]).data.null_tokens == ("NULL", "n/a")
+
+
+@pytest.mark.parametrize("level", ["[", "{a: ", "- ", "? "])
+def test_no_text_nests_deeper_than_it_is_taken_for(level):
+    depth = 40
+    text = level * depth
+    assert depth <= _greatest_depth(text)
+
+
+def test_a_mapping_below_a_list_below_a_mapping_needs_two_columns():
+    text = "a:\n- b:\n  - c:\n    - d: 1\n"  # seven levels, and the longest line has ten letters
+    assert _greatest_depth(text) >= 7
+
+
+def test_deep_list_without_brackets_is_refused(refused):
+    assert "nests too deeply" in refused("a:\n  " + "- " * 600 + "\n")
