@@ -31,6 +31,7 @@ LEVEL_SERIES = (
     *("IPG3341S", "IPG3344S", "C30_PRIV_POWER_ELECTRIC", "C30_PRIV_OFFICE_DATA_CENTER"),
 )
 COVERS = {  # first over second: cover in months, or the use of capacity
+    # The first was derived as ratio times the second: their ratio leaves semiconductors out on both sides.
     "unfilled orders / shipments": ("A34SUO_DERIVED", "A34SVS"),
     "output / capacity, computers": ("IPG3341S", "CAPG3341S"),
     "output / capacity, semiconductors": ("IPG3344S", "CAPG3344S"),

@@ -103,7 +103,7 @@ def quarter(day: object, *, none: str) -> str:
 def opening(opens: object, closes: object, p_any: float) -> str:
     """The next window in words."""
     if opens is None:
-        return f"no window (at all: {percent(p_any)})"
+        return f"on {percent(p_any)} of paths"
     return f"{quarter(opens, none='')} to {quarter(closes, none='past the horizon')}"
 
 

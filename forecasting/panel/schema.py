@@ -21,7 +21,8 @@ from forecasting.panel.history import Floats, History
 from forecasting.periods import Frequency, add_periods, period_end, periods_between
 
 STATE = ("short", "ended", "end_hazard")  # probabilities of the market's state, where it is not known
-VARIATES = ("orders", "capacity", "shipments", "backlog", "spending", *STATE)
+RATIO = "due_to_delivered"  # orders over shipments, where orders are inferred
+VARIATES = ("orders", "capacity", "shipments", "backlog", "spending", *STATE, RATIO)
 NOWCAST = "nowcast"  # kind of a figure of a period that has ended and has no estimate yet
 KINDS = ("reported", "derived", "estimated", NOWCAST)
 KEY = ("item_id", "timestamp", "variate")
@@ -203,6 +204,12 @@ def estimates(panel: pl.LazyFrame) -> pl.LazyFrame:
     return panel.filter(pl.col("kind") != NOWCAST)
 
 
+def observed_until(panel: pl.DataFrame) -> dict[str, dt.date]:
+    """Last period of each item whose orders and capacity are not a nowcast."""
+    known = estimates(panel.lazy()).filter(pl.col("variate").is_in(FLOWS))
+    return dict(known.group_by("item_id").agg(pl.col("timestamp").max()).collect().iter_rows())
+
+
 def content_digest(frame: pl.DataFrame) -> str:
     """SHA-256 of a table's content: the same whatever the order of its rows or the file that held it."""
     ordered = frame.select(sorted(frame.columns))
@@ -293,7 +300,7 @@ FLOWS = ("orders", "capacity")
 def path_variates(panel: pl.DataFrame) -> list[str]:
     """Variates from which paths are drawn: flows, shipments and, where the panel has them, the states."""
     has_states = panel.filter(pl.col("variate") == STATE[0]).height > 0
-    return [*FLOWS, "shipments", *(STATE if has_states else ())]
+    return [*FLOWS, "shipments", *((*STATE, RATIO) if has_states else ())]
 
 
 def forecastable(panel: pl.DataFrame, min_observations: int) -> tuple[list[str], dict[str, str]]:

@@ -6,7 +6,12 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from forecasting.errors import InputError
+from forecasting.panel.history import Floats
+from forecasting.panel.measurement_error import Z_95
+from forecasting.seeds import item_generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,46 @@ class Assumption:
 def certain(value: float, *, unit: str, reason: str) -> Assumption:
     """A number without a range."""
     return Assumption(value=value, low=value, high=value, unit=unit, reason=reason)
+
+
+def drawn(given: Assumption, z: Floats) -> Floats:
+    """A value for each standard normal number: the default at 0, its 5 % and 95 % points at -1.645 and 1.645.
+
+    >>> drawn(Assumption(value=2.0, low=1.0, high=4.0, unit="", reason=""), np.array([0.0, 1.6448536]))
+    array([2., 4.])
+    """
+    side = np.where(z < 0, given.value - given.low, given.high - given.value)
+    return np.round(given.value + z / Z_95 * side, 6)
+
+
+def standard_draws(name: str, *, paths: int, seed: int) -> Floats:
+    """Standard normal number [P] of an assumption on each path, the same wherever that assumption is read."""
+    return item_generator(seed, purpose="assumption", item_id=name).standard_normal(paths)
+
+
+def per_path(
+    given: Assumption,
+    name: str,
+    *,
+    paths: int,
+    seed: int,
+    least: float = 0.0,
+    most: float = math.inf,
+) -> Floats | float:
+    """What an assumption is on each path [P]; a number without a range is itself.
+
+    Parameters
+    ----------
+    given : Assumption
+    name : str
+        Of the assumption: one name is one number for all items.
+    paths, seed : int
+    least, most : float
+        Nothing is drawn beyond them.
+    """
+    if given.low == given.high:
+        return given.value
+    return np.clip(drawn(given, standard_draws(name, paths=paths, seed=seed)), least, most)
 
 
 @dataclass(frozen=True, kw_only=True)

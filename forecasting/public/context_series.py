@@ -7,6 +7,7 @@ import datetime as dt
 import polars as pl
 
 from forecasting.panel.schema import COLUMNS, CONTEXT
+from forecasting.public.census import SHIPMENTS, UNFILLED, without_semiconductors
 from forecasting.public.sources import PublicSources, calendar_quarter_end, published, quarter_end
 
 BUYERS = ("Alphabet", "Amazon", "Meta", "Microsoft")
@@ -16,10 +17,14 @@ BUYERS_FROM = dt.date(2018, 3, 31)  # all four report without a gap from here on
 def context_rows(sources: PublicSources) -> pl.LazyFrame:
     """Quarterly series around the market, USD million: not forecast, shown for context.
 
-    `context/census_m3`: orders, shipments and backlog of US makers of computers and electronic products;
-    `context/data_centre_construction` and `context/capital_expenditure`: spending.
+    `context/census_m3`: orders, shipments and backlog of US makers of computers and electronic products
+    without semiconductors, which keep books (see `census`);
+    `context/census_m3_with_semiconductors`: shipments of all; `context/data_centre_construction`
+    and `context/capital_expenditure`: spending.
     """
-    monthly = sources.macro.with_columns(
+    macro = sources.macro.with_columns(pl.col("series_id").cast(pl.String)).collect()
+    monthly = pl.concat([macro, without_semiconductors(macro)], how="vertical_relaxed").lazy()
+    monthly = monthly.with_columns(
         timestamp=quarter_end(pl.col("month_end")), published_at=published(sources, "month_end")
     )
 
@@ -64,8 +69,9 @@ def context_rows(sources: PublicSources) -> pl.LazyFrame:
     )
     parts = [
         of("A34SNO", "census_m3", "orders", total),
-        of("A34SVS", "census_m3", "shipments", total),
-        of("A34SUO_DERIVED", "census_m3", "backlog", newest),
+        of(SHIPMENTS, "census_m3", "shipments", total),
+        of(UNFILLED, "census_m3", "backlog", newest),
+        of("A34SVS", "census_m3_with_semiconductors", "shipments", total),
         of("C30_PRIV_OFFICE_DATA_CENTER", "data_centre_construction", "spending", total / 12),
         capex,
     ]

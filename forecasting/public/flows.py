@@ -131,19 +131,28 @@ def split_hopper(shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, lau
     `launch` is the end of the launch quarter.
     """
     k = quarter_number("timestamp") - (launch.year * 4 + (launch.month + 2) // 3)
-    middle, ramp = assumptions.h200_midpoint_quarters, assumptions.h200_ramp_quarters.value
+    middle, ramp = assumptions.h200_midpoint_quarters, assumptions.h200_ramp_quarters
 
-    def share(midpoint: float) -> pl.Expr:
-        return pl.when(k >= 0).then(1 / (1 + (-(k - midpoint) / ramp).exp())).otherwise(0.0)
+    def share(midpoint: float = middle.value, scale: float = ramp.value) -> pl.Expr:
+        return pl.when(k >= 0).then(1 / (1 + (-(k - midpoint) / scale).exp())).otherwise(0.0)
+
+    def rest(midpoint: float = middle.value, scale: float = ramp.value) -> pl.Expr:
+        return 1 - share(midpoint, scale)
 
     pooled = shipments.filter(pl.col("item_id") == "H100/H200")
     parts = []
-    for chip_id, of in (("H200", share), ("H100", lambda midpoint: 1 - share(midpoint))):
+    for chip_id, of in (("H200", share), ("H100", rest)):
         parts.append(
             pooled.with_columns(
-                spread_columns(combine_errors(OWN, sides(of(middle.low), of(middle.value), of(middle.high)))),
+                spread_columns(
+                    combine_errors(
+                        OWN,
+                        sides(of(middle.low), of(), of(middle.high)),
+                        sides(of(scale=ramp.low), of(), of(scale=ramp.high)),
+                    )
+                ),
                 item_id=pl.lit(chip_id),
-                shipments=pl.col("shipments") * of(middle.value),
+                shipments=pl.col("shipments") * of(),
             ).filter((pl.lit(chip_id) == "H100") | (k >= 0))
         )
     return pl.concat([shipments.filter(pl.col("item_id") != "H100/H200"), *parts])
@@ -176,7 +185,11 @@ def aggregate_shipments(shipments: pl.LazyFrame, groups: pl.LazyFrame) -> pl.Laz
 
 
 def orders_and_capacity(
-    shipments: pl.LazyFrame, assumptions: PublicAssumptions, *, weeks_per_period: float
+    shipments: pl.LazyFrame,
+    assumptions: PublicAssumptions,
+    *,
+    weeks_per_period: float,
+    quoted: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:
     """Derive orders, capacity and the standing queue from shipments (module docstring), with their errors.
 
@@ -186,6 +199,8 @@ def orders_and_capacity(
         vintage, item_id, timestamp, shipments, down, up, ahead, ratio (due to delivered; 1 for a product),
         ratio_down and ratio_up (its log standard deviations).
     weeks_per_period : float
+    quoted : DataFrame, optional
+        Quoted lead times (`statements.lead_times`).
 
     Returns
     -------
@@ -195,7 +210,7 @@ def orders_and_capacity(
     """
     decay, lead = assumptions.capacity_decay, assumptions.tight_lead_time_weeks.value / weeks_per_period
     frame = shipments.with_columns(step=pl.col("timestamp").rank("dense").over(SERIES).cast(pl.Int64))
-    frame = with_states(frame, assumptions)
+    frame = with_states(frame, assumptions, quoted)
     met = 1 - pl.col("short") - pl.col("ended")
 
     def capacity(kept: float) -> pl.Expr:

@@ -14,8 +14,9 @@ product and shipments fall below the peak:
 
     hazard = end_hazard * successor's share of both * 1 / (1 + (shipments / peak / 0.15)^2).
 
-The filter looks back only, and nothing outside the shipments is read: the dated statements of others
-(`saturation_checkpoints`) judge it. A quarter without an estimate moves the states by the transitions alone.
+The filter looks back only. Beside the shipments it reads quoted lead times (`statements`); the
+dated statements that judge it (`saturation_checkpoints`) are kept out. A quarter without an
+estimate moves the states by the transitions alone.
 
 N series, T quarters; states in the order of `STATES`.
 """
@@ -32,6 +33,7 @@ import polars as pl
 
 from forecasting.panel.history import Bools, Floats
 from forecasting.public.assumptions import PublicAssumptions
+from forecasting.public.statements import likelihood
 from forecasting.reference.chips import catalogue
 
 STATES = ("short", "met", "ended")
@@ -63,12 +65,15 @@ class Observations:
         Probability that supply ends within the quarter.
     is_past : bool array
         False before a series begins.
+    stated : array [N, T, 3], optional
+        Likelihood of each state given the lead times quoted in the quarter; 1 where none was.
     """
 
     growth: Floats
     variance: Floats
     hazard: Floats
     is_past: Bools
+    stated: Floats | None = None
 
 
 def filtered(observed: Observations, *, short_ends: float) -> Floats:
@@ -85,9 +90,11 @@ def filtered(observed: Observations, *, short_ends: float) -> Floats:
     found = np.empty((series, quarters, len(STATES)))
     for t in range(quarters):
         moved = _moved(belief, observed.hazard[:, t], short_ends) * _likelihood(observed, t)
-        moved /= moved.sum(axis=1, keepdims=True)
         starts = ~observed.is_past[:, t]
         belief = np.where(starts[:, None], AT_LAUNCH, moved)
+        if observed.stated is not None:
+            belief = belief * observed.stated[:, t]
+        belief = belief / belief.sum(axis=1, keepdims=True)
         found[:, t] = belief
     return found
 
@@ -115,7 +122,9 @@ def _likelihood(observed: Observations, t: int) -> Floats:
     return np.where(np.isnan(growth), 1.0, density)
 
 
-def with_states(flows: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.LazyFrame:
+def with_states(
+    flows: pl.LazyFrame, assumptions: PublicAssumptions, quoted: pl.DataFrame | None = None
+) -> pl.LazyFrame:
     """Add the columns `short`, `ended` and `end_hazard` (probabilities) to shipments.
 
     Parameters
@@ -123,11 +132,13 @@ def with_states(flows: pl.LazyFrame, assumptions: PublicAssumptions) -> pl.LazyF
     flows : LazyFrame
         vintage, item_id, timestamp, shipments, down, up, ahead.
     assumptions : PublicAssumptions
+    quoted : DataFrame, optional
+        Lead times as `statements.lead_times` gives them; each counts for vintages from its day on.
     """
     ready = _with_successor_share(flows)
     schema = pl.Schema({**ready.collect_schema(), **{name: pl.Float64() for name in ADDED}})
     return ready.map_batches(
-        lambda frame: _filter_frame(frame, assumptions),
+        lambda frame: _filter_frame(frame, assumptions, quoted),
         schema=schema,
         predicate_pushdown=False,
         projection_pushdown=False,
@@ -172,7 +183,19 @@ def successors() -> Mapping[str, tuple[str, float]]:
     return found
 
 
-def _filter_frame(frame: pl.DataFrame, assumptions: PublicAssumptions) -> pl.DataFrame:
+def _stated(frame: pl.DataFrame, quoted: pl.DataFrame, assumptions: PublicAssumptions) -> Floats:
+    """Likelihood [rows, 3] of each row's state given the lead times quoted in its quarter by its vintage."""
+    rows = frame.select(*SERIES, "timestamp").with_row_index("row")
+    found = rows.join(quoted, on=["item_id", "timestamp"]).filter(pl.col("stated_on") <= pl.col("vintage"))
+    chances = np.ones((frame.height, len(STATES)))
+    each = likelihood(found["weeks"].to_numpy(), found["error"].to_numpy(), assumptions.tight_lead_time_weeks)
+    np.multiply.at(chances, found["row"].to_numpy(), each)
+    return chances
+
+
+def _filter_frame(
+    frame: pl.DataFrame, assumptions: PublicAssumptions, quoted: pl.DataFrame | None
+) -> pl.DataFrame:
     """Run the filter over all series of a frame at once."""
     frame = frame.sort(*SERIES, "timestamp")
     row = frame.select(pl.struct(SERIES).rle_id().cast(pl.Int64)).to_series().to_numpy()
@@ -189,12 +212,17 @@ def _filter_frame(frame: pl.DataFrame, assumptions: PublicAssumptions) -> pl.Dat
     )
     error = np.maximum(frame["down"].to_numpy(), frame["up"].to_numpy())
     amounts, errors = laid_out(shipped), laid_out(error, 0.0)
+    stated = None
+    if quoted is not None and quoted.height:
+        stated = np.ones((*shape, len(STATES)))
+        stated[row, column] = _stated(frame, quoted, assumptions)
     hazard = assumptions.end_hazard.value * laid_out(share, 0.0) * _late(amounts)
     observed = Observations(
         growth=_growth(amounts, is_nowcast=laid_out(ahead, 0.0) > 0),
         variance=(1 - SAME_ERROR) * (errors**2 + np.pad(errors, ((0, 0), (1, 0)))[:, :-1] ** 2),
         hazard=hazard,
         is_past=np.broadcast_to(np.arange(shape[1]) > 0, shape),
+        stated=stated,
     )
     states = filtered(observed, short_ends=assumptions.short_ends.value)
     return frame.with_columns(

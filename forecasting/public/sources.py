@@ -26,6 +26,8 @@ class PublicSources:
         Usual days between the end of a period and publication.
     unreported : tuple of Unreported
         Quarters that an edition leaves out.
+    statements : DataFrame or None
+        Reference table of this name: dated statements, of which lead times bear on the states.
     as_of : date or None
         Nothing published after this day is read; None: everything is.
     """
@@ -37,6 +39,7 @@ class PublicSources:
     vendors: pl.LazyFrame
     publication_lag_days: Mapping[str, int]
     unreported: tuple[Unreported, ...] = ()
+    statements: pl.DataFrame | None = None
     as_of: dt.date | None = None
 
     @property

@@ -12,7 +12,8 @@ the probabilities. On a path
 
 and in all of them what orders exceeded capacity by waits too.
 Paths that have not ended end in each later quarter with the hazard of the last one. Lead time and decay are
-drawn for each path from their ranges. I items, P paths, L context steps, H horizon steps.
+drawn for each path from their ranges, and so is due to delivered, with which orders exceed shipments: each is
+one number for all items of a path. I items, P paths, L context steps, H horizon steps.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ import numpy as np
 
 from forecasting.forecasters.base import PathSet
 from forecasting.panel.history import Floats, History
-from forecasting.panel.measurement_error import Z_95
-from forecasting.panel.schema import STATE
-from forecasting.public.assumptions import Assumption
+from forecasting.panel.measurement_error import error_scales
+from forecasting.panel.schema import RATIO, STATE
+from forecasting.public.assumptions import Assumption, drawn, standard_draws
 from forecasting.saturation.market import BACKLOG, ENDED
 from forecasting.seeds import item_generator
 
@@ -41,16 +42,6 @@ class StateTerms:
     capacity_decay: Assumption
 
 
-def drawn(given: Assumption, z: Floats) -> Floats:
-    """A value for each standard normal number: the default at 0, its 5 % and 95 % points at -1.645 and 1.645.
-
-    >>> drawn(Assumption(value=2.0, low=1.0, high=4.0, unit="", reason=""), np.array([0.0, 1.6448536]))
-    array([2., 4.])
-    """
-    side = np.where(z < 0, given.value - given.low, given.high - given.value)
-    return np.round(given.value + z / Z_95 * side, 6)
-
-
 def with_states(paths: PathSet, states: History, terms: StateTerms, *, seed: int) -> PathSet:
     """Paths whose capacity follows a drawn state, with the queue of the history and the end of supply.
 
@@ -59,17 +50,36 @@ def with_states(paths: PathSet, states: History, terms: StateTerms, *, seed: int
     paths : PathSet
         Variates orders, capacity and shipments; the last is known for the history alone.
     states : History
-        The same items with the variates of `panel.schema.STATE`.
+        The same items with the variates of `panel.schema.STATE`, and `RATIO` where orders are not shipments.
     terms : StateTerms
     seed : int
     """
     names = (*paths.variates, BACKLOG, ENDED)
     queue = np.full((*paths.values.shape[:3], 2), np.nan)
     values = np.concatenate([paths.values, queue], axis=3)
+    if RATIO in states.variates:
+        _set_orders(values, names, states.only(RATIO), standard_draws(RATIO, paths=paths.paths, seed=seed))
+    chances = states.only(*STATE).values
     for i, item_id in enumerate(paths.item_ids):
-        rng = item_generator(seed, purpose="market state", item_id=item_id)
-        _set_item(values[i], names, states.values[i], _Draw.of(terms, paths, rng), paths.context_length)
+        draw = _Draw.of(terms, paths, item_id, seed)
+        _set_item(values[i], names, chances[i], draw, paths.context_length)
     return replace(paths, variates=names, values=values)
+
+
+def _set_orders(values: Floats, names: Sequence[str], ratios: History, z: Floats) -> None:
+    """Set orders [I, P, L + H] in place: shipments times the ratio of the path; the future in proportion.
+
+    Its error is not that of the shipments, with which orders would else rise and fall.
+    """
+    orders, shipments = (values[..., names.index(name)] for name in ("orders", "shipments"))
+    lower, upper = error_scales(ratios.value_p05[:, 0], ratios.values[:, 0], ratios.value_p95[:, 0])
+    scale = np.where(z[:, None] < 0, lower[:, None], upper[:, None])  # [I, P, L]
+    context = ratios.context_length
+    before = orders[:, :, context - 1].copy()
+    drawn_orders = shipments[:, :, :context] * ratios.values[:, 0][:, None] * np.exp(z[:, None] * scale)
+    orders[:, :, :context] = np.where(np.isnan(drawn_orders), orders[:, :, :context], drawn_orders)
+    last = orders[:, :, context - 1]
+    orders[:, :, context:] *= np.divide(last, before, out=np.ones_like(before), where=before > 0)[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +92,13 @@ class _Draw:
     decay: Floats
 
     @classmethod
-    def of(cls, terms: StateTerms, paths: PathSet, rng: np.random.Generator) -> _Draw:
+    def of(cls, terms: StateTerms, paths: PathSet, item_id: str, seed: int) -> _Draw:
+        rng = item_generator(seed, purpose="market state", item_id=item_id)
         state, end = rng.uniform(size=(2, paths.paths))
-        lead, decay = rng.standard_normal((2, paths.paths))
+        lead, decay = (
+            standard_draws(name, paths=paths.paths, seed=seed)
+            for name in ("tight_lead_time_weeks", "capacity_decay")
+        )
         weeks = np.maximum(drawn(terms.lead_time_weeks, lead), SHORTEST_QUEUE_WEEKS)
         return cls(
             state=state,

@@ -31,6 +31,7 @@ TABLES: Mapping[str, type[dy.Schema]] = MappingProxyType(
         "macro": schema.Macro,
         "published_estimates": schema.PublishedEstimates,
         "saturation_checkpoints": schema.SaturationCheckpoints,
+        "statements": schema.Statements,
     }
 )
 

@@ -306,6 +306,37 @@ class SaturationCheckpoints(dy.Schema):
         return (pl.col("met_low") <= pl.col("met_high")) & (pl.col("met_high") <= 1)
 
 
+class Statements(dy.Schema):
+    """Dated facts about supply and exports that the answer rests on or lists; none judges the states."""
+
+    statement_id = columns.label("Name of the statement", key=True, regex=r"^[a-z0-9_]+$")
+    subject = columns.label("Chip, family or portfolio that it speaks of")
+    kind = columns.choice(
+        "What it is about",
+        ("lead_time", "supply_gap", "commitments", "write_down", "stock", "licence", "delivery"),
+    )
+    stated_on = columns.day("Day of the statement, or the last of its month")
+    statement = columns.label("What was said")
+    low = columns.amount("Lower end of the figure", "see unit", nullable=True)
+    high = columns.amount("Upper end of the figure", "see unit", nullable=True)
+    unit = columns.label("Unit of the figure", nullable=True)
+    implies = columns.label("State of the US market that it implies: short, met or none", nullable=True)
+    use = columns.choice(
+        "state: a soft observation of the state; listed: shown beside the answer",
+        ("state", "listed"),
+    )
+    publisher = columns.label("Who said so")
+    source_id = columns.source()
+
+    @dy.rule()
+    def an_observed_lead_time_has_a_range_in_weeks(cls) -> pl.Expr:
+        """What is used as an observation of the state is a lead time with both ends."""
+        complete = (pl.col("unit") == "weeks") & (pl.col("low") > 0) & (pl.col("high") >= pl.col("low"))
+        return (pl.col("use") != "state") | (
+            (pl.col("kind") == "lead_time") & complete.fill_null(value=False)
+        )
+
+
 def _is_month_end(column: str) -> pl.Expr:
     return pl.col(column) == pl.col(column).dt.month_end()
 

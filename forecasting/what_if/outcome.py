@@ -82,10 +82,18 @@ class Outcome:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What a sensitivity compares: P(saturated by the horizon), median units, median value if known."""
-        figures = {"p_saturated": self.p_saturated, "units": float(np.quantile(self.units, MEDIAN_LEVEL))}
+        """What a sensitivity compares: mean units, P(any window), P(saturated by the horizon), mean value.
+
+        The mean of the units moves with whatever bears on them: how probable a window is, how much is left
+        over, what cap, stock and licences allow. A median stays 0 while most paths have no window.
+        """
+        figures = {
+            "units_mean": float(self.units.mean()),
+            "p_any_window": self.p_any_window,
+            "p_saturated": self.p_saturated,
+        }
         if self.value_usd is not None:
-            figures["value_usd"] = float(np.quantile(self.value_usd, MEDIAN_LEVEL))
+            figures["value_usd_mean"] = float(self.value_usd.mean())
         return figures
 
 

@@ -35,14 +35,14 @@ class CapRoom:
     cap : Cap
     us_shipments : array [P, L]
         What US customers received in the periods up to the origin, in units of the exported product.
-    exported_so_far : float
+    exported_so_far : float or array [P]
         Units exported up to the origin, counted as exported in the period just before the first step.
     periods_per_year : int
         Periods in the trailing twelve months.
     """
 
     def __init__(
-        self, cap: Cap, us_shipments: Floats, *, exported_so_far: float, periods_per_year: int
+        self, cap: Cap, us_shipments: Floats, *, exported_so_far: Floats | float, periods_per_year: int
     ) -> None:
         span = {"since_launch": None, "trailing_12m": periods_per_year, "same_period": 1}[cap.period]
         paths, past = us_shipments.shape
@@ -51,7 +51,7 @@ class CapRoom:
         self._exports = RollingSum(paths, None if span is None else span - 1)
         for t in range(past):
             self._us_shipments.add(us_shipments[:, t])
-        self._exports.add(np.full(paths, exported_so_far))
+        self._exports.add(np.full(paths, exported_so_far, dtype=np.float64))
 
     def after_us_shipments(self, shipped: Floats) -> Floats:
         """Begin a period with `shipped` [P] going to US customers; room [P] for exports in it, may be < 0."""

@@ -26,32 +26,36 @@ from forecasting.windows.windows import WindowInputs, WindowPaths, WindowSummary
 class ExportTerms:
     """What stands between one chip and its export besides the US market, in units as of now.
 
-    `stock_abroad_h100e` is the stock of AI hardware in countries of concern in H100-equivalents, their own
-    production included; None where it is not stated.
+    Each is one number, or one for each path [P] where it is known as a range. `stock_abroad_h100e` is the
+    stock of AI hardware in countries of concern in H100-equivalents, their own production included; None
+    where it is not stated.
     """
 
-    unsold_stock: float = 0.0
-    exported_so_far: float = 0.0
-    licence_limit: float | None = None
-    stock_abroad_h100e: float | None = None
+    unsold_stock: Floats | float = 0.0
+    exported_so_far: Floats | float = 0.0
+    licence_limit: Floats | float | None = None
+    stock_abroad_h100e: Floats | float | None = None
 
     @property
-    def licence_left(self) -> float | None:
+    def licence_left(self) -> Floats | float | None:
         """Units that the licences still allow."""
-        return None if self.licence_limit is None else max(self.licence_limit - self.exported_so_far, 0.0)
+        if self.licence_limit is None:
+            return None
+        return np.maximum(np.subtract(self.licence_limit, self.exported_so_far), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PriceTerms:
     """Price of an accelerator over its life: USD per H100e at launch, half-life, factor per successor.
 
-    `import_value_share` is the value declared on import, on which duty is due, over the export price.
+    Each is one number, or one for each path [P] where it is known as a range. `import_value_share` is the
+    value declared on import, on which duty is due, over the export price.
     """
 
-    launch_usd_per_h100e: float
-    half_life_periods: float
-    successor_factor: float
-    import_value_share: float = 1.0
+    launch_usd_per_h100e: Floats | float
+    half_life_periods: Floats | float
+    successor_factor: Floats | float
+    import_value_share: Floats | float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +130,17 @@ def estimate_windows(
         if policy.cap is None
         else counted_shipments(exported, policy.cap.counts, markets.counted, product)
     )
-    effective = in_effect(policy, product.all_timestamps)
+    effective, licence = in_effect(policy, product.all_timestamps), terms.licence_left
     room = stock_room(exported, policy, markets, terms)
 
     def windows_of(
-        surplus: Floats, us_shipments: Floats, confirmed: Bools, room: Floats | None = None
+        surplus: Floats,
+        us_shipments: Floats,
+        confirmed: Bools,
+        stock: Floats,
+        exported: Floats,
+        left: Floats,
+        room: Floats | None = None,
     ) -> WindowPaths:
         inputs = WindowInputs(
             surplus=surplus,
@@ -138,15 +148,17 @@ def estimate_windows(
             saturated_confirmed=confirmed,
             eligible=True,
             in_effect=effective,
-            unsold_stock=terms.unsold_stock,
-            exported_so_far=terms.exported_so_far,
-            licence_limit=terms.licence_left,
+            unsold_stock=stock[:, 0],
+            exported_so_far=exported[:, 0],
+            licence_limit=None if licence is None else left[:, 0],
             stock_room=room,
             first_step=product.origin_column + now_step + 1,
         )
         return export_windows(inputs, policy.cap, periods_per_year=round(product.frequency.periods_per_year))
 
-    arrays = [product.flow.surplus, counted, met, *([] if room is None else [room])]
+    known = (terms.unsold_stock, terms.exported_so_far, 0.0 if licence is None else licence)
+    columns = [np.broadcast_to(_column(each), (len(met), 1)) for each in known]
+    arrays = [product.flow.surplus, counted, met, *columns, *([] if room is None else [room])]
     parts = map_path_chunks(windows_of, *arrays, workers=WORKERS)
     paths = join_paths(parts)
     return ExportEstimate(
@@ -174,7 +186,12 @@ def stock_room(exported: Chip, policy: Policy, markets: MarketsOfChip, terms: Ex
     product = markets.product
     us_stock = right_aligned(markets.us_hardware.shipments.cumsum(axis=1), product.periods)
     per_unit = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
-    return (policy.stock_limit.ratio * us_stock - terms.stock_abroad_h100e) / per_unit
+    return (policy.stock_limit.ratio * us_stock - _column(terms.stock_abroad_h100e)) / per_unit
+
+
+def _column(known: Floats | float) -> Floats:
+    """One number as [1, 1], one for each path as [P, 1]."""
+    return np.asarray(known, dtype=np.float64).reshape(-1, 1)
 
 
 def cap_units(exported: Chip, cap: Cap, markets: MarketsOfChip, *, step: int) -> Floats:
@@ -211,11 +228,11 @@ def value_at_stake(
     weeks = np.array([(end - exported.launch_quarter_end).days / DAYS_PER_WEEK for end in stamps])
     h100e = exported.required_tpp() / chip(H100E_CHIP).required_tpp()
     per_unit = price_per_unit(
-        price.launch_usd_per_h100e * h100e,
+        _column(price.launch_usd_per_h100e) * h100e,
         age_periods=weeks / product.frequency.weeks,
-        half_life_periods=price.half_life_periods,
+        half_life_periods=_column(price.half_life_periods),
         successors=successors_launched(exported, stamps, catalogue() if chips is None else chips),
-        successor_price_factor=price.successor_factor,
+        successor_price_factor=_column(price.successor_factor),
     )
     return revenue_at_stake(
         units,

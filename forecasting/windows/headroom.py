@@ -18,7 +18,7 @@ from forecasting.windows.tables import Estimator, Row
 from forecasting.windows.windows import Binding, WindowPaths
 
 
-def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict[str, float]:
+def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: Floats | float) -> dict[str, float]:
     """Mean units over paths: what was there, what each condition took, what was exported.
 
     In each step the surplus that is not exported is lost to the condition that binds there; stock is drawn
@@ -31,7 +31,7 @@ def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict
     paths : WindowPaths
     surplus : array [P, H]
         Units for which no US order came, of the same steps.
-    unsold_stock : float
+    unsold_stock : float or array [P]
         Units in stock before the first step.
     """
     lost = np.maximum(surplus - paths.units, 0.0)
@@ -40,9 +40,10 @@ def balance(paths: WindowPaths, surplus: Floats, *, unsold_stock: float) -> dict
         f"lost_{term.name.lower()}": float((lost * (paths.binding == term)).sum(axis=1).mean())
         for term in Binding
     }
-    figures["stock_left"] = unsold_stock - float(drawn.sum(axis=1).mean())
+    stock = float(np.mean(unsold_stock))
+    figures["stock_left"] = stock - float(drawn.sum(axis=1).mean())
     return {
-        SUPPLY: float(surplus.sum(axis=1).mean()) + unsold_stock,
+        SUPPLY: float(surplus.sum(axis=1).mean()) + stock,
         **figures,
         "units_mean": float(paths.units.sum(axis=1).mean()),
     }

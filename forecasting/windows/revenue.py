@@ -54,36 +54,37 @@ def successors_launched(
 
 
 def price_per_unit(
-    launch_price: float,
+    launch_price: Floats | float,
     *,
     age_periods: Floats,
-    half_life_periods: float,
+    half_life_periods: Floats | float,
     successors: npt.NDArray[np.int64],
-    successor_price_factor: float,
+    successor_price_factor: Floats | float,
 ) -> Floats:
     """Price of a chip that declines with age and drops with every generation that replaces it.
 
         price = launch price x 0.5 ** (age / half-life) x factor ** successors launched
 
     Both are assumptions to be varied: public prices are too few and too inconsistent to fit them. Before
-    launch (negative age) the launch price holds.
+    launch (negative age) the launch price holds. Assumptions are numbers, or columns [P, 1] of one for each
+    path.
 
     Parameters
     ----------
-    launch_price : float
+    launch_price : float or array
         USD per unit at launch.
     age_periods : array [H]
         Periods since launch.
-    half_life_periods : float
+    half_life_periods : float or array
         Periods in which the price halves; infinite for a constant price.
     successors : int array [H]
         Successor generations launched by then, see `successors_launched`.
-    successor_price_factor : float
+    successor_price_factor : float or array
         Share of the price that remains after each of them, in (0, 1].
 
     Returns
     -------
-    array [H]
+    array [H] or [P, H]
         USD per unit.
 
     Examples
@@ -98,18 +99,24 @@ def price_per_unit(
     [30000.0, 12000.0]
     """
     for name, value, expected, met in (
-        ("launch_price", launch_price, "> 0 USD", 0 < launch_price < np.inf),
-        ("half_life_periods", half_life_periods, "> 0 periods", half_life_periods > 0),
-        ("successor_price_factor", successor_price_factor, "0 to 1", 0 < successor_price_factor <= 1),
+        ("launch_price", launch_price, "> 0 USD", np.greater(launch_price, 0) & np.isfinite(launch_price)),
+        ("half_life_periods", half_life_periods, "> 0 periods", np.greater(half_life_periods, 0)),
+        (
+            "successor_price_factor",
+            successor_price_factor,
+            "0 to 1",
+            np.greater(successor_price_factor, 0) & np.less_equal(successor_price_factor, 1),
+        ),
     ):
-        if not met:
-            raise InputError(f"{name} is out of range", expected=expected, found=f"{value:g}", where=name)
+        if not np.all(met):
+            first = np.ravel(value)[~np.ravel(met)][0]
+            raise InputError(f"{name} is out of range", expected=expected, found=f"{first:g}", where=name)
     fading = np.exp2(-np.maximum(age_periods, 0.0) / half_life_periods)
     return np.asarray(launch_price * fading * successor_price_factor**successors)
 
 
 def revenue_at_stake(
-    units: Floats, price: Floats, *, duty_rate: float, import_value_share: float = 1.0
+    units: Floats, price: Floats, *, duty_rate: float, import_value_share: Floats | float = 1.0
 ) -> Floats:
     """Revenue over the horizon on each path, net of a duty on the import value.
 
@@ -122,11 +129,11 @@ def revenue_at_stake(
     ----------
     units : array [P, H]
         Units exported per step.
-    price : array [H]
+    price : array [H] or [P, H]
         USD per unit.
     duty_rate : float
         Share of the import value, 0 to 1; assumed to be borne by the seller in full.
-    import_value_share : float
+    import_value_share : float or array [P]
         Import value as a share of the export price, above 0.
 
     Returns
@@ -134,12 +141,16 @@ def revenue_at_stake(
     array [P]
         USD.
     """
+    share = np.asarray(import_value_share, dtype=np.float64)
     for name, value, expected, met in (
-        ("duty_rate", duty_rate, "0 to 1", 0 <= duty_rate <= 1),
-        ("import_value_share", import_value_share, "> 0", 0 < import_value_share < np.inf),
+        ("duty_rate", np.asarray(duty_rate), "0 to 1", 0 <= duty_rate <= 1),
+        ("import_value_share", share, "> 0", bool(np.all((share > 0) & np.isfinite(share)))),
     ):
         if not met:
             raise InputError(
-                "a duty is a share of the import value", expected=expected, found=f"{value:g}", where=name
+                "a duty is a share of the import value",
+                expected=expected,
+                found=f"{value.min():g}",
+                where=name,
             )
-    return np.asarray(units @ price * (1.0 - duty_rate * import_value_share))
+    return np.asarray((units * price).sum(axis=1) * (1.0 - duty_rate * share))

@@ -7,7 +7,7 @@ are null where the quantile lies beyond the horizon, figures where there is no e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import get_args
+from typing import Literal, TypeAlias, get_args
 
 import dataframely as dy
 import polars as pl
@@ -18,6 +18,8 @@ from forecasting.policy.terms import Scope
 from forecasting.windows.windows import Binding
 
 Column = dy.Column
+Standing: TypeAlias = Literal["observed", "nowcast", "forecast"]
+"""What a figure of a period rests on: published figures of it, a nowcast, or paths beyond the origin."""
 SHARE = "share of paths"
 SUPPLY = "supply_mean"
 LOSSES = (*(f"lost_{term.name.lower()}" for term in Binding), "stock_left")
@@ -60,6 +62,8 @@ def windows_schema(levels: Iterable[float]) -> type[dy.Schema]:
             nullable=True, description="items without a forecast, with the reason; null where none is missing"
         ),
         "now": _date('period end that "now" means'),
+        "now_is": _standing("now", nullable=True),
+        "observed_until": _date("last period in which the scope's item has a figure that is no nowcast"),
         "p_saturated_now": _probability("US demand for the scope's item is met now"),
         **{f"saturated_{name}": _date(f"{_point(level)} of when demand is met") for level, name in names},
         "p_never": _probability("US demand is not met by the horizon"),
@@ -75,6 +79,7 @@ def windows_schema(levels: Iterable[float]) -> type[dy.Schema]:
         }
     for what, (unit, said) in QUANTILE_FIGURES.items():
         columns |= {f"{what}_{name}": _figure(unit, f"{_point(level)}: {said}") for level, name in names}
+    columns["units_mean"] = _figure("units", f"mean: {QUANTILE_FIGURES['units'][1]}")
     columns["new_share"] = dy.Float64(
         nullable=True,
         min=0,
@@ -283,7 +288,16 @@ def _period() -> dict[str, Column]:
     return {
         "step": dy.Int64(primary_key=True, min=0, description="periods after the origin"),
         "timestamp": dy.Date(description="last day of the period"),
+        "standing": _standing("the period"),
     }
+
+
+def _standing(of: str, *, nullable: bool = False) -> Column:
+    return dy.String(
+        nullable=nullable,
+        check=_known(get_args(Standing)),
+        description=f"whether the item's figures of {of} are observed, a nowcast or a forecast",
+    )
 
 
 def _words(term: Binding) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from forecasting.windows.estimate import (
     estimate_windows,
     value_at_stake,
 )
-from forecasting.windows.schema import q
+from forecasting.windows.schema import Standing, q
 from forecasting.windows.windows import Binding, first_window, first_window_units
 
 Row = dict[str, Any]
@@ -47,11 +48,20 @@ class Estimator:
     markets: dict[str, Market]
     missing: Mapping[str, str]
     now_step: int
+    observed_until: Mapping[str, dt.date] = field(default_factory=dict)
 
     @property
     def now(self) -> dt.date:
         """Period end that "now" means."""
         return next(iter(self.markets.values())).timestamps(0)[self.now_step]
+
+    def standing(self, item_id: str, step: int) -> Standing:
+        """Whether an item's figure `step` periods after the origin is observed, a nowcast or a forecast."""
+        if step > 0:
+            return "forecast"
+        of = self.markets[item_id]
+        end = of.timestamps(step)[0]
+        return "observed" if end <= self.observed_until.get(item_id, of.origin) else "nowcast"
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -150,6 +160,8 @@ class Estimator:
         dates = [_date(stamps, step) for step in quantile_steps(passage, self.levels, steps)]
         return {
             "now": stamps[self.now_step],
+            "now_is": self.standing(item_id, self.now_step),
+            "observed_until": self.observed_until.get(item_id, of.origin),
             "p_saturated_now": float(met[:, of.origin_column + self.now_step].mean()),
             "p_never": float(never(passage, steps)),
             "p_supply_ended": of.supply_ended(self.now_step + 1),
@@ -160,7 +172,10 @@ class Estimator:
         self, exported: Chip, policy: Policy, product: Market, estimate: ExportEstimate
     ) -> Row:
         summary, stamps = estimate.summary, product.timestamps(self.now_step + 1)
-        row: Row = {"p_any_window": summary.p_any}
+        row: Row = {
+            "p_any_window": summary.p_any,
+            "units_mean": float(estimate.paths.units.sum(axis=1).mean()),
+        }
         if summary.windows:
             start, stop = summary.windows[0]
             row["window_opens"] = stamps[start]
@@ -200,6 +215,7 @@ class Estimator:
                 **{key: row[key] for key in ("policy", "chip", "scope")},
                 "step": self.now_step + step + 1,
                 "timestamp": end,
+                "standing": self.standing(product.item_id, self.now_step + step + 1),
                 "p_open": float(summary.p_open[step]),
                 **{
                     f"{what}_{q(level)}": float(found[n, step])
@@ -224,6 +240,7 @@ class Estimator:
                         "item_id": item_id,
                         "step": step,
                         "timestamp": end,
+                        "standing": self.standing(item_id, step),
                         "p_saturated": float(met[:, of.origin_column + step].mean()),
                         "p_reached_by": float(reached[step]),
                     }
@@ -239,6 +256,7 @@ class Estimator:
                     "item_id": item_id,
                     "step": step,
                     "timestamp": end,
+                    "standing": self.standing(item_id, step),
                     **{f"weeks_{q(level)}": _finite(weeks[n, step]) for n, level in enumerate(self.levels)},
                     **{f"backlog_{q(level)}": float(waiting[n, step]) for n, level in enumerate(self.levels)},
                 }
@@ -303,9 +321,16 @@ def _binding(estimate: ExportEstimate) -> Row:
 
 
 def estimator_of(
-    settings: EstimatorSettings, paths: PathSet, missing: Mapping[str, str], published: dt.date
+    settings: EstimatorSettings,
+    paths: PathSet,
+    missing: Mapping[str, str],
+    published: dt.date,
+    observed_until: Mapping[str, dt.date] = MappingProxyType({}),
 ) -> Estimator:
-    """Build the estimator; "now" is the last period that had ended when the newest figure was published."""
+    """Build the estimator; "now" is the last period that had ended when the newest figure was published.
+
+    `observed_until` is the last period of each item that is no nowcast, by default the origin.
+    """
     markets = {item_id: market(paths, item_id) for item_id in paths.item_ids}
     first = next(iter(markets.values()))
     step = period_end(published, first.frequency)
@@ -322,4 +347,5 @@ def estimator_of(
         markets=markets,
         missing=missing,
         now_step=ended,
+        observed_until=observed_until,
     )

@@ -63,11 +63,11 @@ class WindowInputs:
         Whether the chip is eligible under the policy.
     in_effect : bool array [T]
         Periods in which the policy applies.
-    unsold_stock : float
+    unsold_stock : float or array [P]
         Units in stock at the origin; they stay until exported.
-    exported_so_far : float
+    exported_so_far : float or array [P]
         Units exported up to the origin; see `export_windows` for how each cap period counts them.
-    licence_limit : float or None
+    licence_limit : float, array [P] or None
         Units that the licences at hand still allow from the origin on; None: no limit stated.
     stock_room : array [P, T] or None
         Units by which the stock abroad may still grow in each period before anything is exported after the
@@ -81,9 +81,9 @@ class WindowInputs:
     saturated_confirmed: Bools
     eligible: bool
     in_effect: Bools
-    unsold_stock: float = 0.0
-    exported_so_far: float = 0.0
-    licence_limit: float | None = None
+    unsold_stock: Floats | float = 0.0
+    exported_so_far: Floats | float = 0.0
+    licence_limit: Floats | float | None = None
     stock_room: Floats | None = None
     first_step: int
 
@@ -104,7 +104,8 @@ class WindowInputs:
         _require_range(0 <= self.first_step <= last, "first_step", self.first_step, f"0 to {last}")
         for name in ("unsold_stock", "exported_so_far", "licence_limit"):
             units = getattr(self, name)
-            _require_range(units is None or 0 <= units < math.inf, name, units, "finite and >= 0")
+            met = units is None or bool(np.all(np.greater_equal(units, 0) & np.isfinite(units)))
+            _require_range(met, name, units, "finite and >= 0")
 
 
 class WindowPaths(NamedTuple):
@@ -172,8 +173,8 @@ def export_windows(inputs: WindowInputs, cap: Cap | None, *, periods_per_year: i
         periods_per_year=periods_per_year,
     )
     room, exported = np.full(paths, math.inf), np.zeros(paths)
-    stock = np.full(paths, inputs.unsold_stock)
-    licence = np.full(paths, math.inf if inputs.licence_limit is None else inputs.licence_limit)
+    stock = np.full(paths, inputs.unsold_stock, dtype=np.float64)
+    licence = np.full(paths, math.inf if inputs.licence_limit is None else inputs.licence_limit, np.float64)
     steps: list[tuple[Bools, Floats, Floats, npt.NDArray[np.int8], Floats]] = []
     for t in range(inputs.first_step, periods):
         surplus = inputs.surplus[:, t]

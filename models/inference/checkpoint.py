@@ -18,8 +18,10 @@ from models.settings import NetworkSettings
 
 WEIGHTS = "weights.safetensors"
 CARD = "card.json"
-ARCHITECTURE = "overspill-patch-transformer-3"
-# Without classical forecasts: the same network with the maps from them at zero.
+ARCHITECTURE = "overspill-patch-transformer-4"
+# Without the bank of hypotheses: the same network with the maps from it at zero.
+WITHOUT_STRUCTURES = "overspill-patch-transformer-3"
+# Without classical forecasts either.
 WITHOUT_CLASSICS = "overspill-patch-transformer-2"
 PRETRAINED = Path(__file__).parents[1] / "pretrained"
 
@@ -73,7 +75,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: the model card cannot be read ({error})") from error
     found = card.get("architecture") if isinstance(card, dict) else None
-    if found not in {ARCHITECTURE, WITHOUT_CLASSICS}:
+    if found not in {ARCHITECTURE, WITHOUT_STRUCTURES, WITHOUT_CLASSICS}:
         raise CheckpointError(
             f"{path}: the model is of another architecture: expected {ARCHITECTURE}, found {found}"
         )
@@ -101,6 +103,8 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[Network, dict[s
         ) from error
     if card["architecture"] == WITHOUT_CLASSICS:
         weights = {**network.classical_weights(), **weights}
+    if card["architecture"] != ARCHITECTURE:
+        weights = {**network.structural_weights(), **weights}
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -33,8 +33,8 @@ from models.network.transformer import Network
 TRUNKS = 8
 # Paths that quantiles of such a long horizon are read from.
 ROLLED_PATHS = 512
-# Series that pass through the network together.
-SERIES_PER_PASS = 2048
+# Series that pass through the network together, each in up to three readings.
+SERIES_PER_PASS = 1024
 logger = logging.getLogger(__name__)
 
 

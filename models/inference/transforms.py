@@ -5,10 +5,11 @@ Shapes: B items, V variates, H horizon steps, Q quantiles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+
 import torch
 from torch import Tensor
 
-from models.network.classics import Classics
 from models.network.features import Inputs
 from models.network.head import TAIL_LIMIT, PredictiveDistribution
 from models.network.scaling import VIEW_LIMIT, SeriesScaling, fit_scaling
@@ -29,59 +30,67 @@ LOG_HEIGHT = 100.0
 
 
 def read(network: Network, inputs: Inputs) -> tuple[SeriesScaling, PredictiveDistribution]:
-    """Scaling and law of the items, from the readings that suit them.
+    """Scaling and law of the items, from the readings that suit them, in one pass.
 
     The mean of what the network says of the series and, mirrored back, of the mirrored series: it errs
     differently on the two. The law of the logs, undone, takes its place by the weight of the logs, which is 0
     where a value is not positive. Variates with a given role are read as they are: neither orders and
     capacity below zero nor their logs are anything that the network has seen.
     """
-    features = network.features(inputs)
-    scaling, law = features.scaling, network.decode(features)
     if inputs.statics.any():
-        return scaling, law
-    _, reverse = network(inputs._replace(values=-inputs.values))
+        features = network.features(inputs)
+        return features.scaling, network.decode(features)
     positive = ((inputs.values > 0) | ~inputs.observed).all(-1)
-    law = law.averaged(reverse.mirrored(), torch.full(positive.shape, 0.5, device=positive.device))
-    if not positive.any():
+    readings = [inputs, inputs._replace(values=-inputs.values)]
+    if positive.any():
+        readings.append(as_logs(inputs, positive))
+    features = network.features(Inputs(*map(torch.cat, zip(*readings, strict=True))))
+    whole, count = network.decode(features), len(readings)
+    laws = [PredictiveDistribution(*parts) for parts in _apart(whole, count)]
+    scales = [SeriesScaling(*parts) for parts in _apart(features.scaling, count)]
+    half = torch.full(positive.shape, 0.5, device=positive.device)
+    law, scaling = laws[0].averaged(laws[1].mirrored(), half), scales[0]
+    if count == 2:
         return scaling, law
-    moves, logs = of_logs(network, inputs, positive, scaling)
-    weight = torch.where(positive, weight_of_logs(features.classics, inputs.observed, moves), 0.0)
-    return scaling, law.averaged(logs, weight)
+    gains = [gain[: len(positive)] for gain in features.classics.gains]
+    weight = torch.where(positive, weight_of_logs(gains, inputs.observed, scales[2].scale), 0.0)
+    return scaling, law.averaged(undo_logs(laws[2], scales[2], scaling), weight)
 
 
-def weight_of_logs(classics: Classics, observed: Tensor, moves: Tensor) -> Tensor:
+def _apart(whole: Iterable[Tensor], count: int) -> Iterator[tuple[Tensor, ...]]:
+    """The parts of readings that stand one after the other along the first axis."""
+    return zip(*(part.chunk(count) for part in whole), strict=True)
+
+
+def as_logs(inputs: Inputs, positive: Tensor) -> Inputs:
+    """Logs of the variates that are positive [B, V], at a height of their own; the others as they are.
+
+    The height makes them independent of the unit. What the network says of variates that are not positive
+    means nothing.
+    """
+    loc = torch.where(positive, fit_scaling(inputs.values, inputs.observed).loc, 1.0)[..., None]
+    kept = torch.where(positive[..., None] & inputs.observed, inputs.values, loc)
+    logs = torch.where(positive[..., None], kept.log() - loc.log(), inputs.values)
+    height = LOG_HEIGHT * fit_scaling(logs, inputs.observed).scale[..., None]
+    return inputs._replace(values=torch.where(positive[..., None], logs + height, logs))
+
+
+def weight_of_logs(gains: Sequence[Tensor], observed: Tensor, moves: Tensor) -> Tensor:
     """Posterior [B, V] of a classical model of the logs against one of the values, less for large moves.
 
     The likelihoods are those of the best method of each, with their penalties and the Jacobian of the logs.
 
     Parameters
     ----------
-    classics : Classics
+    gains : two of Tensor [B, V, F]
+        Log-likelihood per observation over a walk's, of the methods of the values and of the logs.
     observed : Tensor [B, V, L]
     moves : Tensor [B, V]
         Mean absolute move of the logs.
     """
-    plain, logs = classics.gains
+    plain, logs = gains
     odds = TEMPER * observed.sum(-1) * (logs.amax(-1) - plain.amax(-1)) + PRIOR_LOG_ODDS
     return torch.sigmoid(odds).float() / (1 + (moves / LARGE_MOVE).square()).float()
-
-
-def of_logs(
-    network: Network, inputs: Inputs, positive: Tensor, scaling: SeriesScaling
-) -> tuple[Tensor, PredictiveDistribution]:
-    """Mean absolute move of the logs [B, V], and the law from them in the scaled view of the values.
-
-    Logs are read at a height of their own, so that they do not depend on the unit. Variates that are not
-    positive [B, V] stay as they are, and their law means nothing.
-    """
-    loc = torch.where(positive, scaling.loc, 1.0)[..., None]
-    kept = torch.where(positive[..., None] & inputs.observed, inputs.values, loc)
-    logs = torch.where(positive[..., None], kept.log() - loc.log(), inputs.values)
-    height = LOG_HEIGHT * fit_scaling(logs, inputs.observed).scale[..., None]
-    logs = torch.where(positive[..., None], logs + height, logs)
-    scaled, law = network(inputs._replace(values=logs))
-    return scaled.scale, undo_logs(law, scaled, scaling)
 
 
 def undo_logs(

@@ -15,6 +15,7 @@ from models.network.baselines import GROWTH_LIMIT, centre, trend_line
 from models.network.scaling import VIEW_LIMIT, SeriesScaling
 from models.network.seasons import Seasons, decompose, level_times_shape
 from models.network.smoothing import Forecasts, line_ahead, moves_ahead, smooth
+from models.network.structures import Scales, structures, unsaid
 
 # Simple smoothing, Theta, damped Holt, AR of moves, AR about a line: of values and of logs.
 METHODS = 5
@@ -39,11 +40,18 @@ class Classics(NamedTuple):
         Numbers per series.
     beneath : Tensor [B, V, L]
         Scaled view of the context without its season; 0 where it was not observed.
+    means, spread : Tensor [B, V, H, 3], Tensor [B, V, H, 1]
+        Views of the means, and log spread relative to a walk's, of a bank of structural hypotheses.
+    posterior : Tensor [B, V, F + 1]
+        Weight of each of its families, and of logs.
     """
 
     forecasts: Tensor
     evidence: Tensor
     beneath: Tensor
+    means: Tensor
+    spread: Tensor
+    posterior: Tensor
 
     @property
     def gains(self) -> tuple[Tensor, Tensor]:
@@ -78,7 +86,13 @@ class Reading(NamedTuple):
 
 @torch.no_grad()
 def build_classics(
-    filled: Tensor, observed: Tensor, season: Tensor, scaling: SeriesScaling, horizon: int
+    filled: Tensor,
+    observed: Tensor,
+    season: Tensor,
+    scaling: SeriesScaling,
+    horizon: int,
+    *,
+    bank: bool = True,
 ) -> Classics:
     """Ten forecasts of five methods, level x shape, and the mean of all by their likelihood.
 
@@ -92,11 +106,14 @@ def build_classics(
         Location and scale of the context.
     horizon : int
         H.
+    bank : bool
+        Whether to ask the bank of structural hypotheses; what it says is 0 otherwise.
     """
     shape = filled.shape[:2]
     reading = read(filled, observed, season, scaling)
     seasons = decompose(reading.values, reading.observed, reading.season, horizon)
-    forecasts = methods_ahead(reading.values - seasons.past, reading.observed, horizon)
+    beneath = reading.values - seasons.past
+    forecasts = methods_ahead(beneath, reading.observed, horizon)
     series = len(reading.unit)
     ahead = torch.stack([method.ahead + seasons.future for method in forecasts], -1)
     plain, logs = ahead[:series], _from_logs(ahead[series:], reading, scaling)
@@ -112,10 +129,21 @@ def build_classics(
     strengths = [seasons.strength[:series], seasons.strength[series:]]
     posterior = weights[:, METHODS:].sum(-1)
     evidence = torch.stack([*gains.unbind(-1), *strengths, posterior, fits.to(plain.dtype)], -1)
+    scales = Scales(
+        positive=reading.positive,
+        jacobian=reading.jacobian,
+        unit=reading.unit.float(),
+        level=(scaling.loc / scaling.scale).flatten().float(),
+    )
+    with torch.autocast(filled.device.type, enabled=False):  # likelihoods need all digits
+        said = (
+            structures(beneath, reading.observed, seasons.future, scales) if bank else unsaid(views, horizon)
+        )
     return Classics(
         torch.unflatten(views.clamp(-VIEW_LIMIT, VIEW_LIMIT).float(), 0, shape),
         torch.unflatten(evidence.clamp(-5.0, 5.0).float(), 0, shape),
         torch.unflatten(_beneath(reading, seasons, series), 0, shape) * observed,
+        *(torch.unflatten(part.float(), 0, shape) for part in said),
     )
 
 

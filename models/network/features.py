@@ -90,8 +90,8 @@ class Features(NamedTuple):
     classics: Classics
 
 
-def build_features(inputs: Inputs) -> Features:
-    """Views, lags and statistics of the context, all finite float32."""
+def build_features(inputs: Inputs, *, bank: bool = True) -> Features:
+    """Views, lags and statistics of the context, all finite float32; what the bank says is 0 without it."""
     values, observed, season = inputs.values, inputs.observed, inputs.season
     length, horizon = values.shape[-1], inputs.horizon
     scaling = fit_scaling(values, observed)
@@ -121,7 +121,7 @@ def build_features(inputs: Inputs) -> Features:
         baselines=baselines,
         spreads=spreads,
         statistics=statistics.nan_to_num(0.0).clamp(-20.0, 20.0),
-        classics=build_classics(filled, observed, season, scaling, horizon),
+        classics=build_classics(filled, observed, season, scaling, horizon, bank=bank),
     )
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional
 from models.network.baselines import BASELINES, MOVES_PER_DEVIATION, SPREADS
 from models.network.classics import FORECASTS
 from models.network.scaling import VIEW_LIMIT
+from models.network.structures import MEANS
 from models.settings import NetworkSettings
 
 # Smallest share of a step's own noise in the copula, so that the correlation is never singular.
@@ -118,6 +119,7 @@ class Head(nn.Module):
         self.spread = nn.Linear(settings.width, settings.patch_length * STEP_CHANNELS)
         self.out = nn.Linear(STEP_CHANNELS, sum(self.sizes))
         self.classical = nn.Linear(STEP_CHANNELS, FORECASTS)
+        self.structural = nn.Linear(STEP_CHANNELS, MEANS + 1, bias=False)
         self.step = nn.Parameter(torch.zeros(settings.max_horizon, STEP_CHANNELS))
         self.walk = nn.Parameter(walk_factor(settings.max_horizon, settings.own_rank))
         levels = torch.tensor(settings.quantile_levels)
@@ -127,15 +129,23 @@ class Head(nn.Module):
         nn.init.zeros_(self.out.bias)
         nn.init.zeros_(self.classical.weight)
         nn.init.zeros_(self.classical.bias)
+        nn.init.zeros_(self.structural.weight)
         with torch.no_grad():
             self.out.bias[-1] = NOISE_START
 
     def forward(
-        self, tokens: Tensor, baselines: Tensor, spreads: Tensor, classics: Tensor
+        self,
+        tokens: Tensor,
+        baselines: Tensor,
+        spreads: Tensor,
+        classics: Tensor,
+        means: Tensor,
+        spread: Tensor,
     ) -> PredictiveDistribution:
         """Law [B, V, H, ...] of tokens [B, V, T, D] that leans on what simple methods say.
 
-        These are anchors [B, V, H, A], spreads [B, V, H, W] and classical forecasts [B, V, H, K].
+        These are anchors [B, V, H, A], spreads [B, V, H, W], classical forecasts [B, V, H, K], and the means
+        [B, V, H, 3] and spread [B, V, H, 1] of the bank of hypotheses.
 
         An untrained head says a Gaussian random walk: the median at the last value, a standard deviation of
         sqrt(pi / 2 * h) scales at step h, the correlation of a walk. The network moves the median, stretches
@@ -151,7 +161,9 @@ class Head(nn.Module):
             )
             centre = middle + (lean * baselines).sum(-1, keepdim=True)
             centre = centre + (self.classical(active) * classics).sum(-1, keepdim=True)
-            stretch = stretch + (widen * spreads).sum(-1, keepdim=True)
+            lean_mean, lean_spread = self.structural(active).split((MEANS, 1), -1)
+            centre = centre + (lean_mean * means).sum(-1, keepdim=True)
+            stretch = stretch + (widen * spreads).sum(-1, keepdim=True) + lean_spread * spread
             quantiles = self.around(centre, stretch, down, up)
             edges = torch.stack(
                 [quantiles[..., 1] - quantiles[..., 0], quantiles[..., -1] - quantiles[..., -2]], -1

@@ -23,6 +23,7 @@ from models.network.features import (
 )
 from models.network.head import Head, PredictiveDistribution
 from models.network.scaling import SeriesScaling
+from models.network.structures import MEANS, POSTERIORS
 from models.settings import NetworkSettings
 
 
@@ -153,6 +154,8 @@ class Network(nn.Module):
         self.future = Patching(settings, HORIZON_CHANNELS + shared, classical=FORECASTS)
         self.summary = nn.Linear(STATISTICS + settings.statics, settings.width)
         self.evidence = zero_linear(EVIDENCE, settings.width)
+        self.structures = zero_linear((MEANS + 1) * settings.patch_length, settings.width)
+        self.posterior = zero_linear(POSTERIORS, settings.width)
         self.refine = nn.Linear(settings.width, settings.width)
         self.blocks = nn.ModuleList(Block(settings, across=k % 2 == 1) for k in range(settings.blocks))
         self.head = Head(settings)
@@ -163,8 +166,13 @@ class Network(nn.Module):
         return features.scaling, self.decode(features)
 
     def features(self, inputs: Inputs) -> Features:
-        """What is read of the items."""
-        return build_features(inputs)
+        """What is read of the items; the bank is not asked where its answer would be multiplied by zero."""
+        return build_features(inputs, bank=self.training or self.reads_bank())
+
+    def reads_bank(self) -> bool:
+        """Whether a weight that reads the bank of hypotheses is not zero."""
+        readers = (self.structures, self.posterior, self.head.structural)
+        return any(bool(reader.weight.any()) for reader in readers)
 
     def decode(self, features: Features) -> PredictiveDistribution:
         """Law of the scaled future from the features."""
@@ -177,7 +185,10 @@ class Network(nn.Module):
         future = self.future(
             functional.pad(features.horizon, after), functional.pad(classics.forecasts, after)
         )
-        series = functional.silu(self.summary(features.statistics) + self.evidence(classics.evidence))
+        structures = functional.pad(torch.cat([classics.means, classics.spread], -1), after)
+        future = future + self.structures(self.future.patched(structures))
+        told = self.evidence(classics.evidence) + self.posterior(classics.posterior)
+        series = functional.silu(self.summary(features.statistics) + told)
         series = self.refine(series)[:, :, None]
         tokens = torch.cat([past, future], dim=2) + series
         ahead = future.shape[2]
@@ -186,7 +197,12 @@ class Network(nn.Module):
             tokens = block(tokens, positions)
         final = root_mean_square_norm(tokens[:, :, -ahead:])
         distribution: PredictiveDistribution = self.head(
-            final, features.baselines, features.spreads, classics.forecasts
+            final,
+            features.baselines,
+            features.spreads,
+            classics.forecasts,
+            classics.means,
+            classics.spread,
         )
         return distribution
 
@@ -196,6 +212,14 @@ class Network(nn.Module):
             name: weight
             for name, weight in self.state_dict().items()
             if ".classical." in name or name.startswith("evidence.")
+        }
+
+    def structural_weights(self) -> dict[str, Tensor]:
+        """The weights that read the bank of hypotheses, by name; all zero in a new network."""
+        return {
+            name: weight
+            for name, weight in self.state_dict().items()
+            if name.startswith(("structures.", "posterior.", "head.structural"))
         }
 
     def rotary(self, tokens: int, ahead: int, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,12 +67,10 @@ def _panel(name: str, bins: pl.DataFrame) -> Panel:
 
 
 def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
-    """Skill, coverage and the score of the dates per forecaster, best CRPS first."""
+    """Scores of flows and dates and coverage per forecaster, best mean skill first."""
     names = tuple(leaderboard["forecaster"])
     best = leaderboard.row(0, named=True)
-    gap = abs(best["skill"])
-    size = format_figure(gap, "share") if gap >= 0.01 else "less than 1 %"
-    ahead = f"{size} {'below' if best['skill'] >= 0 else 'above'}"
+    flows, dates = (_ahead(best[name]) for name in ("skill_flows", "skill_date"))
     places = range(len(names))
     coverage = Line(
         name="nominal 80 %", x=[-0.5, len(names) - 0.5], y=[NOMINAL] * 2, tone=Tone.MIDDLE, dash="dash"
@@ -80,7 +78,8 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
     return Chart(
         name="leaderboard",
         title=(
-            f"{best['forecaster']} is best: CRPS {ahead} the best single model; its 80 % intervals held "
+            f"{best['forecaster']} is best by flows and dates together: against the best single model its "
+            f"error is {flows} (orders and capacity) and {dates} (date); its 80 % intervals held "
             f"{format_figure(best['coverage_80'], 'share')} of the actuals"
         ),
         note=f"mean over {best['forecasts']} forecasts of an item on a day",
@@ -114,6 +113,11 @@ def leaderboard_chart(leaderboard: pl.DataFrame) -> Chart:
             ),
         ),
     )
+
+
+def _ahead(gained: float) -> str:
+    size = format_figure(abs(gained), "share") if abs(gained) >= 0.01 else "less than 1 %"
+    return f"{size} {'lower' if gained >= 0 else 'higher'}"
 
 
 def _bars(title: str, y_title: str, names: tuple[str, ...], scores: pl.Series) -> Panel:

@@ -37,6 +37,7 @@ from pipelines.runtime.store.tags import DIGEST_TAG
 from pipelines.runtime.tracking import Tracker
 
 SCORES = ("crps", "mase", "coverage_80", "energy", "variogram", "date_crps", "date_brier")
+SKILLS = {"crps": "skill_flows", "date_crps": "skill_date"}
 CASE_LEVELS = (0.1, 0.5, 0.9)
 
 
@@ -87,7 +88,7 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
             {
                 f"{name}/{row['forecaster']}": row[name]
                 for row in leaderboard.iter_rows(named=True)
-                for name in (*SCORES, "skill")
+                for name in (*SCORES, *SKILLS.values())
             }
         )
         used = _weights_label(weights)
@@ -153,11 +154,23 @@ def _score_task(
 
 
 def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:
-    """Mean scores per forecaster, best first, with the skill in CRPS against the best single model."""
+    """Mean scores per forecaster, with skill and rank by the flows and by the date; best mean skill first.
+
+    A skill is the share of the error of the best single model that is saved: in the CRPS of orders and
+    capacity (`skill_flows`), in the censored CRPS of the date on which demand is met (`skill_date`). Where
+    that model makes no error there is nothing to save, and the skill is 0.
+    """
     means = scores.group_by("forecaster").agg(pl.col(*SCORES).mean(), forecasts=pl.len())
-    best = min(means.filter(pl.col("forecaster").is_in(list(baselines)))["crps"])
-    skills = pl.Series("skill", [skill(score, best) for score in means["crps"]])
-    return means.with_columns(skills).sort("crps", "forecaster")
+    single = means.filter(pl.col("forecaster").is_in(list(baselines)))
+    for score, name in SKILLS.items():
+        best = min(single[score])
+        found = [skill(each, best) if best > 0 else 0.0 for each in means[score]]
+        means = means.with_columns(
+            pl.Series(name, found, dtype=pl.Float64),
+            pl.col(score).rank("min").cast(pl.Int64).alias(name.replace("skill", "rank")),
+        )
+    ahead = pl.mean_horizontal(*SKILLS.values())
+    return means.sort(-ahead, "forecaster")
 
 
 def calibration(events: Sequence[Row], bins: int = 5) -> pl.DataFrame:
@@ -251,7 +264,7 @@ def _weights_label(weights: Weights) -> str:
 
 
 def _page_text(leaderboard: pl.DataFrame, origins: Sequence[BacktestOrigin], weights: str) -> str:
-    names = ["forecaster", *SCORES, "skill"]
+    names = ["forecaster", *SCORES, *SKILLS.values()]
     lines = [
         f"{len(origins)} days from {origins[0].as_of} to {origins[-1].as_of}.",
         "What was known before the first edition of the shipment estimates is hypothetical.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from forecasting.public.bookings import DeliveryProfile, check_balance
 from forecasting.public.editions import Edition
 from forecasting.public.panel import BookSettings, build_panel, portfolio_ratios
 from forecasting.public.sources import PublicSources
+from forecasting.public.statements import judged
 from forecasting.reference.checks import Check, run_checks
 from pipelines.etl.order_book.step import run_order_book_etl
 from pipelines.runtime.config.data import EditionFile, PublicData
@@ -21,7 +23,7 @@ from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG
 
-REFERENCE_TABLES = ("cloud", "macro", "capital_expenditure", "vendors", "chips")
+REFERENCE_TABLES = ("cloud", "macro", "capital_expenditure", "vendors", "chips", "statements")
 
 
 def check_reference() -> list[Check]:
@@ -39,6 +41,7 @@ def public_sources(data: PublicData) -> PublicSources:
         vendors=reference.load("vendors"),
         publication_lag_days={name: source.publication_lag_days for name, source in load_sources().items()},
         unreported=data.unreported,
+        statements=reference.load("statements").collect(),
         as_of=data.as_of,
     )
 
@@ -93,8 +96,10 @@ def run_public_etl(context: Context, data: PublicData) -> EtlResult:
         for name, source, table in _raw_tables(data):
             run.log_dataset(name=name, digest=content_digest(table), source=source, context="raw")
         panel, ratios = public_panel(data)
-        run.set_tags({KNOWN_UNTIL_TAG: str(ratios["vintage"].max())})
-        context.write(run, folder, {"panel": panel, "due_to_delivered": ratios})
+        known_until = str(ratios["vintage"].max())
+        run.set_tags({KNOWN_UNTIL_TAG: known_until})
+        stated = judged(panel, until=dt.date.fromisoformat(known_until))
+        context.write(run, folder, {"panel": panel, "due_to_delivered": ratios, "statements": stated})
         run.log_metrics(
             {
                 "rows": panel.height,

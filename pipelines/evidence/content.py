@@ -19,7 +19,7 @@ from pipelines.evidence.records import (
     RunEntry,
     Software,
 )
-from pipelines.evidence.stored import INVERSIONS, SUMMARY, StoredArtifacts
+from pipelines.evidence.stored import INVERSIONS, STATEMENTS, SUMMARY, StoredArtifacts
 from pipelines.evidence.verdicts import certainty_says
 
 
@@ -88,6 +88,7 @@ def build_evidence(
         **dict(derived.figures),
         priority_inversions=facts.inversions(artifacts.path_if_recorded("etl", INVERSIONS)),
         assumptions=facts.assumptions(artifacts),
+        statements=facts.statements(artifacts.path_if_recorded("etl", STATEMENTS)),
         sources=facts.sources(inputs.panel),
         model=facts.model(artifacts),
         calibration=facts.calibration(artifacts),

@@ -41,7 +41,7 @@ from pipelines.evidence.verdicts import (
     together,
 )
 from pipelines.runtime.config.settings import Settings
-from pipelines.windows.estimator import build_estimator
+from pipelines.windows.estimator import build_estimator, last_observed
 from pipelines.windows.step import windows_tables
 
 DATES = ("saturated", "opening", "closing")
@@ -123,7 +123,8 @@ def derive(stored: EvidenceInputs) -> DerivedEvidence:
     policy = stored.only_policy()
     paths = from_table(stored.paths, frequency=stored.settings.data.panel_frequency, where="paths.parquet")
     missing = dict(stored.choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
-    every = build_estimator(stored.settings, paths, missing, stored.known_until)
+    observed = last_observed(stored.choices)
+    every = build_estimator(stored.settings, paths, missing, stored.known_until, observed)
     all_rows = list(every.window_rows())
     only = replace(every, settings=replace(every.settings, policies=(policy,), confidence=stored.threshold))
     rows = [(row, steps) for row, steps in all_rows if row["policy"] == policy.name]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 from pydantic import TypeAdapter
 
 import pipelines
@@ -145,7 +146,7 @@ def model(of: StoredArtifacts) -> ModelEntry:
         paths=settings.forecast.paths,
         horizon=settings.forecast.horizon,
         statistical=None if settings.forecast.model == "network" else plain(vars(settings.statistical)),
-        items=tuple(of.table("choices").to_dicts()),
+        items=tuple(of.table("choices").with_columns(cs.date().cast(pl.String)).to_dicts()),
         network_card=network_card(of),
     )
 
@@ -210,6 +211,11 @@ def of_weights(forecast: RunEntry, backtest: RunEntry, card: NetworkCard | None)
     if until is None:
         return ""
     return f" On days before {until}, which their training had seen, the package's own weights stood in."
+
+
+def statements(path: Path | None) -> tuple[dict[str, Any], ...]:
+    """Dated statements of others that were known, how each was used, and whether the states agree with it."""
+    return () if path is None else tuple(read_table(path).with_columns(cs.date().cast(pl.String)).to_dicts())
 
 
 def inversions(path: Path | None) -> Inversions:

@@ -67,6 +67,8 @@ class Headline(Record):
     reason: str
     no_estimate: str | None = None
     now: dt.date | None = None
+    now_is: str | None = None
+    observed_until: dt.date | None = None
     p_saturated_now: Share | None = None
     p_never: Share | None = None
     p_supply_ended: Share | None = None
@@ -82,6 +84,7 @@ class Headline(Record):
     opening: Dates | None
     closing: Dates | None
     units: Figures | None
+    units_mean: Number | None = None
     first_window_units: Figures | None
     stock_units: Figures | None
     new_units: Figures | None

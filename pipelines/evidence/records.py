@@ -205,6 +205,7 @@ class Evidence(Record):
     cap_readings: tuple[CapReading, ...]
     row_sets: tuple[RowSet, ...]
     priority_inversions: Inversions
+    statements: tuple[Row, ...] = ()
     assumptions: tuple[AssumptionEntry, ...]
     sources: tuple[SourceEntry, ...]
     model: ModelEntry

@@ -20,13 +20,18 @@ from pipelines.runtime.registry.weights import CARD
 
 WINDOWS_TABLES = ("windows", "window_steps", "saturation", "lead_time", "cap_readings", "headroom")
 SUMMARY, INVERSIONS, KNOWN_CASE = "summary.json", "priority_inversions.parquet", "known_case.parquet"
+STATEMENTS = "statements.parquet"
 COPIED = {
     "etl": ("panel.parquet", "settings-etl.yaml"),
     "backtest": ("scores.parquet", "leaderboard.parquet", "reliability.parquet", "settings-backtest.yaml"),
     "forecast": ("paths.parquet", "choices.parquet", "settings-forecast.yaml"),
     "windows": (*(f"{name}.parquet" for name in WINDOWS_TABLES), "settings-windows.yaml"),
 }
-COPIED_IF_RECORDED = {"etl": (SUMMARY, INVERSIONS), "backtest": (KNOWN_CASE,), "forecast": (CARD,)}
+COPIED_IF_RECORDED = {
+    "etl": (SUMMARY, INVERSIONS, STATEMENTS),
+    "backtest": (KNOWN_CASE,),
+    "forecast": (CARD,),
+}
 READS = {"backtest": ("panel", "etl"), "forecast": ("panel", "etl"), "windows": ("paths", "forecast")}
 
 

@@ -8,15 +8,16 @@ from collections.abc import Mapping
 import polars as pl
 
 from forecasting.errors import StepError
+from forecasting.public.statements import judged
 from pipelines.backtest.step import rank
-from pipelines.evidence.stored import StoredArtifacts
+from pipelines.evidence.stored import STATEMENTS, StoredArtifacts
 
 CLOSE = 1e-9  # relative, and absolute near zero: another processor's arithmetic may differ in the last digits
 KEYS = ("policy", "chip", "scope", "item_id", "counts", "period", "step", "forecaster")
 
 
 def check_tables(derived: Mapping[str, pl.DataFrame], artifacts: StoredArtifacts) -> int:
-    """Compare every table of the windows run, and the scores of the backtest; returns how many values.
+    """Compare the tables of the windows run, backtest scores and statements; returns how many values.
 
     Raises
     ------
@@ -27,6 +28,9 @@ def check_tables(derived: Mapping[str, pl.DataFrame], artifacts: StoredArtifacts
     if "backtest" in artifacts.steps:
         baselines = artifacts.settings("backtest").statistical.candidates
         expected["leaderboard"] = rank(artifacts.table("scores"), baselines=baselines)
+    known_until = artifacts.steps["etl"].known_until
+    if known_until is not None and artifacts.path_if_recorded("etl", STATEMENTS) is not None:
+        expected["statements"] = judged(artifacts.table("panel"), until=known_until)
     return sum(check_same(artifacts.table(name), table, name) for name, table in expected.items())
 
 

@@ -86,7 +86,9 @@ class Panel:
     share_x : bool
         Whether the x axis shows shares.
     split : float, optional
-        Where the known past ends: a thin line.
+        Where the known past ends: a thin dotted line.
+    observed : float, optional
+        Where observations end and a nowcast begins: a thin dashed line.
     """
 
     title: str
@@ -97,6 +99,7 @@ class Panel:
     kind: Kind = "units"
     share_x: bool = False
     split: float | None = None
+    observed: float | None = None
 
     @property
     def reach(self) -> tuple[float, float]:

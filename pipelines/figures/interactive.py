@@ -36,6 +36,8 @@ def _draw(panel: Panel, *, height: int) -> go.Figure:
     _axes(figure, panel)
     if panel.split is not None:
         figure.add_vline(x=panel.split, line={"color": TEXT, "width": 1, "dash": "dot"})
+    if panel.observed is not None:
+        figure.add_vline(x=panel.observed, line={"color": TEXT, "width": 1, "dash": "dash"})
     return figure
 
 

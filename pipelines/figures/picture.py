@@ -90,6 +90,8 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_ylim(0, panel.top)
     if panel.split is not None:
         axes.axvline(panel.split, color=TEXT, linewidth=0.8, linestyle=":")
+    if panel.observed is not None:
+        axes.axvline(panel.observed, color=TEXT, linewidth=0.8, linestyle="--")
 
 
 def _mark(axes: Axes, mark: Mark) -> None:

@@ -19,7 +19,8 @@ from pipelines.runtime.registry.weights import Weights, shipped_weights
 
 # What is believed of each member before its past forecasts are scored (docs/decisions/0017).
 NETWORK = Prior(flows=0.5, plain=0.5, season=0.4, long_season=0.2)
-BANK = Prior(flows=0.5, plain=0.5, season=0.4, long_season=0.6)
+BANK = Prior(flows=0.5, young_flows=0.0, plain=0.5, season=0.4, long_season=0.6)
+CHOICE = Prior(flows=0.0, young_flows=0.5, plain=0.0, season=0.0, long_season=0.0)  # docs/decisions/0027
 BOOTSTRAP = Prior(flows=0.0, plain=0.0, season=0.2, long_season=0.2)
 CLASSIC = Prior(flows=0.2, plain=0.2, season=0.2, long_season=0.2)  # each of those of the ensemble
 
@@ -36,15 +37,15 @@ def named_forecaster(
         raise ValueError(f"the forecaster {name} needs weights")
     if name == "network":
         return NetworkPathForecaster(weights.network, floor=floor)
-    members = _members(weights, floor)
+    members = _members(weights, floor, statistical)
     if name == "ensemble":
         members += _classics(statistical, floor)
     return CombinationForecaster(name, members)
 
 
-def build_auto(weights: Weights) -> CombinationForecaster:
-    """The network, the bank and the seasonal bootstrap."""
-    return CombinationForecaster("auto", _members(weights, "auto"))
+def build_auto(weights: Weights, statistical: StatisticalSettings | None = None) -> CombinationForecaster:
+    """Network, bank and seasonal bootstrap; of young flows the network and the statistical choice."""
+    return CombinationForecaster("auto", _members(weights, "auto", statistical))
 
 
 def _classics(statistical: StatisticalSettings, floor: Floor) -> list[Member]:
@@ -58,8 +59,9 @@ def _classics(statistical: StatisticalSettings, floor: Floor) -> list[Member]:
     ]
 
 
-def _members(weights: Weights, floor: Floor) -> list[Member]:
-    """The network with the given weights, and what is as fast."""
+def _members(weights: Weights, floor: Floor, statistical: StatisticalSettings | None = None) -> list[Member]:
+    """The network with the given weights, what is as fast, and with its settings the statistical choice."""
+    choice = [] if statistical is None else [StatisticalForecaster(statistical, floor=floor)]
     device = "cpu" if weights.network.device.type == "cpu" else "gpu"
     unseeing = weights if weights.trained_until is None else shipped_weights(device)
     return [
@@ -70,6 +72,7 @@ def _members(weights: Weights, floor: Floor) -> list[Member]:
         ),
         Member(forecaster=FlowBankForecaster(floor=floor), prior=BANK, longest=LONGEST_HORIZON),
         Member(forecaster=SeasonalBootstrapForecaster(floor=floor), prior=BOOTSTRAP),
+        *(Member(forecaster=each, prior=CHOICE) for each in choice),
     ]
 
 
@@ -94,5 +97,5 @@ def backtest_forecasters(settings: Settings, weights: Weights | None = None) -> 
         StatisticalForecaster(statistical),
         NetworkPathForecaster(used.network),
         FlowBankForecaster(),
-        build_auto(used),
+        build_auto(used, statistical),
     ]

@@ -9,7 +9,7 @@ import numpy as np
 from forecasting.forecasters.base import PathForecaster, PathSet, forecast_paths
 from forecasting.panel.history import History
 from forecasting.panel.measurement_error import draw_history
-from forecasting.panel.schema import FLOWS, STATE
+from forecasting.panel.schema import FLOWS, RATIO, STATE
 from forecasting.public.state_paths import with_states
 from pipelines.runtime.config.settings import Settings
 
@@ -40,4 +40,4 @@ def sample_paths(history: History, settings: Settings, forecaster: PathForecaste
     terms = settings.data.state_terms
     if terms is None or STATE[0] not in history.variates:
         return paths
-    return with_states(paths, history.only(*STATE), terms, seed=settings.seed)
+    return with_states(paths, history.only(*STATE, RATIO), terms, seed=settings.seed)

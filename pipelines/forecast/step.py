@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,15 @@ from forecasting.forecasters.base import PathForecaster, PathSet
 from forecasting.forecasters.combination import CombinationForecaster
 from forecasting.forecasters.path_table import to_table
 from forecasting.forecasters.statistical import StatisticalForecaster
-from forecasting.panel.schema import FLOWS, forecastable, latest, newest_period, path_variates, to_history
+from forecasting.panel.schema import (
+    FLOWS,
+    forecastable,
+    latest,
+    newest_period,
+    observed_until,
+    path_variates,
+    to_history,
+)
 from pipelines.figures.number_format import percent
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.paths import sample_paths
@@ -70,7 +79,12 @@ def run_forecast(context: Context, etl_run_id: str | None = None) -> ForecastRes
         paths = sample_paths(history, settings, forecaster)
         read.log(run)
         context.write(
-            run, folder, {"paths": to_table(paths), "choices": _choices(forecaster, items, skipped)}
+            run,
+            folder,
+            {
+                "paths": to_table(paths),
+                "choices": _choices(forecaster, items, skipped, observed_until(panel)),
+            },
         )
         run.set_tags({KNOWN_UNTIL_TAG: known_until})
         if weights is not None:
@@ -105,16 +119,20 @@ def _by(forecaster: PathForecaster, weights: Weights | None) -> str:
     return name if weights is None else f"{name} with the weights of {weights.label}"
 
 
-def _choices(forecaster: PathForecaster, items: Sequence[str], skipped: Mapping[str, str]) -> pl.DataFrame:
-    """Model of each item, or why it has none."""
+def _choices(
+    forecaster: PathForecaster,
+    items: Sequence[str],
+    skipped: Mapping[str, str],
+    observed: Mapping[str, dt.date],
+) -> pl.DataFrame:
+    """Model of each item, or why it has none, and the last period with a figure that is no nowcast."""
     models = forecaster.choices if isinstance(forecaster, StatisticalForecaster) else {}
-    rows: list[tuple[str, str | None, str | None]] = [
-        (item, models.get(item, forecaster.name), None) for item in items
+    rows: list[tuple[str, str | None, str | None, dt.date | None]] = [
+        (item, models.get(item, forecaster.name), None, observed.get(item)) for item in items
     ]
-    rows += [(item, None, reason) for item, reason in sorted(skipped.items())]
-    return pl.DataFrame(
-        rows, schema={"item_id": pl.String, "model": pl.String, "reason": pl.String}, orient="row"
-    ).sort("item_id")
+    rows += [(item, None, reason, observed.get(item)) for item, reason in sorted(skipped.items())]
+    schema = {"item_id": pl.String, "model": pl.String, "reason": pl.String, "observed_until": pl.Date}
+    return pl.DataFrame(rows, schema=schema, orient="row").sort("item_id")
 
 
 def _medians(paths: PathSet) -> dict[str, list[float]]:

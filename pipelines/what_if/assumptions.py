@@ -20,10 +20,12 @@ def assumptions_of(settings: Settings) -> dict[str, Assumption]:
 
 
 def with_values(settings: Settings, values: Mapping[str, float]) -> Settings:
-    """Settings with some assumptions at other values; their ranges stay, as with `--set`."""
+    """Settings with some assumptions known to have other values, without a range, as with `--set`."""
 
     def move(name: str, assumption: Assumption) -> Assumption:
-        return replace(assumption, value=values[name]) if name in values else assumption
+        if name not in values:
+            return assumption
+        return replace(assumption, value=values[name], low=values[name], high=values[name])
 
     return settings.model_copy(update={"data": _mapped(settings.data, "", move)})
 

@@ -27,7 +27,7 @@ from pipelines.what_if.assumptions import assumptions_of
 from pipelines.what_if.base_case import BaseCase, CaseSelection, read_case, select_case
 from pipelines.what_if.designs import COLUMNS, DEFAULT_SAMPLES, Design, check_samples, indices, points
 from pipelines.what_if.evaluate import Evaluation, Evaluator
-from pipelines.what_if.tornado import write_tornado
+from pipelines.what_if.tornado import FIGURES, write_tornado
 
 STEP = "sensitivity"
 Moved = dict[tuple[str, str], Evaluation]
@@ -215,13 +215,12 @@ def _title(selection: CaseSelection) -> str:
 def page_text(table: pl.DataFrame, selection: CaseSelection, windows_run_id: str) -> str:
     """The ranked effects as Markdown: what the run's page shows."""
     lines = [f"{_title(selection)} (windows run {windows_run_id})? Figures at the low and the high end.", ""]
-    for part in table.filter(pl.col("figure") != "value_usd").partition_by(
+    for part in table.filter(pl.col("figure") != "value_usd_mean").partition_by(
         ["scope", "figure"], maintain_order=True
     ):
-        share = part["figure"][0] == "p_saturated"
-        what = "P(saturated by the end of the horizon)" if share else "median exportable units"
-        text = _share_text if share else _units_text
-        lines += [f"**{part['scope'][0]} scope, {what}**: base {text(part['base'][0])}", ""]
+        shown = FIGURES[part["figure"][0]]
+        text = _share_text if shown.kind == "share" else _units_text
+        lines += [f"**{part['scope'][0]} scope, {shown.title}**: base {text(part['base'][0])}", ""]
         lines += ["| assumption | low | high | at low | at high |", "|---|---|---|---|---|"]
         for row in part.filter(pl.col("reach") > 0).head(8).iter_rows(named=True):
             ends = " | ".join(text(row[end]) for end in ("at_low", "at_high"))

@@ -40,9 +40,10 @@ class Shown(NamedTuple):
 
 
 FIGURES = {
+    "units_mean": Shown("exportable units, mean", "units"),
+    "p_any_window": Shown("P(any export window)", "share"),
     "p_saturated": Shown("P(saturated by the end of the horizon)", "share"),
-    "units": Shown("exportable units, median", "units"),
-    "value_usd": Shown("value net of duty, median, USD billion", "number", 1e9),
+    "value_usd_mean": Shown("value net of duty, mean, USD billion", "number", 1e9),
 }
 
 

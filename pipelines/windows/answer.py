@@ -20,10 +20,13 @@ from pipelines.runtime.config.deviations import deviations, short_names, what_if
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.registry.weights import ORIGIN_TAG
-from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker, what_if_of
+from pipelines.runtime.step.inputs import has_table, read_input
+from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, UPSTREAM_TAG, Tracker, what_if_of
 
+STATEMENTS = "statements"  # table of the etl run
 DECIDES = ("seed", "forecast.", "statistical.", "windows.")  # besides data and policies
 ENDED_TOLD = 0.1  # a smaller share of paths without supply is not worth a word
+ENDED_LIMITS = 0.5  # share of paths from which the end of supply is what keeps demand from being met
 NAME_LENGTH = 60  # of what a run's name says about a what-if
 OWN, VENDOR = "product", "portfolio"
 SCOPES = {OWN: "own orders", VENDOR: "whole vendor"}
@@ -50,6 +53,8 @@ class Reading:
 
     `units` are the 10, 50 and 90 % quantiles from now to the horizon; `closes` is None where the window is
     still open there, `opens` where there is none; `ended` is the share of paths on which supply has ended.
+    `limit` is what closes or limits the next window's first period, with its share of the paths. `now_is` and
+    `observed_until` say what the figures of now rest on.
     """
 
     met_now: float
@@ -62,6 +67,8 @@ class Reading:
     limit: str
     limit_share: float
     ended: float = 0.0
+    now_is: str = "observed"
+    observed_until: dt.date | None = None
 
     @property
     def units_shown(self) -> str:
@@ -91,13 +98,27 @@ class ChipAnswer:
 class Basis:
     """What an answer rests on: the source of its data, the newest publication known, the weights used.
 
-    `what_if` holds the settings of data and assumptions in which the forecast deviates from the defaults.
+    `what_if` holds the settings of data and assumptions in which the forecast deviates from the defaults,
+    `statements` the dated statements of others that were known, with how each was used and whether the states
+    of the market agree with it (`public.statements.judged`).
     """
 
     source: str
     known_until: dt.date
     weights: str | None
     what_if: Mapping[str, str] = field(default_factory=dict)
+    statements: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def statements_told(self) -> str:
+        """How many statements there are, bear on the states, and contradict them; empty without any."""
+        if not self.statements:
+            return ""
+        used = sum(each["use"] == "state" for each in self.statements)
+        against = sum(each["verdict"] == "contradicts" for each in self.statements)
+        return (
+            f"dated statements: {len(self.statements)}, of which {used} used, {against} contradict the states"
+        )
 
     @property
     def line(self) -> str:
@@ -142,10 +163,21 @@ class Answer:
         """Name of the period that ends on a day."""
         return "none" if day is None else label(day, self.frequency)
 
+    @property
+    def now_told(self) -> str:
+        """What now is, and what it rests on: 2026Q3 (a nowcast; shipments observed to 2026Q2)."""
+        readings = [each for chip in self.chips for each in (chip.own, chip.whole) if each]
+        ahead = [each.observed_until for each in readings if each.now_is != "observed"]
+        if not ahead:
+            return self.period(self.now)
+        kind = "forecast" if any(each.now_is == "forecast" for each in readings) else "nowcast"
+        until = min(day for day in ahead if day is not None)
+        return f"{self.period(self.now)} (a {kind}; shipments observed to {self.period(until)})"
+
     def window(self, reading: Reading) -> str:
-        """The next window of a reading: 2026Q4 to 2027Q3, 2026Q4 on, or none."""
+        """The next window of a reading: 2026Q4 to 2027Q3, 2026Q4 on; else on how many paths there is any."""
         if reading.opens is None:
-            return f"none (any {share_of_paths(reading.any_window)})"
+            return f"on {share_of_paths(reading.any_window)} of paths"
         if reading.closes is None:
             return f"{self.period(reading.opens)} on"
         return f"{self.period(reading.opens)} to {self.period(reading.closes)}"
@@ -169,8 +201,13 @@ class Answer:
         chip = self.leader
         if chip is None:
             return f"Under {self.policy.name} no chip can be exported."
-        told = [self._told(chip.own, "counting only its own US orders, met now on {}")] if chip.own else []
-        told += [self._told(chip.whole, "counting all of its vendor's, met on {}")] if chip.whole else []
+        by = f"exports open by {self.period(self.end)}"
+        told = [self._told(chip.own, "its own US orders are met now", "of paths", by)] if chip.own else []
+        if chip.own and chip.whole:
+            then = "exports then open" if chip.own.opens is None else by
+            told.append(self._told(chip.whole, "those of its whole vendor", "", then))
+        elif chip.whole:
+            told.append(self._told(chip.whole, "its vendor's US orders are met now", "of paths", by))
         return f"{chip.chip}: {'; '.join(told)}."
 
     @property
@@ -184,16 +221,16 @@ class Answer:
             f"(certainty {found.certainty}: {SURE[found.certainty]})"
         )
 
-    def _told(self, reading: Reading, condition: str) -> str:
-        condition = condition.format(f"{share_of_paths(reading.met_now)} of paths")
+    def _told(self, reading: Reading, whose: str, of: str, by: str) -> str:
+        condition = f"{whose} on {share_of_paths(reading.met_now)} {of}".rstrip()
         if reading.ended >= ENDED_TOLD:
             condition += f" (supply has ended on {share_of_paths(reading.ended)})"
-        low, middle, high = (units_text(each) for each in reading.units)
         if reading.opens is None:
-            return f"{condition}, no export window ({share_of_paths(reading.any_window)} of paths have one)"
+            return f"{condition}, and {by} on {share_of_paths(reading.any_window)}"
+        low, middle, high = (units_text(each) for each in reading.units)
         until = "on" if reading.closes is None else f"to {self.period(reading.closes)}"
         return (
-            f"{condition}, exports open {self.period(reading.opens)} {until}, {middle} units "
+            f"{condition}, and exports open {self.period(reading.opens)} {until}, {middle} units "
             f"({low} to {high} on 80 % of paths)"
         )
 
@@ -267,11 +304,16 @@ def basis_of(tracker: Tracker, forecast_run_id: str, settings: Settings) -> Basi
     """What a windows run rests on, from the tags of its forecast run."""
     run = tracker.finished(forecast_run_id, "forecast")
     tags = run.data.tags
+    etl_run_id = tags.get(UPSTREAM_TAG)
+    stated: tuple[Mapping[str, Any], ...] = ()
+    if etl_run_id is not None and has_table(tracker, etl_run_id, step="etl", name=STATEMENTS):
+        stated = tuple(read_input(tracker, etl_run_id, step="etl", name=STATEMENTS).table.to_dicts())
     return Basis(
         source=SOURCES[settings.data.kind],
         known_until=dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]),
         weights=tags.get(ORIGIN_TAG),
         what_if=what_if_of(run),
+        statements=stated,
     )
 
 
@@ -318,6 +360,10 @@ def _readings(rows: list[dict[str, Any]]) -> Iterator[tuple[str, Reading]]:
 def _reading(row: dict[str, Any]) -> Reading:
     binding = row["binding"]
     low, middle, high = (row[f"saturated_{q}"] for q in ("q10", "q50", "q90"))
+    ended = row.get("p_supply_ended") or 0.0
+    limit = LIMITS.get(binding, binding), row["binding_share"]
+    if binding == "not_saturated" and ended >= ENDED_LIMITS:
+        limit = "supply ended", ended
     return Reading(
         met_now=row["p_saturated_now"],
         met_by=(low, middle, high),
@@ -326,7 +372,9 @@ def _reading(row: dict[str, Any]) -> Reading:
         opens=row["window_opens"],
         closes=row["window_closes"],
         units=(row["units_q10"], row["units_q50"], row["units_q90"]),
-        limit=LIMITS.get(binding, binding),
-        limit_share=row["binding_share"],
-        ended=row.get("p_supply_ended") or 0.0,
+        limit=limit[0],
+        limit_share=limit[1],
+        ended=ended,
+        now_is=row.get("now_is") or "observed",
+        observed_until=row.get("observed_until"),
     )

@@ -50,4 +50,8 @@ def _charts(estimator: Estimator, tables: dict[str, pl.DataFrame]) -> Iterator[C
     scopes = tables["windows"].filter(pl.col("chip").is_in(shown))["scope_item"].unique(maintain_order=True)
     for item in dict.fromkeys([*shown, *scopes, US_PORTFOLIO]):
         if item in estimator.markets:
-            yield fan_chart(estimator.markets[item], rule_weeks=policy.supply.normal_lead_time_weeks)
+            yield fan_chart(
+                estimator.markets[item],
+                rule_weeks=policy.supply.normal_lead_time_weeks,
+                observed_until=estimator.observed_until.get(item),
+            )

@@ -5,6 +5,8 @@ P paths, T periods of the item from its own start to the horizon, Q quantile lev
 
 from __future__ import annotations
 
+import datetime as dt
+
 import numpy as np
 
 from forecasting.panel.history import Floats
@@ -15,13 +17,14 @@ from pipelines.figures.number_format import units_text
 from pipelines.figures.theme import Meaning, format_figure
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
+NOWCAST_NOTE = "between the dashed line and the dotted one a nowcast, no observation; "
 NOTE = (
     "up to the dotted line the past, from the draws of its measurement error; after it the paths of the "
     "forecast; both with the same intervals"
 )
 
 
-def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
+def fan_chart(market: Market, *, rule_weeks: float, observed_until: dt.date | None = None) -> Chart:
     """Orders, capacity and backlog of an item, with history and future.
 
     Parameters
@@ -29,7 +32,12 @@ def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
     market : Market
     rule_weeks : float
         Normal lead time of the policy, weeks, with which the backlog is compared.
+    observed_until : date, optional
+        Last period that is no nowcast; by default the origin.
     """
+    observed = None
+    if observed_until is not None and observed_until < market.origin:
+        observed = market.all_timestamps.index(observed_until)
     ticks = tuple(label(end, market.frequency) for end in market.all_timestamps)
     unit = "H100e" if _pooled(market.item_id) else "units"
     flows = {"orders": market.orders, "capacity": market.capacity, "backlog": market.flow.backlog}
@@ -58,10 +66,12 @@ def fan_chart(market: Market, *, rule_weeks: float) -> Chart:
                 marks=marks,
                 ticks=ticks,
                 split=market.origin_column,
+                observed=observed,
             )
         )
     slug = market.item_id.replace("/", "-").replace(" ", "-")
-    return Chart(name=f"fan-{slug}", title=_finding(market, ticks), note=NOTE, panels=tuple(panels))
+    note = NOTE if observed is None else NOWCAST_NOTE + NOTE
+    return Chart(name=f"fan-{slug}", title=_finding(market, ticks), note=note, panels=tuple(panels))
 
 
 def _pooled(item_id: str) -> bool:

@@ -12,7 +12,7 @@ from forecasting.policy.policy import Policy
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.step.inputs import checked_settings, read_input
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Tracker, nested_run, run_by_prefix
-from pipelines.windows.answer import Answer, answer_of, basis_of, last_period
+from pipelines.windows.answer import STATEMENTS, Answer, answer_of, basis_of, last_period
 
 TABLES = ("windows", "saturation", "cap_readings")
 
@@ -29,13 +29,14 @@ class RecordedWindows:
     def as_json(self, what: str) -> dict[str, object]:
         """For machines: the tables behind what is shown."""
         names = {"caps": ("cap_readings",), "all": TABLES}.get(what, ("windows",))
-        shown = {name: self.tables[name].to_dicts() for name in names}
+        shown = {} if what == STATEMENTS else {name: self.tables[name].to_dicts() for name in names}
         return {
             "run": self.run_id,
             "now": self.answer.now,
             "answer": self.answer.sentence,
             "readings": readings(self.settings.policies),
             **shown,
+            STATEMENTS: [dict(each) for each in self.answer.basis.statements],
         }
 
 

@@ -30,7 +30,7 @@ from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker
 from pipelines.windows.answer import Answer, answer_of, basis_of, last_period
 from pipelines.windows.answer_page import write_answer
 from pipelines.windows.charts import windows_charts
-from pipelines.windows.estimator import build_estimator
+from pipelines.windows.estimator import build_estimator, last_observed
 from pipelines.windows.exports import derived_exports, with_exports_of_book
 from pipelines.windows.metrics import answer_points
 from pipelines.windows.run_page import answer_tags, last_of_kind, page_head, windows_page_text
@@ -124,12 +124,14 @@ def windows_tables(
     }
 
 
-def read_paths(tracker: Tracker, read: Input, context: Context) -> tuple[PathSet, dict[str, str], dt.date]:
-    """Paths of a forecast run, items without paths (with the reason), and the newest publication known."""
+def read_paths(
+    tracker: Tracker, read: Input, context: Context
+) -> tuple[PathSet, dict[str, str], dt.date, dict[str, dt.date]]:
+    """Paths of a forecast run, why items have none, the newest publication, how far each is observed."""
     choices = read_input(tracker, read.run_id, step="forecast", name="choices").table
     paths = from_table(
         read.table, frequency=context.settings.data.panel_frequency, where=f"paths of run {read.run_id}"
     )
     missing = dict(choices.drop_nulls("reason").select("item_id", "reason").iter_rows())
     tags = tracker.finished(read.run_id, "forecast").data.tags
-    return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG])
+    return paths, missing, dt.date.fromisoformat(tags[KNOWN_UNTIL_TAG]), last_observed(choices)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -15,8 +15,16 @@ from forecasting.errors import require_at_least
 from forecasting.forecasters.combination.members import Member, prior_weights
 from forecasting.forecasters.combination.mixing import apportion, mix, needed
 from forecasting.forecasters.combination.rehearsal import ITEMS, rehearse
+from forecasting.forecasters.combination.spread import drawn_together, pool_spread
 from forecasting.forecasters.combination.weights import Distances, pool_weights
 from forecasting.panel.history import Floats, History
+
+
+class Pool(NamedTuple):
+    """Weights [I, M] of the members, and the factor by which paths are drawn toward their median."""
+
+    weights: Floats
+    spread: float = 1.0
 
 
 class CombinationForecaster:
@@ -26,7 +34,8 @@ class CombinationForecaster:
     toward the mean of the panel and toward prior weights by the kind of series, see `pool_weights`; of short
     histories they are the prior weights. Past forecasts are scored over as many steps as are asked for, so
     the weights are found when the horizon is known. A path belongs to one member as a whole, which keeps its
-    dependence over time and between variates; marginals and events follow from the paths.
+    dependence over time and between variates; marginals and events follow from the paths. Of lone variates
+    the paths are drawn toward their median as far as members disagree on the panel, see `pool_spread`.
 
     Parameters
     ----------
@@ -40,8 +49,8 @@ class CombinationForecaster:
     def __init__(self, name: str, members: Sequence[Member], *, season_length: int | None = None) -> None:
         self._name, self.members, self.season_length = name, tuple(members), season_length
         self._history: History | None = None
-        self._weights: dict[int, Floats] = {}
-        self._learned_before: tuple[int, Mapping[str, Floats]] | None = None
+        self._pools: dict[int, Pool] = {}
+        self._learned_before: tuple[int, float, Mapping[str, Floats]] | None = None
 
     @property
     def name(self) -> str:
@@ -50,18 +59,26 @@ class CombinationForecaster:
 
     def fit(self, history: History) -> Self:
         """Keep the history; the weights depend on the horizon and are learned when that is known."""
-        self._history, self._weights = history, {}
+        self._history, self._pools = history, {}
         return self
 
     def learned(self, history: History, horizon: int) -> CombinationForecaster:
         """The same combination with weights learned on a whole panel, to be fitted to parts of it."""
         other = CombinationForecaster(self._name, self.members, season_length=self.season_length)
-        rows = self.fit(history).weights(horizon)
-        other._learned_before = (horizon, dict(zip(history.item_ids, rows, strict=True)))
+        pool = self.fit(history).pool(horizon)
+        other._learned_before = (
+            horizon,
+            pool.spread,
+            dict(zip(history.item_ids, pool.weights, strict=True)),
+        )
         return other
 
     def weights(self, horizon: int) -> Floats:
-        """Weights [I, M] of the members for that horizon.
+        """Weights [I, M] of the members for that horizon; errors as of `pool`."""
+        return self.pool(horizon).weights
+
+    def pool(self, horizon: int) -> Pool:
+        """Weights of the members for that horizon, and the spread of their mixture.
 
         Raises
         ------
@@ -71,19 +88,20 @@ class CombinationForecaster:
             If nothing was fitted yet.
         """
         history = self._fitted()
-        if horizon not in self._weights:
-            before, rows = self._learned_before or (0, {})
+        if horizon not in self._pools:
+            before, spread, rows = self._learned_before or (0, 1.0, {})
             if before == horizon:
-                self._weights[horizon] = np.stack([rows[item_id] for item_id in history.item_ids])
+                weights = np.stack([rows[item_id] for item_id in history.item_ids])
+                self._pools[horizon] = Pool(weights, spread)
             else:
-                self._weights[horizon] = self._learn(history, horizon)
-        return self._weights[horizon]
+                self._pools[horizon] = self._learn(history, horizon)
+        return self._pools[horizon]
 
     def shares(self) -> Mapping[str, float]:
         """Mean weight of each member over the items at the horizon last asked for; empty before."""
-        if not self._weights:
+        if not self._pools:
             return {}
-        means = next(reversed(self._weights.values())).mean(axis=0).tolist()
+        means = next(reversed(self._pools.values())).weights.mean(axis=0).tolist()
         return dict(zip((member.name for member in self.members), means, strict=True))
 
     def sample(self, horizon: int, paths: int, seed: int) -> Floats:
@@ -98,27 +116,28 @@ class CombinationForecaster:
         """
         require_at_least(1, horizon=horizon, paths=paths)
         require_at_least(0, seed=seed)
-        history, weights = self._fitted(), self.weights(horizon)
-        chosen = apportion(weights, paths)
+        history, pool = self._fitted(), self.pool(horizon)
+        chosen = apportion(pool.weights, paths)
         drawn = [
             member.forecaster.fit(history).sample(horizon, count, seed) if count else None
             for member, count in zip(self.members, needed(chosen, len(self.members)), strict=True)
         ]
-        return mix(drawn, chosen, seed)
+        return drawn_together(mix(drawn, chosen, seed), pool.spread)
 
-    def _learn(self, history: History, horizon: int) -> Floats:
-        """Weights [I, M]."""
+    def _learn(self, history: History, horizon: int) -> Pool:
+        """Weights and spread; that of items of several variates, whose events hang on all of them, stays."""
         season = self.season_length or history.frequency.season_length
         prior = prior_weights(self.members, history, season=season, horizon=horizon)
         used = np.flatnonzero(prior.any(axis=0))
         if len(used) == 1:
-            return prior
+            return Pool(prior)
         some = chosen_items(history.item_ids)
         forecasters = [self.members[m].rehearsing for m in used]
         found = rehearse(forecasters, history.select(some), season=season, horizon=horizon)
-        weights = np.zeros_like(prior)
-        weights[:, used] = pool_weights(prior[:, used], _placed(found, some, len(prior)))
-        return weights
+        placed, weights = _placed(found, some, len(prior)), np.zeros_like(prior)
+        weights[:, used] = pool_weights(prior[:, used], placed)
+        alone = len(history.variates) == 1
+        return Pool(weights, pool_spread(weights[:, used], placed) if alone else 1.0)
 
     def _fitted(self) -> History:
         if self._history is None:

@@ -15,6 +15,7 @@ from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS
 
 LONG_SEASON = 24
+YOUNG, FEW = 24, 100  # periods, and items: a panel of young products that no long history describes
 SEASONS_SEEN = 2  # observations, in seasons, from which a series counts as one with a season
 
 
@@ -26,6 +27,8 @@ class Prior:
     ----------
     flows : float
         Of orders and capacity.
+    young_flows : float, optional
+        Of orders and capacity of a small panel in which no item has `YOUNG` periods; by default as `flows`.
     plain : float
         Of series without a season, or with less than two of them observed.
     season, long_season : float
@@ -36,11 +39,13 @@ class Prior:
     plain: float
     season: float
     long_season: float
+    young_flows: float | None = None
 
     def weights(self, history: History, season: int) -> Floats:
         """Weight [I] for each item."""
         if history.variates == FLOWS:
-            return np.full(len(history.item_ids), self.flows)
+            young = self.young_flows is not None and is_young(history)
+            return np.full(len(history.item_ids), self.young_flows if young else self.flows)
         seasonal = self.long_season if season >= LONG_SEASON else self.season
         seen = observations(history) >= SEASONS_SEEN * season
         return np.where(seen & (season > 1), seasonal, self.plain)
@@ -76,6 +81,11 @@ class Member:
     def rehearsing(self) -> PathForecaster:
         """The forecaster whose past forecasts are scored."""
         return self.rehearsal or self.forecaster
+
+
+def is_young(history: History) -> bool:
+    """Whether a panel has at most `FEW` items and none of them as many as `YOUNG` observations."""
+    return len(history.item_ids) <= FEW and bool((observations(history) < YOUNG).all())
 
 
 def observations(history: History) -> Floats:

@@ -66,6 +66,7 @@ def run(
                     "readings": readings(context.settings.policies),
                     "windows": tables["windows"].to_dicts(),
                     "cap_readings": tables["cap_readings"].to_dicts(),
+                    "statements": [dict(each) for each in result.windows.answer.basis.statements],
                     "leaderboard": result.backtest.leaderboard.to_dicts() if result.backtest else [],
                     "skipped": result.skipped,
                     "weights": result.weights,

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
     from pipelines.windows.recorded import RecordedWindows
 
-WHAT = ("answer", "windows", "caps", "backtest")
+WHAT = ("answer", "windows", "caps", "statements", "backtest")
 
 
 def show(
     what: Annotated[
         str,
-        typer.Argument(help="answer, windows, caps, backtest, or the first characters of a run's id."),
+        typer.Argument(help="answer, windows, caps, statements, backtest, or the start of a run's id."),
     ] = "answer",
     run: Annotated[
         str | None,
@@ -39,7 +39,7 @@ def show(
     everything: Annotated[bool, typer.Option("--all", help="All of it: answer, windows and caps.")] = False,
     as_json: Json = False,
 ) -> None:
-    """What a finished run found: the answer, all windows, readings of the cap, the backtest, or any run."""
+    """What a finished run found: answer, windows, readings of the cap, statements, backtest, or any run."""
     settings = resolved_settings(config, override)
     with step_context(settings, None) as context:
         from forecasting.errors import InputError
@@ -72,13 +72,15 @@ def show(
 
 
 def _print(console: Console, read: RecordedWindows, *, what: str) -> None:
-    from pipelines.cli.terminal.tables import print_cap_readings
+    from pipelines.cli.terminal.tables import print_cap_readings, print_statements
 
     if what in ("windows", "all"):
         print_windows(console, read.settings, read.tables)
     if what == "caps":
         for policy in read.settings.policies:
             print_cap_readings(console, read.tables["cap_readings"], policy=policy.name)
+    if what == "statements":
+        print_statements(console, read.answer.basis.statements)
     if what in ("answer", "all"):
         print_answer(console, read.answer, run_id=read.run_id)
 
@@ -91,7 +93,11 @@ def _backtest(tracker: Any, run_id: str, *, as_json: bool) -> None:  # noqa: ANN
     if as_json:
         print_json({"run": run_id, **{name: table.to_dicts() for name, table in tables.items()}})
         return
-    print_table(stdout(), tables["leaderboard"], title="backtest (skill against the best single model)")
+    print_table(
+        stdout(),
+        tables["leaderboard"],
+        title="backtest (skill: error saved against the best single model)",
+    )
     if "known_case" in tables:
         print_table(stdout(), tables["known_case"], title="the known case")
 

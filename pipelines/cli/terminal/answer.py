@@ -11,10 +11,11 @@ from pipelines.windows.answer import Answer, ChipAnswer, Reading
 
 WIDTH, LINES = 80, 20
 HEADS = ("chip", "own", "vendor", "exports open", "units 10/50/90 %", "limit")
+KEPT = "\u00a0%"
+KEY = "own, vendor: paths on which US orders (the chip's, its whole vendor's) are met"
 RIGHT = (1, 2)  # columns of figures
 DEVIATING = 3  # shown at most
 NAME_WIDTH = 24  # of a chip in a command
-LIMIT_WIDTH = 14  # of a limit with its share of paths
 
 
 def answer_lines(
@@ -32,19 +33,18 @@ def answer_lines(
     rows : str, optional
         How many rows of an order book were accepted.
     """
-    airy = _screen(answer, [""], run_id=run_id, out=out, rows=rows)
-    return airy if len(airy) <= LINES else _screen(answer, [], run_id=run_id, out=out, rows=rows)
-
-
-def _screen(answer: Answer, gap: list[str], *, run_id: str, out: str | None, rows: str | None) -> list[str]:
-    """The screen with blank lines or without; only the one without leaves chips out to fit."""
-    head = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), _period(answer), *gap]
-    said = [*_wrapped(answer.sentence), *_wrapped(answer.supported)]
-    tail = [*gap, *said, *gap, *_basis(answer, rows), *_next(answer, run_id, out)]
+    top = [*_wrapped(f"{answer.policy.title} ({answer.policy.name})"), *_period(answer)]
     beside = _wrapped(_absent(answer)) if answer.refused or answer.missing else []
-    room = LINES - len(head) - len(tail) - len(beside)
-    table = _table(answer, answer.chips) if gap and answer.chips else _fitting(answer, room)
-    return [*head, *table, *beside, *tail]
+    said = [*_wrapped(answer.sentence), *_wrapped(answer.supported)]
+    basis, after = _basis(answer, rows), _next(answer, run_id, out)
+    stated, key, table = _wrapped(answer.basis.statements_told), [KEY], _fitting(answer, LINES)
+    above, below, gap = [""], [""], [""]
+    blocks = [top, key, above, table, beside, below, said, gap, basis, stated, after]
+    for optional in (gap, stated, key, below, above):  # where there is no room, the chips come before them
+        if sum(map(len, blocks)) > LINES:
+            optional.clear()
+    table[:] = _fitting(answer, LINES - sum(map(len, blocks)) + len(table))
+    return [line for block in blocks for line in block]
 
 
 def _fitting(answer: Answer, room: int) -> list[str]:
@@ -58,32 +58,34 @@ def _fitting(answer: Answer, room: int) -> list[str]:
     return ["no chip can be exported" if not answer.chips else "all chips: overspill show windows"]
 
 
-def _period(answer: Answer) -> str:
-    return (
-        f"now {answer.period(answer.now)}, horizon {answer.period(answer.end)}; "
-        "own, vendor: paths on which US orders are met"
-    )
+def _period(answer: Answer) -> list[str]:
+    return _wrapped(f"now {answer.now_told}, horizon {answer.period(answer.end)}, a forecast")
 
 
 def _table(answer: Answer, chips: Sequence[ChipAnswer]) -> list[str]:
     """One line a chip; where names are too long for that, more."""
     rows = [HEADS, *(_cells(answer, chip) for chip in chips)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
-    lines = ["  ".join(map(_aligned, row, widths, range(len(HEADS)))).rstrip() for row in rows]
-    if max(map(len, lines)) <= WIDTH:
-        return lines
-    told = ("; ".join(f"{head} {cell}" for head, cell in zip(HEADS, row, strict=True)) for row in rows[1:])
-    return [line for text in told for line in _wrapped(text)]
+    for cells in (rows, [(*row[:-1], name) for row, name in zip(rows, _limits(chips), strict=True)]):
+        widths = [max(len(row[column]) for row in cells) for column in range(len(HEADS))]
+        lines = ["  ".join(map(_aligned, row, widths, range(len(HEADS)))).rstrip() for row in cells]
+        if max(map(len, lines)) <= WIDTH:
+            return lines
+    texts = ("; ".join(f"{head} {cell}" for head, cell in zip(HEADS, row, strict=True)) for row in rows[1:])
+    return [line for text in texts for line in _wrapped(text)]
 
 
 def _aligned(cell: str, width: int, column: int) -> str:
     return cell.rjust(width) if column in RIGHT else cell.ljust(width)
 
 
+def _limits(chips: Sequence[ChipAnswer]) -> list[str]:
+    """The last column without the shares of paths, for which there may be no room."""
+    return [HEADS[-1], *(chip.first.limit for chip in chips)]
+
+
 def _cells(answer: Answer, chip: ChipAnswer) -> tuple[str, ...]:
     first = chip.first
-    share = f" {share_of_paths(first.limit_share)}"
-    limit = first.limit if len(first.limit + share) > LIMIT_WIDTH else first.limit + share
+    limit = f"{first.limit} {share_of_paths(first.limit_share)}"
     return chip.chip, _met(chip.own), _met(chip.whole), answer.window(first), first.units_shown, limit
 
 
@@ -92,22 +94,22 @@ def _met(reading: Reading | None) -> str:
 
 
 def _absent(answer: Answer) -> str:
-    told = []
+    parts = []
     if answer.refused:
-        told.append(f"not eligible: {', '.join(answer.refused)}")
+        parts.append(f"not eligible: {', '.join(answer.refused)}")
     if answer.missing:
-        told.append(f"not forecast: {', '.join(answer.missing)}")
-    return "; ".join(told)
+        parts.append(f"not forecast: {', '.join(answer.missing)}")
+    return "; ".join(parts)
 
 
 def _basis(answer: Answer, rows: str | None) -> list[str]:
     basis, deviating = answer.basis, answer.deviating
-    told = ", ".join(deviating[:DEVIATING]) or "none"
+    named = ", ".join(deviating[:DEVIATING]) or "none"
     if len(deviating) > DEVIATING:
-        told += f" and {len(deviating) - DEVIATING} more"
+        named += f" and {len(deviating) - DEVIATING} more"
     return [
         *_wrapped(f"data: {basis.source}{f' ({rows})' if rows else ''}, as known on {basis.known_until}"),
-        *_wrapped(f"assumptions that differ from the default: {told}"),
+        *_wrapped(f"assumptions that differ from the default: {named}"),
     ]
 
 
@@ -125,4 +127,6 @@ def _next(answer: Answer, run_id: str, out: str | None) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+    """Lines broken between words, no figure apart from its sign."""
+    lines = textwrap.wrap(text.replace(" %", KEPT), WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(KEPT, " %") for line in lines]

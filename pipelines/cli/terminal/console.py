@@ -161,7 +161,11 @@ def print_backtest(console: Console, result: BacktestResult) -> None:
     """Print the leaderboard, the known case, and which weights the network used."""
     from pipelines.cli.terminal.tables import print_table
 
-    print_table(console, result.leaderboard, title="backtest (skill against the best single model)")
+    print_table(
+        console,
+        result.leaderboard,
+        title="backtest (skill: error saved against the best single model)",
+    )
     if result.case is not None:
         print_table(console, result.case, title=result.case_title)
     console.print(f"weights of the network: {result.weights}", highlight=False, soft_wrap=True)

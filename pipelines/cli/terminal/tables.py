@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -110,7 +110,7 @@ def _dates(days: Sequence[dt.date | None], frequency: Frequency, end: dt.date) -
 
 def _window(row: Row, frequency: Frequency, end: dt.date) -> str:
     if row["window_opens"] is None:
-        return f"none (any: {share_of_paths(row['p_any_window'])})"
+        return f"on {share_of_paths(row['p_any_window'])} of paths"
     closes = row["window_closes"]
     until = f"past {label(end, frequency)}" if closes is None else f"to {label(closes, frequency)}"
     return f"{label(row['window_opens'], frequency)} {until}"
@@ -142,6 +142,33 @@ def print_cap_readings(console: Console, readings: pl.DataFrame, *, policy: str)
             "cap by now 10/50/90 %",
             "exportable by the horizon 10/50/90 %",
         ),
+    )
+
+
+def print_statements(console: Console, statements: Sequence[Mapping[str, Any]]) -> None:
+    """Print the dated statements of others: how each was used, and whether the states agree with it."""
+    if not statements:
+        console.print("no dated statements: the data are not the public figures", highlight=False)
+        return
+    print_fitted(
+        console,
+        [
+            [
+                str(each["stated_on"]),
+                each["item_id"],
+                each["statement"],
+                each["publisher"],
+                each["use"],
+                "" if each["p_met"] is None else share_of_paths(each["p_met"]),
+                each["verdict"],
+            ]
+            for each in statements
+        ],
+        title="dated statements, and the state of the market in their quarter",
+        heads=("stated on", "item", "statement", "by", "use", "P(met)", "verdict"),
+        keys=2,
+        right=(5,),
+        widest=60,
     )
 
 

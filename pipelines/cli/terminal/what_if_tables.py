@@ -16,25 +16,26 @@ from pipelines.figures.number_format import share_of_paths, units_text
 LEVELS = ("q10", "q50", "q90")
 INDEX_DIGITS = 3
 HEADS = {
+    "units_mean": "units, mean",
+    "p_any_window": "P(any window)",
     "p_saturated": "P(saturated by horizon)",
-    "units": "units, median",
-    "value_usd": "USD, median",
+    "value_usd_mean": "USD, mean",
 }
 
 
 def print_effects(console: Console, table: pl.DataFrame, *, title: str) -> None:
     """Print one table per scope: what each assumption does to each figure, the widest reach on top.
 
-    Rows are sorted by the effect on P(saturated), ties by that on units. A figure is shown at the low and at
-    the high end; blank means that both equal the base case.
+    Rows are sorted by the effect on the mean units, ties by that on P(saturated). A figure is shown at the
+    low and at the high end; blank means that both equal the base case.
     """
     for part in table.partition_by("scope", maintain_order=True):
         by_figure = {
             figure: {row["assumption"]: row for row in part.filter(pl.col("figure") == figure).to_dicts()}
             for figure in part["figure"].unique(maintain_order=True)
         }
-        first = by_figure["p_saturated"]
-        order = sorted(first, key=lambda name: (-first[name]["reach"], by_figure["units"][name]["rank"]))
+        first, then = by_figure["units_mean"], by_figure["p_saturated"]
+        order = sorted(first, key=lambda name: (-first[name]["reach"], then[name]["rank"]))
         base = {figure: next(iter(rows.values()))["base"] for figure, rows in by_figure.items()}
         figures = [figure for figure in HEADS if figure in base]
         rows = [
@@ -53,7 +54,7 @@ def print_effects(console: Console, table: pl.DataFrame, *, title: str) -> None:
 
 
 def _text(figure: str, number: float) -> str:
-    return f"{100 * number:.1f} %" if figure == "p_saturated" else units_text(number)
+    return f"{100 * number:.1f} %" if figure.startswith("p_") else units_text(number)
 
 
 def _ends(row: dict[str, float], figure: str) -> str:

@@ -37,7 +37,8 @@ step can read any of them.
 DRAWN = ("seed", "forecast.", "statistical.")
 STATED = {"etl": (), "forecast": DRAWN, "windows": (*DRAWN, "policies.")}
 HOW_RUN = ("tracking.", "cluster.", "backtest.engine", "forecast.device")
-ASSUMED = (".value", ".low", ".high")
+VALUE, RANGE = ".value", (".low", ".high")
+ASSUMED = (VALUE, *RANGE)
 LINES_PER_SECTION = 6
 MOST_NAMED, LONGEST_VALUE = 40, 80
 
@@ -65,9 +66,24 @@ def default_settings(kind: str) -> Flat:
 
 
 def differing(mine: Flat, other: Flat) -> dict[str, tuple[str | None, str | None]]:
-    """Values of all keys that two settings do not share, mine first; None where one lacks the key."""
+    """Values of all keys that two settings do not share, mine first; None where one lacks the key.
+
+    An assumption that one of them states as a plain number differs by its value alone.
+    """
     keys = [*mine, *(key for key in other if key not in mine)]
-    return {key: (mine.get(key), other.get(key)) for key in keys if mine.get(key) != other.get(key)}
+    found = {key: (mine.get(key), other.get(key)) for key in keys if mine.get(key) != other.get(key)}
+    plain = [
+        name
+        for name in (key.removesuffix(VALUE) for key in found if key.endswith(VALUE))
+        if any(_is_plain(flat, name) for flat in (mine, other))
+    ]
+    ends = {name + end for name in plain for end in RANGE}
+    return {key: pair for key, pair in found.items() if key not in ends}
+
+
+def _is_plain(flat: Flat, name: str) -> bool:
+    """Whether an assumption has no range."""
+    return name + VALUE in flat and len({flat.get(name + part) for part in ASSUMED}) == 1
 
 
 def deviations(settings: Settings) -> dict[str, tuple[str | None, str | None]]:

@@ -206,7 +206,7 @@ def _place_all(tree: Tree, given: Iterable[tuple[str, object]]) -> None:
 
 
 def _place(tree: Tree, dotted: str, value: object) -> None:
-    """Set one dotted key; a plain value given for an assumption moves its `value`."""
+    """Set one dotted key; a plain number given for an assumption is what it is, without a range."""
     *parents, leaf = dotted.split(".")
     node: Any = tree
     for parent in parents:
@@ -215,20 +215,28 @@ def _place(tree: Tree, dotted: str, value: object) -> None:
         raise InputError("the key's parent holds no keys", found=repr(dotted), where="--set")
     current = node.get(leaf)
     if isinstance(current, dict) and "value" in current and value is not None and not isinstance(value, dict):
-        current["value"] = value
+        _state(current, value)
     else:
         node[leaf] = value
 
 
 def _merge(base: Tree, layer: Tree) -> None:
-    """Lay one tree over another; a plain number given for an assumption moves its `value`."""
+    """Lay one tree over another; a plain number given for an assumption is what it is, without a range."""
     for key, value in layer.items():
         if isinstance(value, dict) and isinstance(base.get(key), dict):
             _merge(base[key], value)
         elif isinstance(base.get(key), dict) and "value" in base[key] and is_scalar(value):
-            base[key]["value"] = value
+            _state(base[key], value)
         else:
             base[key] = value
+
+
+def _state(assumption: Tree, value: object) -> None:
+    """Set an assumption to a plain number; validation refuses one outside its range."""
+    low, high = assumption.get("low"), assumption.get("high")
+    numbers = all(isinstance(each, int | float) for each in (low, value, high))
+    inside = numbers and low <= value <= high  # type: ignore[operator]
+    assumption.update({"value": value} | ({"low": value, "high": value} if inside else {}))
 
 
 def _mark(tree: Tree, where: str, origins: dict[str, str], prefix: str = "") -> None:

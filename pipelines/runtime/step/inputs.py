@@ -118,3 +118,15 @@ def read_panel(tracker: Tracker, etl_run_id: str, settings: Settings) -> Input:
         read.table, frequency=settings.data.panel_frequency, where=f"panel of run {read.run_id}"
     )
     return Input(run_id=read.run_id, name="panel", table=table, digest=read.digest)
+
+
+def has_table(tracker: Tracker, run_id: str, *, step: str, name: str) -> bool:
+    """Whether the finished run of a step recorded a table of this name."""
+    run = tracker.finished(run_id, step)
+    tags = run.data.tags
+    if f"{DIGEST_TAG}{name}" in tags:
+        return True
+    if DIGESTS_TAG not in tags:
+        return False
+    with tracker.artifact(run.info.run_id, DIGESTS) as path:
+        return name in recorded_digests(path, tags, run_id=run.info.run_id)

@@ -15,6 +15,7 @@ from forecasting.forecasters.combination import CombinationForecaster, Member, P
 from forecasting.forecasters.combination.forecaster import chosen_items
 from forecasting.forecasters.combination.mixing import apportion, mix, needed
 from forecasting.forecasters.combination.rehearsal import ITEMS
+from forecasting.forecasters.combination.spread import LEAST_SPREAD, drawn_together, pool_spread
 from forecasting.forecasters.combination.weights import EVIDENCE, Distances, pool_weights
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
@@ -268,12 +269,84 @@ def test_the_prior_depends_on_the_kind_of_series():
     assert prior.weights(lines(items=1, variates=FLOWS), 4).tolist() == [1]
 
 
+def test_flows_of_a_small_panel_of_young_items_have_a_prior_of_their_own():
+    prior = Prior(flows=1, young_flows=3, plain=2, season=2, long_season=2)
+    assert prior.weights(lines(items=2, length=23, variates=FLOWS), 4).tolist() == [3, 3]
+    assert prior.weights(lines(items=2, length=24, variates=FLOWS), 4).tolist() == [1, 1]
+    assert prior.weights(lines(items=101, length=23, variates=FLOWS), 4).tolist() == [1] * 101
+    assert prior.weights(lines(items=1, length=23), 1).tolist() == [2]
+    mixed = lines(items=2, length=30, variates=FLOWS)
+    mixed.values[1, :, :20] = np.nan
+    assert prior.weights(mixed, 4).tolist() == [1, 1]
+
+
 def test_a_seed_fixes_the_paths():
     forecaster = combined(1.0, -1.0).fit(lines(items=30))
     paths = forecaster.sample(6, 50, seed=2)
     assert paths.shape == (30, 50, 6, 1)
     assert np.array_equal(paths, forecaster.sample(6, 50, seed=2))
     assert not np.array_equal(paths, forecaster.sample(6, 50, seed=3))
+
+
+def test_a_mixture_of_calibrated_members_that_disagree_is_calibrated_once_it_is_drawn_together():
+    rng = np.random.default_rng(0)
+    common, own = np.sqrt(0.5) * rng.normal(size=(2000, 1)), np.sqrt(0.5) * rng.normal(size=(2000, 2))
+    paths = (common + own)[..., None] + rng.normal(size=(2000, 2, 100))
+    between = np.abs(paths[:, :, None, :, None] - paths[:, None, :, None, ::10]).mean(axis=(3, 4))
+    found = Distances(to_actual=np.ones((2000, 2)), between=between, forecasts=np.ones(2000))
+    spread = pool_spread(np.full((2000, 2), 0.5), found)
+    mixture = paths.reshape(2000, 200, 1, 1)
+
+    def coverage(drawn):
+        low, high = np.quantile(drawn[:, :, 0, 0], [0.1, 0.9], axis=1)
+        return ((low <= 0) & (high >= 0)).mean()
+
+    assert coverage(paths[:, 0, :, None, None]) == pytest.approx(0.8, abs=0.03)
+    assert coverage(mixture) > 0.86
+    assert coverage(drawn_together(mixture, spread)) == pytest.approx(0.8, abs=0.03)
+
+
+def test_members_that_agree_are_not_drawn_together_nor_items_that_were_not_scored():
+    weights = np.full((20, 2), 0.5)
+    assert pool_spread(weights, distances(1.0, 1.0)) == 1.0
+    assert pool_spread(weights, distances(1.0, 1.0, apart=0.0)) == 1.0
+    assert pool_spread(weights, distances(1.0, 1.0, forecasts=0)) == 1.0
+
+
+def test_members_far_apart_are_drawn_together_by_half_at_most():
+    far = distances(1.0, 1.0)
+    far.between[:, 0, 1] = far.between[:, 1, 0] = 100.0
+    assert pool_spread(np.full((20, 2), 0.5), far) == LEAST_SPREAD
+
+
+@FEW
+@given(st.floats(LEAST_SPREAD, 1.0), st.integers(0, 100))
+def test_paths_drawn_together_keep_their_median_their_order_and_their_sign(spread, seed):
+    paths = np.random.default_rng(seed).exponential(size=(2, 31, 4, 1))
+    drawn = drawn_together(paths, spread)
+    assert np.allclose(np.median(drawn, axis=1), np.median(paths, axis=1))
+    assert np.array_equal(drawn.argsort(axis=1), paths.argsort(axis=1))
+    assert (drawn >= 0).all()
+    assert np.allclose(np.ptp(drawn, axis=1), spread * np.ptp(paths, axis=1))
+
+
+def test_demand_that_does_not_come_is_not_drawn_to_a_little():
+    demand = np.random.default_rng(0).poisson(1.5, (3, 200, 5, 1)).astype(float)
+    drawn = drawn_together(demand, 0.7)
+    assert np.median(demand) == 1.0
+    assert np.array_equal(drawn == 0, demand == 0)
+    moves = demand - 1
+    middle = np.median(moves, axis=1, keepdims=True)
+    assert np.allclose(drawn_together(moves, 0.7), middle + 0.7 * (moves - middle))
+
+
+def test_the_spread_is_that_of_the_panel_in_its_parts_too_and_one_of_several_variates():
+    history, forecaster = lines(items=12, seed=5), combined(0.8, -0.8)
+    spread = forecaster.fit(history).pool(4).spread
+    assert LEAST_SPREAD < spread < 0.9
+    assert forecaster.learned(history, 4).fit(history.select([7, 2])).pool(4).spread == spread
+    joint = lines(items=12, seed=5, variates=("a", "b"))
+    assert combined(0.8, -0.8).fit(joint).pool(4).spread == 1.0
 
 
 def test_shares_are_the_mean_weights_at_the_horizon_last_asked_for():

@@ -1,6 +1,7 @@
 """The public panel: vintages, sums and splits against loops over the raw tables, and reproducibility."""
 
 import datetime as dt
+import itertools
 import math
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from forecasting.panel.schema import (
     latest,
 )
 from forecasting.periods import Frequency, calendar_quarter
+from forecasting.public.census import UNFILLED, without_semiconductors
 from forecasting.public.context_series import context_rows
 from forecasting.public.panel import build_panel, drop_unchanged, portfolio_ratios
 from forecasting.public.sources import PublicSources, calendar_quarter_end, quarter_end
@@ -122,6 +124,7 @@ def test_what_was_known_on_a_day_is_what_is_built_from_the_rows_published_by_the
         vendors=known(public.sources.vendors, "period_end"),
         publication_lag_days=lags,
         unreported=public.sources.unreported,
+        statements=public.sources.statements.filter(pl.col("stated_on") <= day),
         as_of=day,
     )
     seen = built(public, replace(public.sources, as_of=day))
@@ -267,7 +270,7 @@ def test_families_and_portfolios_sum_up_in_h100e(public):
         }
         assert series(panel, group) == pytest.approx(expected, rel=1e-7)
         own = panel.filter(pl.col("item_id") == group)
-        assert set(own["unit"]) == {"H100e", "probability"}
+        assert set(own["unit"]) == {"H100e", "probability", "ratio"}
         assert set(own.filter(pl.col("unit") == "probability")["variate"]) == set(STATE)
 
 
@@ -368,12 +371,39 @@ def test_context_series_are_sums_of_whole_quarters(public):
 
     end = dt.date(2025, 12, 31)
     assert series(panel, "context/census_m3", "orders")[end] == sum(months("A34SNO", end))
-    assert series(panel, "context/census_m3")[end] == sum(months("A34SVS", end))
-    backlog = series(panel, "context/census_m3", "backlog")
-    assert backlog[end] == pytest.approx(months("A34SUO_DERIVED", end)[-1])
+    assert series(panel, "context/census_m3_with_semiconductors")[end] == sum(months("A34SVS", end))
     spent = series(panel, "context/data_centre_construction", "spending")
     assert spent[end] == pytest.approx(sum(months("C30_PRIV_OFFICE_DATA_CENTER", end)) / 12)  # annual rates
     assert all(len(months("A34SNO", each)) == 3 for each in series(panel, "context/census_m3", "orders"))
+
+
+def test_census_orders_less_shipments_are_the_change_of_the_book(public):
+    panel = newest(public)
+    orders, shipped, book = (
+        series(panel, "context/census_m3", variate) for variate in ("orders", "shipments", "backlog")
+    )
+    ends = sorted(book)
+    assert len(ends) > 100
+    for before, after in itertools.pairwise(ends):
+        assert book[after] - book[before] == pytest.approx(orders[after] - shipped[after], abs=1.0)
+    # shipments as published hold semiconductors besides, which no order is reported for
+    every = series(panel, "context/census_m3_with_semiconductors")
+    assert all(0.75 < shipped[end] / every[end] < 0.95 for end in ends)
+
+
+def test_the_census_book_does_not_hang_on_what_it_began_with(public):
+    macro = public.sources.macro.collect()
+    later = macro.filter(pl.col("month_end") >= dt.date(2000, 1, 1))
+    whole, part = (
+        dict(
+            without_semiconductors(table)
+            .filter(pl.col("series_id") == UNFILLED)
+            .select("month_end", "value")
+            .iter_rows()
+        )
+        for table in (macro, later)
+    )
+    assert all(part[end] == pytest.approx(whole[end], rel=2e-3) for end in part)
 
 
 def test_each_context_figure_says_whether_it_was_reported_or_derived(public):
@@ -381,8 +411,9 @@ def test_each_context_figure_says_whether_it_was_reported_or_derived(public):
     found = {(item, variate): set(kind) for item, variate, kind in kinds.iter_rows() if "context/" in item}
     assert found == {
         ("context/census_m3", "orders"): {"reported"},
-        ("context/census_m3", "shipments"): {"reported"},
-        ("context/census_m3", "backlog"): {"derived"},  # a published ratio times shipments
+        ("context/census_m3", "shipments"): {"derived"},  # of orders and a published ratio, as the book is
+        ("context/census_m3", "backlog"): {"derived"},
+        ("context/census_m3_with_semiconductors", "shipments"): {"reported"},
         ("context/data_centre_construction", "spending"): {"reported"},
         ("context/capital_expenditure", "spending"): {"derived"},  # a sum of four companies
     }
@@ -434,3 +465,33 @@ def test_a_row_is_kept_where_its_figure_is_new_or_was_revised():
     )
     kept = drop_unchanged(rows).collect().sort("published_at")
     assert kept["published_at"].to_list() == [vintages[0], vintages[2], vintages[3]]
+
+
+def test_us_shipments_rise_with_the_us_share_of_unknown_owners(public):
+    def shipped(share):
+        given = replace(public.assumptions.unknown_owner_us_share, value=share, low=share, high=share)
+        assumed = replace(public.assumptions, unknown_owner_us_share=given)
+        plan = build_panel(public.sources, assumed, public.books)
+        known = latest(plan).filter(pl.col("variate") == "shipments").collect(engine="in-memory")
+        ours = known.filter(~pl.col("item_id").str.contains("^(china|context)/"))
+        return dict(ours.group_by("item_id").agg(pl.col("value").sum()).iter_rows())
+
+    low, middle, high = (shipped(share) for share in (0.2, 0.4, 0.6))
+    assert all(low[item] <= middle[item] <= high[item] for item in low)
+    for item in ("H200", "MI300X", "Hopper", "portfolio/nvidia"):
+        assert low[item] < middle[item] < high[item]
+
+
+@pytest.mark.parametrize(
+    "name", ["coreweave_double_counted_share", "microsoft_basis_ratio", "delivery_duration_quarters"]
+)
+def test_due_to_delivered_is_as_wide_as_what_it_rests_on(public, name):
+    def widths(assumptions):
+        found = portfolio_ratios(public.sources, assumptions, public.books).collect()
+        return found.sort("timestamp").select(pl.col("ratio_down") + pl.col("ratio_up")).to_series()
+
+    given = getattr(public.assumptions, name)
+    exact = replace(public.assumptions, **{name: replace(given, low=given.value, high=given.value)})
+    wide, narrow = widths(public.assumptions), widths(exact)
+    assert (wide >= narrow - 1e-12).all()
+    assert wide[-1] > narrow[-1]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from forecasting.forecasters.base import PathSet
-from forecasting.panel.history import exact_history
-from forecasting.panel.schema import STATE
+from forecasting.panel.history import History, exact_history
+from forecasting.panel.schema import RATIO, STATE
 from forecasting.periods import Frequency
 from forecasting.policy.terms import SupplyRule
-from forecasting.public.assumptions import Assumption, certain
-from forecasting.public.state_paths import SHORTEST_QUEUE_WEEKS, StateTerms, drawn, with_states
+from forecasting.public.assumptions import Assumption, certain, drawn
+from forecasting.public.state_paths import SHORTEST_QUEUE_WEEKS, StateTerms, with_states
 from forecasting.saturation.market import market
 
 ORIGIN = dt.date(2026, 6, 30)
@@ -113,3 +113,42 @@ def test_drawn_values_meet_the_three_points():
     given = TERMS.lead_time_weeks
     z = np.array([-1.6448536, 0.0, 1.6448536])
     assert drawn(given, z).tolist() == pytest.approx([8, 16, 39], abs=1e-4)
+
+
+def two_items(ratio=(1.2, 1.0, 1.5)):
+    """Paths of a portfolio short of supply, whose orders exceed shipments by a ratio, and of a product."""
+    shape = {"item_ids": ("portfolio/x", "X"), "origins": (ORIGIN,) * 2, "frequency": Frequency.QUARTER}
+    values = np.full((2, PATHS, CONTEXT + HORIZON, 3), 40.0)
+    values[..., 2] = np.nan
+    values[:, :, :CONTEXT] = SHIPPED[:, None]
+    paths = PathSet(
+        variates=("orders", "capacity", "shipments"), context_length=CONTEXT, values=values, **shape
+    )
+    middle = np.zeros((2, len(STATE) + 1, CONTEXT))
+    middle[:, 0] = 1.0  # short
+    middle[:, -1] = 1.0
+    low, high = middle.copy(), middle.copy()
+    for array, value in ((middle, ratio[0]), (low, ratio[1]), (high, ratio[2])):
+        array[0, -1] = value
+    states = History(variates=(*STATE, RATIO), values=middle, value_p05=low, value_p95=high, **shape)
+    return with_states(paths, states, TERMS, seed=3)
+
+
+def test_a_path_has_one_lead_time_for_all_items():
+    found = two_items(ratio=(1.0, 1.0, 1.0))
+    portfolio, product = (market(found, item).lead_time[:, 0] for item in found.item_ids)
+    np.testing.assert_allclose(portfolio, product)
+    assert np.unique(product).size > PATHS / 3
+
+
+def test_orders_exceed_shipments_by_a_ratio_that_is_drawn_once_per_path():
+    found = two_items()
+    portfolio, product = (market(found, item) for item in found.item_ids)
+    ratios = portfolio.orders[:, :CONTEXT] / SHIPPED
+    np.testing.assert_allclose(
+        ratios, np.repeat(ratios[:, :1], CONTEXT, axis=1)
+    )  # one number for all quarters
+    np.testing.assert_allclose(np.quantile(ratios[:, 0], [0.05, 0.5, 0.95]), [1.0, 1.2, 1.5], rtol=0.02)
+    np.testing.assert_array_equal(product.orders[:, :CONTEXT], np.broadcast_to(SHIPPED, (PATHS, CONTEXT)))
+    # the future goes on in proportion: 40 where the last quarter's orders were 40
+    np.testing.assert_allclose(portfolio.orders[:, CONTEXT], 40 * ratios[:, 0])

@@ -66,7 +66,7 @@ def test_figures_are_those_counted_by_hand():
     # Surplus once met: 10, 40, 40 on the first path; 40, 40 on the second (100 - 10 - 50, 100 - 60).
     assert one.units.tolist() == [90, 80, 0]
     assert one.p_any_window == pytest.approx(2 / 3)
-    assert one.figures["units"] == 80
+    assert one.figures["units_mean"] == pytest.approx((90 + 80 + 0) / 3)
     np.testing.assert_array_equal(one.saturated_steps, [1, 2, np.nan])
     np.testing.assert_allclose(one.units_quantiles, np.quantile([90, 80, 0], [0.1, 0.5, 0.9]))
 
@@ -75,12 +75,14 @@ def test_value_follows_the_launch_dates_it_is_given():
     never = dt.date(2099, 12, 31)
     unborn = {name: replace(catalogue()[name], launch_quarter_end=never) for name in ("B200", "B300", "R200")}
     later = {**catalogue(), **unborn}
-    assert answered(chips=later).figures["value_usd"] == pytest.approx(80 * 1000.0)
-    assert answered().figures["value_usd"] < 80 * 1000.0 / 2  # at least one successor is on sale by then
+    assert answered(chips=later).figures["value_usd_mean"] == pytest.approx(170 / 3 * 1000.0)
+    assert (
+        answered().figures["value_usd_mean"] < 170 / 3 * 1000.0 / 2
+    )  # at least one successor is on sale by then
 
 
 def test_without_a_price_there_is_no_value():
-    assert set(answered(price=None).figures) == {"p_saturated", "units"}
+    assert set(answered(price=None).figures) == {"units_mean", "p_any_window", "p_saturated"}
 
 
 def test_refused_chip_is_an_error():

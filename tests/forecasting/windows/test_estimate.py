@@ -260,3 +260,23 @@ def test_value_is_counted_in_h100_equivalents_of_the_exported_chip():
     value = value_at_stake(mi325x, policy(), product, np.array([[3.0]]), flat)
     # TPP from dense FP8 rates of 2,614.9 and 1,979 TFLOPS; outside this policy's only tariff band
     assert value.tolist() == pytest.approx([3 * 10_000 * 2614.9 / 1979])
+
+
+def test_terms_of_each_path_act_as_if_it_were_alone():
+    stock, licence, exported = (np.array(each) for each in ([0.0, 1000.0], [300.0, 75.0], [0.0, 10.0]))
+    one = windows(policy(half("since_launch")), alone(PRODUCT))
+    paths = len(one.paths.units)
+    spread = [np.resize(each, paths) for each in (stock, licence, exported)]
+    found = windows(
+        policy(half("since_launch")),
+        alone(PRODUCT),
+        ExportTerms(unsold_stock=spread[0], licence_limit=spread[1], exported_so_far=spread[2]),
+    )
+    for path in range(paths):
+        terms = ExportTerms(
+            unsold_stock=float(spread[0][path]),
+            licence_limit=float(spread[1][path]),
+            exported_so_far=float(spread[2][path]),
+        )
+        scalar = windows(policy(half("since_launch")), alone(PRODUCT), terms)
+        np.testing.assert_array_equal(found.paths.units[path], scalar.paths.units[path])

@@ -99,3 +99,27 @@ def test_settings_out_of_range_are_refused_by_name(setting, name):
 def test_a_duty_beyond_the_value_is_refused():
     with pytest.raises(InputError, match="duty_rate: a duty is a share of the import value"):
         revenue_at_stake(np.ones((1, 1)), np.ones(1), duty_rate=25.0)
+
+
+def test_prices_drawn_for_each_path_are_those_of_each_number_alone():
+    launch, half_life = np.array([[30_000.0], [20_000.0]]), np.array([[4.0], [8.0]])
+    ages, generations = np.array([0.0, 4.0, 8.0]), np.array([0, 0, 1])
+    units = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    both = price_per_unit(
+        launch,
+        age_periods=ages,
+        half_life_periods=half_life,
+        successors=generations,
+        successor_price_factor=0.5,
+    )
+    for path in range(2):
+        alone = price_per_unit(
+            float(launch[path, 0]),
+            age_periods=ages,
+            half_life_periods=float(half_life[path, 0]),
+            successors=generations,
+            successor_price_factor=0.5,
+        )
+        np.testing.assert_allclose(both[path], alone)
+        revenue = revenue_at_stake(units, both, duty_rate=0.25)[path]
+        assert revenue == pytest.approx((units[path] * alone).sum() * 0.75)

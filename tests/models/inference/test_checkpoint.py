@@ -5,7 +5,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.errors import CheckpointError
-from models.inference.checkpoint import CARD, WEIGHTS, WITHOUT_CLASSICS, load_checkpoint, save_checkpoint
+from models.inference.checkpoint import (
+    CARD,
+    WEIGHTS,
+    WITHOUT_CLASSICS,
+    WITHOUT_STRUCTURES,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 CPU = torch.device("cpu")
 
@@ -66,20 +73,25 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_one_sentence(folder, chang
     assert "\n" not in str(caught.value)
 
 
-def test_weights_from_before_the_classical_forecasts_forecast_as_they_did(folder, small_network):
+@pytest.mark.parametrize("architecture", [WITHOUT_STRUCTURES, WITHOUT_CLASSICS])
+def test_weights_of_an_earlier_architecture_forecast_as_they_did(folder, small_network, architecture):
+    later = set(small_network.structural_weights())
+    if architecture == WITHOUT_CLASSICS:
+        later |= set(small_network.classical_weights())
     weights = load_file(folder / WEIGHTS)
-    kept = {name: value for name, value in weights.items() if name not in small_network.classical_weights()}
-    assert len(kept) < len(weights)
+    kept = {name: value for name, value in weights.items() if name not in later}
+    assert len(kept) == len(weights) - len(later)
     save_file(kept, folder / WEIGHTS)
-    edit_card(folder, lambda card: card.update(architecture=WITHOUT_CLASSICS))
+    edit_card(folder, lambda card: card.update(architecture=architecture))
     network, _ = load_checkpoint(folder, CPU)
     for name, value in network.state_dict().items():
         assert torch.equal(value, kept.get(name, torch.zeros_like(value)))
 
 
-def test_weights_of_today_without_the_classical_ones_are_refused(folder, small_network):
+@pytest.mark.parametrize("part", ["classical_weights", "structural_weights"])
+def test_weights_of_today_without_a_part_are_refused(folder, small_network, part):
     weights = load_file(folder / WEIGHTS)
-    for name in small_network.classical_weights():
+    for name in getattr(small_network, part)():
         del weights[name]
     save_file(weights, folder / WEIGHTS)
     with pytest.raises(CheckpointError, match="do not fit"):

@@ -161,20 +161,20 @@ def test_a_forecast_does_not_hang_on_the_length_of_other_histories(forecaster, l
 
 
 def test_out_of_memory_halves_the_items_and_says_so(forecaster, monkeypatch, caplog):
-    real, sizes = forecaster.network.forward, []
+    real, sizes = forecaster.network.features, []
 
-    def fails_above_two(inputs):
+    def fails_above_six(inputs):
         sizes.append(len(inputs.values))
-        if len(inputs.values) > 2:
+        if len(inputs.values) > 6:
             raise torch.OutOfMemoryError("no room")
         return real(inputs)
 
-    monkeypatch.setattr(forecaster.network, "forward", fails_above_two)
+    monkeypatch.setattr(forecaster.network, "features", fails_above_six)
     monkeypatch.setattr("models.inference.forecaster.SERIES_PER_PASS", 10)
     with caplog.at_level(logging.WARNING):
         answer = forecaster.predict_quantiles(history(items=5), horizon=4, levels=LEVELS)
     assert answer.shape[0] == 5
-    assert sizes == [5, 2, 2, 2, 2, 1, 1]  # each piece and its mirror image
+    assert sizes == [15, 6, 6, 3]  # each piece with its mirror image and its logs
     assert "2 items at a time" in caplog.messages[-1]
 
 
@@ -182,7 +182,7 @@ def test_out_of_memory_with_a_single_item_is_one_sentence(forecaster, monkeypatc
     def full(_):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(forecaster.network, "forward", full)
+    monkeypatch.setattr(forecaster.network, "features", full)
     with pytest.raises(ModelError, match="runs out of memory with a single item"):
         forecaster.predict_quantiles(history(items=3), horizon=4, levels=LEVELS)
 

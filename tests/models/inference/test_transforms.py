@@ -5,10 +5,10 @@ from scipy.stats import lognorm, norm
 
 from models.inference.checkpoint import PRETRAINED
 from models.inference.forecaster import NetworkForecaster
-from models.inference.transforms import of_logs, read, undo_logs, weight_of_logs
+from models.inference.transforms import as_logs, read, undo_logs, weight_of_logs
 from models.network.features import Inputs
 from models.network.head import TAIL_LIMIT, PredictiveDistribution
-from models.network.scaling import SeriesScaling
+from models.network.scaling import SeriesScaling, fit_scaling
 from models.settings import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -32,9 +32,8 @@ def walks(seed=0, *, items=40, length=96, volatility=0.05):
 
 def weight(network, values):
     inputs = inputs_of(values)
-    features = network.features(inputs)
-    moves, _ = of_logs(network, inputs, (inputs.values > 0).all(-1), features.scaling)
-    return weight_of_logs(features.classics, inputs.observed, moves)
+    moves = fit_scaling(as_logs(inputs, (inputs.values > 0).all(-1)).values, inputs.observed).scale
+    return weight_of_logs(network.features(inputs).classics.gains, inputs.observed, moves)
 
 
 def test_the_law_of_a_series_with_negative_values_is_half_its_mirror_images(small_network):
@@ -44,6 +43,23 @@ def test_the_law_of_a_series_with_negative_values_is_half_its_mirror_images(smal
     _, reverse = small_network(inputs_of(-values))
     torch.testing.assert_close(law.quantiles, (plain.quantiles + reverse.mirrored().quantiles) / 2)
     assert torch.equal(scaling.loc[:, 0], torch.from_numpy(values[:, -1]))
+
+
+def test_all_readings_in_one_pass_give_the_law_of_each_by_itself(small_network):
+    inputs = inputs_of(np.exp(walks(length=30)))
+    scaling, law = read(small_network, inputs)
+    positive = torch.ones(40, 1).bool()
+    features = small_network.features(inputs)
+    plain, (_, reverse) = (
+        small_network.decode(features),
+        small_network(inputs._replace(values=-inputs.values)),
+    )
+    logged, of_logs = small_network(as_logs(inputs, positive))
+    share = weight_of_logs(features.classics.gains, inputs.observed, logged.scale)
+    expected = plain.averaged(reverse.mirrored(), torch.full((40, 1), 0.5))
+    expected = expected.averaged(undo_logs(of_logs, logged, features.scaling), share)
+    torch.testing.assert_close(law, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scaling, features.scaling)
 
 
 def test_variates_of_a_told_role_are_read_as_they_are(small_network):

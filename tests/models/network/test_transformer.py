@@ -117,6 +117,43 @@ def test_a_new_network_reads_no_classical_forecasts(small_settings):
         assert torch.equal(part, other)
 
 
+def test_a_new_network_does_not_read_the_bank_of_hypotheses(small_settings):
+    torch.manual_seed(0)
+    network = Network(small_settings)
+    torch.nn.init.normal_(network.head.out.weight, std=0.1)
+    features = build_features(make_inputs())
+    told = features.classics._replace(
+        means=torch.randn_like(features.classics.means),
+        spread=torch.randn_like(features.classics.spread),
+        posterior=torch.randn_like(features.classics.posterior),
+    )
+    for part, other in zip(
+        network.decode(features), network.decode(features._replace(classics=told)), strict=True
+    ):
+        assert torch.equal(part, other)
+
+
+def test_the_bank_is_asked_in_training_and_where_a_weight_reads_it(small_settings):
+    inputs, network = make_inputs(), Network(small_settings)
+    asked = build_features(inputs).classics.means
+    assert torch.equal(network.features(inputs).classics.means, asked)
+    network.eval()
+    assert not network.features(inputs).classics.means.any()
+    torch.nn.init.ones_(network.posterior.weight)
+    assert torch.equal(network.features(inputs).classics.means, asked)
+
+
+def test_every_structural_weight_learns(small_settings):
+    torch.manual_seed(0)
+    network = Network(small_settings)
+    torch.nn.init.normal_(network.head.out.weight, std=0.1)
+    _, distribution = network(make_inputs())
+    distribution.quantiles.square().sum().backward()
+    named = dict(network.named_parameters())
+    assert len(network.structural_weights()) == 3
+    assert all(named[name].grad.abs().sum() > 0 for name in network.structural_weights())
+
+
 def test_every_classical_weight_learns(small_settings):
     torch.manual_seed(0)
     network = Network(small_settings)

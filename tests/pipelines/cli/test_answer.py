@@ -44,7 +44,7 @@ def test_first_screen_has_one_line_a_chip_with_the_figures_of_the_table(whole_ru
         own, whole = (rows.filter(chip=chip, scope=scope).to_dicts()[0] for scope in ("product", "portfolio"))
         [line] = [line for line in lines if line.split()[:1] == [chip]]
         units = " / ".join(units_text(own[f"units_{q}"]) for q in ("q10", "q50", "q90"))
-        opens = "none" if own["window_opens"] is None else label(own["window_opens"], Frequency.QUARTER)
+        opens = "on " if own["window_opens"] is None else label(own["window_opens"], Frequency.QUARTER)
         figures = [
             share_of_paths(own["p_saturated_now"]),
             share_of_paths(whole["p_saturated_now"]),
@@ -78,6 +78,25 @@ def test_a_screen_that_is_too_long_gives_up_its_blank_lines_before_its_chips(who
     lines = shown(few)
     assert sum(line.startswith(f"{answer.chips[0].chip} ") for line in lines) == 7
     assert "" not in lines
+
+
+def test_first_screen_says_what_now_rests_on_and_where_supply_has_ended(whole_run):
+    answer = whole_run.windows.answer
+    assert "now 2026Q3 (a nowcast; shipments observed to 2026Q2)" in " ".join(shown(answer))
+    [h200] = [chip for chip in answer.chips if chip.chip == "H200"]
+    ended = replace(h200, own=replace(h200.own, limit="supply ended", limit_share=0.78))
+    lines = shown(replace(answer, chips=(ended,)))
+    assert any(line.startswith("H200") and line.endswith("supply ended 78 %") for line in lines)
+    assert "dated statements: " in " ".join(shown(replace(answer, chips=(ended,), deviating=())))
+
+
+def test_a_chip_without_a_window_says_on_how_many_paths_exports_open(whole_run):
+    answer = whole_run.windows.answer
+    shut = replace(answer.chips[0].own, opens=None, any_window=0.48)
+    [chip] = [replace(answer.chips[0], own=shut)]
+    alone = replace(answer, chips=(chip,))
+    assert "exports open by 2028Q1 on 48 %" in alone.sentence
+    assert alone.window(shut) == "on 48 % of paths"
 
 
 def test_no_assumption_differs_from_the_default_or_each_is_named(whole_run, small_settings):
@@ -238,6 +257,15 @@ def test_show_has_the_windows_the_caps_and_the_backtest(show, whole_run):
     assert whole_run.windows.answer.policy.title in everything
 
 
+def test_show_lists_the_statements_and_those_that_contradict_the_states(show, whole_run):
+    windows = whole_run.run_ids["windows"]
+    text = show("statements", "--run", windows)[1]
+    assert {"contradicts", "agrees", "silent", "Blackwell"} <= set(text.split())
+    rows = json.loads(show("statements", "--run", windows, "--json")[1])["statements"]
+    assert {row["use"] for row in rows} == {"state", "listed", "held out"}
+    assert {"stated_on", "statement", "publisher", "p_met", "verdict"} <= rows[0].keys()
+
+
 def test_show_as_json_holds_the_tables(show, whole_run):
     found = json.loads(show("windows", "--run", whole_run.run_ids["windows"], "--json")[1])
     assert len(found["windows"]) == whole_run.windows.tables["windows"].height
@@ -263,7 +291,7 @@ def test_show_prints_what_is_known_of_any_other_run(show, whole_run):
     [
         (
             ["everything"],
-            "no such thing to show: expected answer, windows, caps, backtest or the id of a run",
+            "no such thing to show: expected answer, windows, caps, statements, backtest or the id of a run",
         ),
         (["00000000000000000000000000000000"], "no such run: expected one run: "),
         (["windows", "--run", "zz"], "no such run: expected one run: "),

@@ -7,7 +7,7 @@ import re
 import polars as pl
 import pytest
 
-MODELS = ["statistical", "network", "auto"]
+MODELS = ["statistical", "network", "auto", "ensemble"]
 DEMAND = [0, 1, 0, 2, 0, 0, 1, 3, 0, 0, 1, 0, 0, 2, 0, 1, 0]
 MOVES = [0, 9, 4, 12, 20, 17, 25, 16, 30, 28, 41, 33, 35, 47, 52, 44, 58, 61, 55, 70]
 

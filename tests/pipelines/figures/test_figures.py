@@ -214,7 +214,8 @@ def test_backtest_titles_agree_with_the_tables():
             "crps": [0.9, 1.0],
             "coverage_80": [0.79, 0.6],
             "date_crps": [0.1, 0.2],
-            "skill": [0.1, 0.0],
+            "skill_flows": [0.1, 0.0],
+            "skill_date": [-0.2, 0.0],
             "forecasts": [30, 30],
         }
     )
@@ -227,7 +228,8 @@ def test_backtest_titles_agree_with_the_tables():
         }
     )
     board, reliability = backtest_charts(bins, leaderboard)
-    assert board.title.startswith("good is best: CRPS 10 % below the best single model")
+    assert "good is best by flows and dates together" in board.title
+    assert "10 % lower (orders and capacity) and 20 % higher (date)" in board.title
     assert "held 79 %" in board.title
     assert reliability.title == (
         "good stated 30 % on average that demand is met by t; it was in 25 % of the cases"

@@ -69,8 +69,8 @@ def agree(outcomes_by_scope, rows):
     for scope, one in outcomes_by_scope.items():
         row = rows[scope]
         assert one.figures["p_saturated"] == 1 - row["p_never"]
-        assert one.figures["units"] == row["units_q50"]
-        assert one.figures["value_usd"] == row["value_usd_q50"]
+        assert one.figures["units_mean"] == row["units_mean"]
+        assert float(np.median(one.value_usd)) == row["value_usd_q50"]
         assert one.p_any_window == row["p_any_window"]
 
 
@@ -146,13 +146,12 @@ def test_weights_that_are_not_those_of_the_run_are_refused(by_the_champion):
         run_sensitivity(own, SensitivityRequest(names=("capacity_decay",)))
 
 
-def test_assumption_at_its_value_changes_nothing(evaluator, case):
-    a = assumptions_of(case.windows)["capacity_decay"]
-    found = evaluator.evaluate({"capacity_decay": a.value})
-    assert found.entered == "nothing"
-    assert {s: one.figures for s, one in found.outcomes_by_scope.items()} == {
-        s: one.figures for s, one in evaluator.base.items()
-    }
+def test_assumption_known_to_have_its_value_loses_its_width_alone(evaluator, case):
+    stock = evaluator.evaluate({"exports.H200.unsold_stock": 500000.0})
+    assert stock.entered == "windows"
+    at = "product"
+    assert stock.outcomes_by_scope[at].p_any_window == evaluator.base[at].p_any_window
+    assert evaluator.evaluate({}).entered == "nothing"
 
 
 def test_every_range_of_the_data_file_is_found(small_settings):
@@ -172,7 +171,7 @@ def test_moving_assumptions_moves_them_and_nothing_else(small_settings):
     before = assumptions_of(small_settings)
     for name, a in before.items():
         after = assumptions_of(with_values(small_settings, {name: a.high}))
-        assert after == before | {name: replace(a, value=a.high)}
+        assert after == before | {name: replace(a, value=a.high, low=a.high, high=a.high)}
 
 
 def test_one_that_enters_nothing_has_an_effect_of_exactly_0(result):
@@ -186,8 +185,8 @@ def test_prices_move_the_value_and_neither_date_nor_units(result):
         pl.col("assumption") == "revenue.half_life_quarters", pl.col("scope") == "product"
     )
     reach = dict(rows.select("figure", "reach").iter_rows())
-    assert reach["p_saturated"] == reach["units"] == 0
-    assert reach["value_usd"] == 0  # half of the paths or more export nothing, so the median is worth nothing
+    assert reach["p_saturated"] == reach["p_any_window"] == reach["units_mean"] == 0
+    assert reach["value_usd_mean"] > 0
 
 
 def test_ranks_count_from_the_widest_reach_in_each_scope_and_figure(result):
@@ -204,11 +203,11 @@ def test_each_assumption_has_a_run_of_its_own_under_the_step(result, tracker):
     assert {run.info.status for run in runs} == {"FINISHED"}
     by_name = {run.info.run_name: run for run in runs}
     assert by_name["capacity_decay"].data.params["enters"] == "panel"
-    history = tracker.client.get_metric_history(by_name["capacity_decay"].info.run_id, "units/product")
+    history = tracker.client.get_metric_history(by_name["capacity_decay"].info.run_id, "units_mean/product")
     row = result.tables["sensitivity"].row(
         by_predicate=(pl.col("assumption") == "capacity_decay")
         & (pl.col("scope") == "product")
-        & (pl.col("figure") == "units"),
+        & (pl.col("figure") == "units_mean"),
         named=True,
     )
     stored = {metric.step: metric.value for metric in history}

@@ -31,10 +31,22 @@ def test_experiment_may_be_a_path(tmp_path):
     assert resolve(str(path)).forecast.horizon == 3
 
 
-def test_plain_value_given_for_an_assumption_moves_its_value_alone():
-    moved = resolve(overrides=["data.assumptions.capacity_decay=0.7"]).data.assumptions.capacity_decay
+def test_plain_number_given_for_an_assumption_is_exact():
+    stated = resolve(overrides=["data.assumptions.capacity_decay=0.7"]).data.assumptions.capacity_decay
+    assert (stated.value, stated.low, stated.high) == (0.7, 0.7, 0.7)
+    assert stated.reason == resolve().data.assumptions.capacity_decay.reason
+
+
+def test_value_given_by_its_own_key_moves_within_the_range():
+    moved = resolve(overrides=["data.assumptions.capacity_decay.value=0.7"]).data.assumptions.capacity_decay
     kept = resolve().data.assumptions.capacity_decay
     assert (moved.value, moved.low, moved.high) == (0.7, kept.low, kept.high)
+
+
+@pytest.mark.parametrize("given", ["0.99", "0.5"])
+def test_plain_number_outside_the_range_is_refused(given):
+    with pytest.raises(InputError, match=r"within its own range: expected a value from 0\.6 to 0\.95"):
+        resolve(overrides=[f"data.assumptions.capacity_decay={given}"])
 
 
 def test_dumped_settings_resolve_to_the_same_settings(tmp_path):

@@ -111,10 +111,10 @@ def test_value_that_must_be_text_says_to_quote_it():
         resolve("order_book", ["data.skus={A: NO}"])
 
 
-def test_bare_number_in_a_file_moves_the_value_of_an_assumption_and_keeps_its_range(tmp_path):
+def test_bare_number_in_a_file_is_exact(tmp_path):
     (tmp_path / "mine.yaml").write_text("capacity_decay: 0.7\nexports: {H200: {licence_limit: 1000}}\n")
     data = resolve("order_book", [f"data.mapping={tmp_path / 'mine.yaml'}"]).data
-    assert (data.capacity_decay.value, data.capacity_decay.low) == (0.7, 0.6)
+    assert (data.capacity_decay.value, data.capacity_decay.low, data.capacity_decay.high) == (0.7, 0.7, 0.7)
     assert data.exports["H200"].licence_limit.value == 1000
 
 
