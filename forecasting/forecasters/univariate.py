@@ -21,6 +21,7 @@ ETS_MAX_SEASON = 24  # more seasonal states than observations can settle; also t
 ARIMA_MAX_SEASON = 12  # beyond, seasonal orders take minutes per series
 ARIMA_MIN_SEASONS = 5  # with fewer, seasonal orders look like noise and take most of the time
 ARIMA_MAX_LENGTH = 200  # of a longer series only the last part is used: fitting time grows with the length
+THETA_MAX_LENGTH = 2_000  # the same: 0.65 s at 2,000 values, 16 s at 10,000
 LONGEST = 10_000  # observations that any model reads, the last ones: fitting a million takes an hour
 DAMPING = (
     0.9  # share of a trend that lives on from step to step; usual are 0.8 to 0.98 (Hyndman, op. cit., 8.2)
@@ -198,6 +199,7 @@ def _auto_arima(series: Floats, season_length: int) -> LinearModel:
 
 def _auto_theta(series: Floats, season_length: int) -> LinearModel:
     """Best of the four theta models by squared error, additive seasons, slope damped."""
+    series = series[-THETA_MAX_LENGTH:]
     model = AutoTheta(season_length=season_length, decomposition_type="additive").fit(series)
     fitted = model.model_
     residuals = fitted["residuals"]
