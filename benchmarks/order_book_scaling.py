@@ -1,9 +1,11 @@
 """How the cost of `overspill etl` on an order book grows: lines, SKUs, files, amended and late shares.
 
-    python benchmarks/order_book_scaling.py [--lines 1000000] [--only lines skus ...] [--write docs]
+    python benchmarks/order_book_scaling.py [--lines 1000000] [--only lines ...] [--write docs] [--json A]
 
 Each book is drawn here (seeded, its counts known by construction and checked); each run is a process of its
-own. Growth is that of CPU seconds less those of a run on 1,000 lines, which are start-up.
+own. Growth is that of CPU seconds less those of a run on 1,000 lines, which are start-up. With `--json` each
+figure is kept as soon as it is known, and what the file holds is not measured again: a busy machine can be
+used in pieces.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,6 +120,31 @@ def run(work: Path, book: Book) -> Measured:
     return measured
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Figures by book, and the file that keeps them, if any."""
+
+    path: Path | None
+    figures: dict[str, Measured]
+
+    @classmethod
+    def read(cls, path: Path | None) -> Kept:
+        """What a file holds; nothing if it is not there."""
+        known = json.loads(path.read_text()) if path is not None and path.exists() else {}
+        return cls(path=path, figures={book: Measured(**one) for book, one in known.items()})
+
+    def measured(self, work: Path, book: Book) -> Measured:
+        """Figures of a book, measured unless they are known."""
+        name = json.dumps(asdict(book))
+        if name not in self.figures:
+            self.figures[name] = replace(run(work, book), output="")
+            if self.path is not None:
+                self.path.write_text(
+                    json.dumps({each: asdict(one) for each, one in self.figures.items()}, indent=1)
+                )
+        return self.figures[name]
+
+
 def books(lines: int, axes: Iterable[str]) -> dict[str, dict[float, Book]]:
     """For each axis its sizes, and the book of each."""
     base = Book(lines=lines)
@@ -201,16 +228,20 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--only", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--write", type=Path, help="folder that takes the chart")
+    parser.add_argument(
+        "--json", type=Path, help="keeps the figures; those that it holds are not measured again"
+    )
     options = parser.parse_args()
+    kept = Kept.read(options.json)
     with tempfile.TemporaryDirectory(prefix="overspill-benchmark-") as temporary:
         work = Path(temporary)
         run(work, Book(lines=1_000, files=1))  # sets up the store of runs
-        start = run(work, Book(lines=1_000, files=1)).cpu_seconds
+        start = kept.measured(work, Book(lines=1_000, files=1)).cpu_seconds
         found: dict[str, dict[float, Measured]] = {}
         for axis, of_axis in books(options.lines, options.only).items():
             found[axis] = {}
             for size, book in of_axis.items():
-                found[axis][size] = one = run(work, book)
+                found[axis][size] = one = kept.measured(work, book)
                 print(axis, size, f"{one.cpu_seconds:.1f} CPU s, {one.peak_mib:.0f} MiB", flush=True)
     print(report(found, start, options.lines))
     if options.write:

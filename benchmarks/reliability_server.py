@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -208,6 +208,11 @@ def _case(place: Workplace, trouble: Trouble, moment: float | None, code: int) -
         return None
     faults = [*_ended(ended, code), *([f"sync: exit {sent.code}"] if sent.code else [])]
     faults += [*torn(place.folder / SERVED, ()), *damaged(store)]
+    if (
+        after.get("RUNNING", 0) and code
+    ):  # a server that refuses hears no end of a run: the next command ends it
+        _etl(place, replace(trouble, kind=NONE), float("inf"))
+        after = statuses(store) | {"FINISHED": after.get("FINISHED", 0)}
     if recorded != (code == 0) or after.get("RUNNING", 0):
         faults.append(f"runs on the server: {before} before, {after} after")
     since = "the start" if moment is None else f"{moment:.2f} s"

@@ -21,6 +21,7 @@ ETS_MAX_SEASON = 24  # more seasonal states than observations can settle; also t
 ARIMA_MAX_SEASON = 12  # beyond, seasonal orders take minutes per series
 ARIMA_MIN_SEASONS = 5  # with fewer, seasonal orders look like noise and take most of the time
 ARIMA_MAX_LENGTH = 200  # of a longer series only the last part is used: fitting time grows with the length
+LONGEST = 10_000  # observations that any model reads, the last ones: fitting a million takes an hour
 DAMPING = (
     0.9  # share of a trend that lives on from step to step; usual are 0.8 to 0.98 (Hyndman, op. cit., 8.2)
 )
@@ -67,8 +68,9 @@ Fitter = Callable[[Floats, int], LinearModel]
 def fit(name: str, series: Floats, season_length: int) -> LinearModel | None:
     """Fit one of `CANDIDATES` to a series [N]; None where it cannot be fitted (too short, no convergence).
 
-    A constant series stays constant under every model.
+    A constant series stays constant under every model; of a long one the last `LONGEST` values are read.
     """
+    series = series[-LONGEST:]
     if np.ptp(series) == 0:
         return random_walk(series, 0.0)
     try:

@@ -64,12 +64,13 @@ class History:
 
     def select(self, items: list[int]) -> History:
         """Return the same history for some items, in the given order."""
+        values = self.values[items]
         return History(
             item_ids=tuple(self.item_ids[i] for i in items),
             variates=self.variates,
-            values=self.values[items],
-            value_p05=self.value_p05[items],
-            value_p95=self.value_p95[items],
+            values=values,
+            value_p05=values if self.value_p05 is self.values else self.value_p05[items],
+            value_p95=values if self.value_p95 is self.values else self.value_p95[items],
             origins=tuple(self.origins[i] for i in items),
             frequency=self.frequency,
         )

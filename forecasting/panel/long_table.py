@@ -29,6 +29,7 @@ from forecasting.panel.stamps import StampStyle, future_dates, grid_of, place, r
 from forecasting.panel.table_checks import check_frequency, check_values, is_mostly_dense
 from forecasting.periods import STANDARD, Frequency, Unit
 
+MAX_VALUES = 1 << 28  # of all series side by side, each as long as the longest: 2 GiB
 COARSEST_FIRST = (
     *(STANDARD[unit] for unit in (Unit.YEAR, Unit.QUARTER, Unit.MONTH, Unit.WEEK)),
     *(STANDARD[unit] for unit in (Unit.BUSINESS_DAY, Unit.DAY, Unit.HOUR)),
@@ -272,6 +273,11 @@ def histories(table: LongTable) -> Iterator[tuple[History, pl.DataFrame]]:
         [I, V, L]; item ids are those of the table as text.
     DataFrame
         unique_id (as in the table) and the columns of `stamps.grid_of`, in the order of the history.
+
+    Raises
+    ------
+    InputError
+        If the series side by side, each as long as the longest, are more than `MAX_VALUES` values.
     """
     rows = table.rows.with_columns(series_variate=pl.col("variate") if table.has_variates else pl.lit("y"))
     sets = rows.group_by("unique_id").agg(variates=pl.col("series_variate").unique().sort())
@@ -297,6 +303,7 @@ def _history(
     )
     back = stepped["back"].to_numpy()
     length = int(back.max()) + 1
+    _check_size(last.height, variates, length, longest=str(stepped["unique_id"][int(back.argmax())]))
     values: Floats = np.full((last.height, len(variates), length), np.nan)
     index = (stepped["item"].to_numpy(), stepped["variate_index"].to_numpy(), length - 1 - back)
     values[index] = stepped["y"].fill_null(float("nan")).to_numpy()
@@ -308,6 +315,18 @@ def _history(
         frequency=frequency,
     )
     return history, last.drop("end")
+
+
+def _check_size(items: int, variates: tuple[str, ...], length: int, *, longest: str) -> None:
+    """Refuse series that do not fit into memory side by side: a table of its own serves the long ones."""
+    if items * len(variates) * length > MAX_VALUES:
+        raise InputError(
+            "the series are too many for the longest of them",
+            expected=f"at most {MAX_VALUES:,} values (series x steps of the longest); forecast long series "
+            "from a table of their own",
+            found=f"{items:,} items of {', '.join(variates)} x {length:,} steps",
+            where=f"series {longest}",
+        )
 
 
 def _origin(moment: dt.datetime, frequency: Frequency) -> dt.date:

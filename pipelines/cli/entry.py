@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 
+from pipelines.cli.terminal.collection import THRESHOLDS, without_collection
 from pipelines.cli.terminal.interruption import ended_at_once
 
 
 def main() -> None:
     """Run the command line.
 
-    Imports make objects by the hundred thousand and few cycles among them: looking for those less often than
-    Python does by itself takes a quarter off the start.
+    Looking for cycles of unused objects less often than Python does by itself, and not at all during imports,
+    shortens the start by about a third.
     """
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*THRESHOLDS)
     with ended_at_once():
-        from pipelines.cli.main import main as run  # noqa: PLC0415 - takes a while
+        with without_collection():
+            from pipelines.cli.main import main as run  # noqa: PLC0415 - takes a while
 
         run()
 

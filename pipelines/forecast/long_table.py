@@ -34,6 +34,8 @@ from pipelines.forecast.ahead import (
 from pipelines.forecast.events import EVENT_PATHS, event_table
 
 ITEMS_PER_BLOCK = 200
+MAX_PATH_VALUES = 1 << 25  # of a block, unless it is a single item: 256 MiB, several times over at work
+MAX_PATH_ROWS = 200_000_000  # of the table of paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ def forecast_long_table(
     `progress` may watch the blocks go by; `future` has the covariates of the horizon.
     """
     parts_of_table = list(histories(table))
+    _check_rows(parts_of_table, options)
     for _, last in parts_of_table:  # refuses a horizon that the dates cannot hold before anything is forecast
         table.future(last, horizon=options.horizon, first=options.horizon - 1)
     blocks = [
@@ -215,10 +218,30 @@ def _blocks(whole: Block, options: ForecastOptions) -> Iterator[Block]:
     for rows in alike(gaps):
         steps = options.horizon + int(gaps[rows].max())
         learned = _learned(whole.forecaster, ended(whole.seen.select(rows), gaps[rows]), steps)
-        for start in range(0, len(rows), ITEMS_PER_BLOCK):
-            some = rows[start : start + ITEMS_PER_BLOCK]
+        size = _items_per_block(steps, len(whole.history.variates), options)
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
             effects = None if whole.effects is None else whole.effects.select(some)
             yield Block(learned, whole.history.select(some), whole.last[some], effects)
+
+
+def _items_per_block(steps: int, variates: int, options: ForecastOptions) -> int:
+    """So many items that their paths hold at most `MAX_PATH_VALUES` values; one at least."""
+    counted = max(options.paths, PATHS_FOR_QUANTILES, EVENT_PATHS if options.events else 0)
+    return min(ITEMS_PER_BLOCK, max(1, MAX_PATH_VALUES // (counted * steps * variates)))
+
+
+def _check_rows(parts: Sequence[tuple[History, pl.DataFrame]], options: ForecastOptions) -> None:
+    """Refuse more paths than their table can hold, before anything is forecast."""
+    series = sum(len(history.item_ids) * len(history.variates) for history, _ in parts)
+    rows = series * options.paths * options.horizon
+    if rows > MAX_PATH_ROWS:
+        raise InputError(
+            "the table of paths would be too long",
+            expected=f"at most {MAX_PATH_ROWS:,} rows (series x paths x steps)",
+            found=f"{series:,} x {options.paths:,} x {options.horizon:,} = {rows:,}",
+            where="--paths",
+        )
 
 
 def forecast_block(block: Block, demand: Demand, floor: Floor) -> Ahead:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import order_book_scaling
 import pytest
 from make_order_book import write_order_book
-from order_book import units
+from order_book import Measured, units
 from order_book_lines import Book as MadeBook
-from order_book_scaling import Book, books, growth, rows
+from order_book_scaling import Book, Kept, books, growth, rows
 
 
 def test_duckdb_finds_every_planted_oddity(tmp_path):
@@ -47,3 +48,17 @@ def test_growth_is_told_for_twice_the_size_whatever_the_step():
 
 def test_only_books_with_files_of_a_hundred_lines_are_drawn():
     assert max(books(100_000, ["files"])["files"]) == 1_000
+
+
+def test_figures_that_were_kept_are_not_measured_again(tmp_path, monkeypatch):
+    asked = []
+
+    def run(_, book):
+        asked.append(book.lines)
+        return Measured(seconds=1.0, cpu_seconds=2.0, peak_mib=3.0, output="")
+
+    monkeypatch.setattr(order_book_scaling, "run", run)
+    for lines in (10, 20, 10):
+        found = Kept.read(tmp_path / "kept.json").measured(tmp_path, Book(lines=lines))
+        assert found.cpu_seconds == 2.0
+    assert asked == [10, 20]

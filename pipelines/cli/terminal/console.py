@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from pipelines.cli.terminal.collection import without_collection
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -66,7 +68,7 @@ def resolved_settings(
     options : mapping, optional
         Values of the command's own options, each under the key that it sets; None where it was not given.
     """
-    with report_errors():
+    with report_errors(), without_collection():
         from pipelines.runtime.config.loader import resolve
 
         return resolve(config, overrides or [], options or {})
@@ -102,12 +104,13 @@ def step_context(
         Print no notes on a terminal, where the command ends with the answer alone.
     """
     with report_errors():
-        from rich.console import Console
+        with without_collection():
+            from rich.console import Console
 
-        from pipelines.runtime.jobs.job import job_state, join_ranks
-        from pipelines.runtime.step.context import Context
-        from pipelines.runtime.store.address import resolve_uri
-        from pipelines.runtime.tracking import Spooling, Tracker, close_abandoned
+            from pipelines.runtime.jobs.job import job_state, join_ranks
+            from pipelines.runtime.step.context import Context
+            from pipelines.runtime.store.address import resolve_uri
+            from pipelines.runtime.tracking import Spooling, Tracker, close_abandoned
 
         tracking, console = settings.tracking, Console(stderr=True)
 
@@ -118,7 +121,9 @@ def step_context(
             _check(settings, out)
             kept = open_state(state, settings) if open_state else job_state(state, settings, command)
             spooling = Spooling(folder=tracking.spool, from_start=tracking.when_away == "spool", tell=tell)
-            with Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling) as tracker:
+            with without_collection():  # a database's classes are laid out here
+                opened = Tracker(resolve_uri(tracking.uri), tracking.experiment, spooling=spooling)
+            with opened as tracker:
                 for sentence in close_abandoned(tracker):
                     tell(sentence)
                 yield Context(

@@ -9,7 +9,7 @@ K SKUs, D days, N parts.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -32,10 +32,7 @@ DAY = [CODE, "shipped_at"]
 ALL_DAYS = 2**20  # more than any calendar here has
 NEVER = -(2**30)  # a day far outside any calendar
 ROWS_AT_ONCE = 500_000
-BY_SKU: Any = {
-    "row_group_size": 20_000,
-    "statistics": True,
-}  # rows of a few SKUs are found without the others
+BY_SKU: Any = {**QUICK, "row_group_size": 20_000, "statistics": True}  # a few SKUs without the others
 
 
 class Spans(NamedTuple):
@@ -52,10 +49,10 @@ def overtakings(derived: DerivedTables) -> Iterator[pl.DataFrame]:
 
     At least one table; a few SKUs at a time, so that what is held does not grow with the lines overtaken.
     """
-    places = range(len(derived.folders))
     # Exports that lost are among them: that costs a look and changes no case.
-    exports = pl.concat(_of_file(derived, EXPORTS, place) for place in places)
-    waits = pl.concat(_of_file(derived, WAITS, place).filter(_counts(derived, place)) for place in places)
+    exports = _of_files(derived, EXPORTS)
+    lost = derived.losers.select(FILE, ROW)
+    waits = _of_files(derived, WAITS).join(lost, on=[FILE, ROW], how="anti", maintain_order="left")
     latest = exports.group_by(CODE, "shipped_at").agg(pl.col("requested_at").max(), pl.col("len").sum())
     parts, days = _involved(latest, waits)
     involved = exports.join(days, on=DAY, how="semi")
@@ -79,14 +76,15 @@ def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) 
     rows = parts[place,][ROW] if (place,) in parts else pl.Series(dtype=pl.UInt32)
     days = exports[place,].select(_day()).to_series() if (place,) in exports else pl.Series(dtype=pl.Int64)
 
-    def make() -> pl.DataFrame:
+    salt = b"".join(numbers.sort().to_numpy().tobytes() for numbers in (rows, days))
+    path = derived.path(place, "overtaking", salt=salt)
+    if not path.is_file():
         needed = pl.col(ROW).is_in(rows.implode()) | (~IS_US & _day().is_in(days.implode()))
         code = pl.col("sku").to_physical().cast(pl.Int32).alias(CODE)
         lines = pl.scan_parquet(derived.folders[place] / CANDIDATES).with_columns(code)
-        return lines.filter(needed & _counts(derived, place)).sort(CODE).collect(engine="in-memory")
-
-    salt = b"".join(numbers.sort().to_numpy().tobytes() for numbers in (rows, days))
-    return place, derived.path(place, "overtaking", make, salt=salt, **BY_SKU)
+        chosen = lines.filter(needed & _counts(derived, place)).sort(CODE).collect(engine="in-memory")
+        write_atomic(path, partial(chosen.write_parquet, **BY_SKU))
+    return place, path
 
 
 def _counts(derived: DerivedTables, place: int) -> pl.Expr:
@@ -103,9 +101,12 @@ def _day() -> pl.Expr:
     return pl.col(CODE).cast(pl.Int64) * ALL_DAYS + pl.col("shipped_at").to_physical()
 
 
-def _of_file(derived: DerivedTables, pattern: str, place: int) -> pl.DataFrame:
-    tables = map(pl.read_ipc, sorted(derived.folders[place].glob(pattern)))
-    return pl.concat(tables).with_columns(_file(place))
+def _of_files(derived: DerivedTables, pattern: str) -> pl.DataFrame:
+    """The tables of a kind of all files, one below the other, with the place of each one's file."""
+    paths = [(place, path) for place, folder in enumerate(derived.folders) for path in folder.glob(pattern)]
+    tables = [pl.read_ipc(path) for _, path in paths]
+    places = np.repeat([place for place, _ in paths], [table.height for table in tables])
+    return pl.concat(tables).with_columns(pl.Series(FILE, places, dtype=pl.Int32))
 
 
 def _involved(latest: pl.DataFrame, parts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -198,20 +199,13 @@ class DerivedTables:
         """Rows of a file that do not count: source_row, outcome."""
         return self._lost.get(place, self.losers.head(0).select(ROW, "outcome"))
 
-    def path(
-        self, place: int, name: str, make: Callable[[], pl.DataFrame], *, salt: bytes = b"", **layout: object
-    ) -> Path:
-        """Where the table of a file lies that `make` makes; `salt` is what else it hangs on.
-
-        `layout` are options of `write_parquet`.
-        """
+    def path(self, place: int, name: str, *, salt: bytes = b"") -> Path:
+        """Where a table of a file lies, or is to be written: it hangs on the rows that lost and on `salt`."""
         lost = self.lost(place)
         key = hashlib.sha256(salt)
         for column in (lost[ROW], lost["outcome"].to_physical()):
             key.update(column.to_numpy().tobytes())
         found = self.folders[place] / f"{DERIVED}{name}-{key.hexdigest()[:16]}.parquet"
-        if not found.is_file():
-            write_atomic(found, partial(make().write_parquet, **{**QUICK, **layout}))
         self._used.add(found)
         return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -15,10 +15,11 @@ from forecasting.order_book.normalise import FAULT, ROW, RULE, SAYS, VALUE, Inta
 from forecasting.order_book.rules import RULES, VERSION_RULES
 from pipelines.etl.order_book.counts import RowCounts, total
 from pipelines.etl.order_book.incremental.engines import side_by_side
-from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows
-from pipelines.etl.order_book.incremental.kept_rows import read_rows
+from pipelines.etl.order_book.incremental.file_summary import QUICK, FileSummary, broken_rows
+from pipelines.etl.order_book.incremental.kept_rows import KeptRows, read_alike, read_rows
 from pipelines.etl.order_book.overtaking import DerivedTables
 from pipelines.figures.number_format import percent
+from pipelines.runtime.files.artifacts import write_atomic
 
 FORMULA = (
     "=@\t\r"  # what a spreadsheet may take for a formula, and below: a sign before anything but a number
@@ -52,21 +53,20 @@ class Quarantine:
         """
         target.mkdir(parents=True)
 
-        def write(place: int) -> None:
-            path = self._table(place)
-            if path is not None:
-                digest = self.digests[place]
-                stem = f"{place + 1:05d}-{Path(digest.source.path).stem}"
-                shutil.copyfile(path, target / f"{stem}.parquet")
-                if digest.source.is_csv:
-                    without_formulas(pl.read_parquet(path)).write_csv(target / f"{stem}.csv")
+        def write(place: int, path: Path) -> None:
+            digest = self.digests[place]
+            stem = f"{place + 1:05d}-{Path(digest.source.path).stem}"
+            shutil.copyfile(path, target / f"{stem}.parquet")
+            if digest.source.is_csv:
+                without_formulas(pl.read_parquet(path)).write_csv(target / f"{stem}.csv")
 
-        list(side_by_side(write, range(len(self.digests))))
+        paths = self._tables(range(len(self.digests)))
+        list(side_by_side(lambda entry: write(*entry), paths.items()))
 
     def commonest(self, place: int, rule: str) -> tuple[str, list[int]]:
         """The commonest fault among a file's rows that break a rule, in words, and their first rows."""
-        path = self._table(place)
-        rows = pl.read_parquet(path, columns=[ROW, RULE, FAULT, VALUE]) if path else pl.DataFrame()
+        path = self._tables([place])[place]
+        rows = pl.read_parquet(path, columns=[ROW, RULE, FAULT, VALUE])
         counted = (
             rows.filter(pl.col(RULE) == rule)
             .group_by(FAULT, VALUE)
@@ -79,25 +79,42 @@ class Quarantine:
         holds = "nothing" if value is None else repr(value)
         return f"; column {column!r} holds {holds} in {count:,} of them", first
 
-    def _table(self, place: int) -> Path | None:
-        """Where the quarantined rows of a file lie; None if it has none."""
-        digest = self.digests[place]
-        lost = self.derived.lost(place).with_columns(pl.col("outcome").cast(pl.String))
-        refused = lost.filter(pl.col("outcome").is_in(list(VERSION_RULES))).rename({"outcome": RULE})
-        if not digest.broken and not refused.height:
-            return None
-        make = functools.partial(self._rows, place, refused)
-        return self.derived.path(place, "quarantine", make, salt=digest.source.path.encode())
+    def _tables(self, places: Iterable[int]) -> dict[int, Path]:
+        """Where the quarantined rows of each file lie that has any; those that are missing are written."""
+        found = {place: self._path(place) for place in places if self._has_rows(place)}
+        missing = [place for place, path in found.items() if not path.is_file()]
+        for forms, kept, spans in read_alike(map(self._kept, missing)):
+            at_fault = faults(kept.drop(ROW).lazy(), replace(self.intake, forms=forms)).collect()
+            together = pl.concat([kept, at_fault], how="horizontal")
+            for place, span in spans:
+                table = self._described(place, together[span])
+                write_atomic(found[place], functools.partial(table.write_parquet, **QUICK))
+        return found
 
-    def _rows(self, place: int, refused: pl.DataFrame) -> pl.DataFrame:
-        digest, folder = self.digests[place], self.derived.folders[place]
-        rules = pl.concat([broken_rows(folder), refused])
-        kept = read_rows(folder, rules[ROW])
-        at_fault = faults(kept.drop(ROW).lazy(), digest.intake(self.intake)).collect()
-        rows = pl.concat([kept, at_fault], how="horizontal").join(rules, on=ROW, maintain_order="left")
+    def _has_rows(self, place: int) -> bool:
+        return bool(self.digests[place].broken) or not self._refused(place).is_empty()
+
+    def _path(self, place: int) -> Path:
+        return self.derived.path(place, "quarantine", salt=self.digests[place].source.path.encode())
+
+    def _refused(self, place: int) -> pl.DataFrame:
+        """Rows of a file that break a rule over several rows: source_row, broken_rule."""
+        lost = self.derived.lost(place).with_columns(pl.col("outcome").cast(pl.String))
+        return lost.filter(pl.col("outcome").is_in(list(VERSION_RULES))).rename({"outcome": RULE})
+
+    def _rules(self, place: int) -> pl.DataFrame:
+        """Quarantined rows of a file by rising number, and the rule that each breaks."""
+        return pl.concat([broken_rows(self.derived.folders[place]), self._refused(place)]).sort(ROW)
+
+    def _kept(self, place: int) -> KeptRows:
+        rows = read_rows(self.derived.folders[place], self._rules(place)[ROW])
+        return KeptRows(place, self.digests[place].forms, rows)
+
+    def _described(self, place: int, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with what is at fault in them, by rising number, as the quarantine shows them."""
         one_row = ~pl.col(RULE).is_in(list(VERSION_RULES))
-        return rows.select(
-            pl.lit(digest.source.path).alias("source_file"),
+        return rows.with_columns(self._rules(place)[RULE]).select(
+            pl.lit(self.digests[place].source.path).alias("source_file"),
             ROW,
             RULE,
             pl.col(RULE).replace_strict(RULES, return_dtype=pl.String).alias(SAYS),

@@ -147,3 +147,12 @@ def test_a_random_walk_carries_the_last_value_and_adds_errors_up():
     model = random_walk(np.array([1.0, 2.0]), 0.5)
     np.testing.assert_array_equal(model.mean(3), [2.0, 2.0, 2.0])
     np.testing.assert_allclose(model.deviation(3), 0.5 * np.sqrt([1, 2, 3]))
+
+
+def test_only_the_last_values_of_a_long_series_are_read(monkeypatch):
+    monkeypatch.setattr(linear_models, "LONGEST", 60)
+    series = rough_series(90)
+    for name in CANDIDATES:
+        whole, part = fit(name, series, 4), fit(name, series[-60:], 4)
+        np.testing.assert_array_equal(whole.mean(5), part.mean(5))
+        np.testing.assert_array_equal(whole.deviation(5), part.deviation(5))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
+from forecasting.panel import long_table
 from forecasting.panel.long_table import check_long_table, histories
 from forecasting.panel.stamps import future_dates
 from forecasting.periods import Frequency
@@ -382,3 +383,15 @@ def test_each_series_continues_as_its_own_dates_do():
     ((_, last),) = histories(long_table)
     future = following(long_table, last, 1)
     assert set(future["ds"]) == {DAY(2024, 5, 1), DAY(2024, 5, 31)}
+
+
+def test_series_too_many_for_the_longest_are_refused_with_its_name(monkeypatch):
+    frame = table({"short": {0: 1.0, 1: 2.0, 2: 3.0}, "long": dict.fromkeys(range(30), 1.0)})
+    monkeypatch.setattr(long_table, "MAX_VALUES", 60)
+    assert list(histories(checked(frame)))
+    monkeypatch.setattr(long_table, "MAX_VALUES", 59)
+    with pytest.raises(
+        InputError, match=r"^series long: .*at most 59 values.*found 2 items of y x 30 steps"
+    ) as told:
+        list(histories(checked(frame)))
+    assert told.value.exit_code == 2

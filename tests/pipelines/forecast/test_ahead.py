@@ -13,6 +13,7 @@ from forecasting.panel.history import exact_history
 from forecasting.panel.long_table import check_long_table
 from forecasting.panel.schema import FLOWS
 from forecasting.periods import Frequency
+from pipelines.forecast import long_table
 from pipelines.forecast.ahead import ended, paired, trailing_gaps
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
 
@@ -129,3 +130,20 @@ def test_steps_beyond_the_reach_of_the_model_are_refused():
     )
     with pytest.raises(InputError, match=rule):
         forecast({("a", "y"): [*WALK, *[None] * 200]}, FlowBankForecaster(), horizon=100)
+
+
+def test_smaller_blocks_for_many_steps_forecast_the_same_where_items_are_drawn_for_themselves(monkeypatch):
+    series = {(name, "y"): WALK + place for place, name in enumerate("abc")}
+    at_once = forecast(series, FlowBankForecaster(), horizon=4)
+    monkeypatch.setattr(long_table, "MAX_PATH_VALUES", 4000)  # 1000 paths of 4 steps: an item to a block
+    one_by_one = forecast(series, FlowBankForecaster(), horizon=4)
+    for name in "abc":
+        np.testing.assert_allclose(
+            values(at_once.paths, name, "y"), values(one_by_one.paths, name, "y"), rtol=1e-9
+        )
+
+
+def test_more_paths_than_a_table_holds_are_refused_before_anything_is_forecast(monkeypatch):
+    monkeypatch.setattr(long_table, "MAX_PATH_ROWS", 1000)
+    with pytest.raises(InputError, match=r"^--paths: .*at most 1,000 rows.*found 1 x 300 x 4 = 1,200"):
+        forecast({("a", "y"): WALK}, None, horizon=4)

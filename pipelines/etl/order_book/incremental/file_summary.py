@@ -257,7 +257,7 @@ def _kept_batch(batch: pl.DataFrame, folder: Path, number: int) -> pl.DataFrame:
     day = pl.max_horizontal(pl.col("ordered_at").max(), closed.max())
     plans = [
         batch.lazy().filter(pl.col(RULE).is_not_null()).select(ROW, RULE),
-        whole.select(key_hash(), ROW).sort("key_hash"),
+        whole.select(key_hash(), ROW),
         inversion_candidates(whole),
         whole.select(rows=pl.lit(batch.height, pl.Int64), day=day, update=pl.col("updated_at").max()),
     ]
@@ -294,8 +294,10 @@ def _newest(counted: pl.DataFrame, intake: Intake) -> dt.date | None:
 
 def write_run(keys: pl.DataFrame, folder: Path, number: int) -> None:
     """Write key_hash and source_row of lines, by rising hash, as a run."""
-    np.save(folder / f"keys-{number}.hash.npy", keys["key_hash"].to_numpy())
-    np.save(folder / f"keys-{number}.row.npy", keys[ROW].to_numpy())
+    hashes, rows = keys["key_hash"].to_numpy(), keys[ROW].to_numpy()
+    rising = np.argsort(hashes)  # a third of the time of a sort in Polars
+    np.save(folder / f"keys-{number}.hash.npy", hashes[rising])
+    np.save(folder / f"keys-{number}.row.npy", rows[rising])
 
 
 def read_runs(folder: Path) -> list[Run]:

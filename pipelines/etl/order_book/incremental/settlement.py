@@ -10,7 +10,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from forecasting.order_book.aggregate import (
     sum_parts,
 )
 from forecasting.order_book.deduplicate import decide, key_hash
-from forecasting.order_book.normalise import ROW, normalise
+from forecasting.order_book.normalise import ROW, canonical_lines
 from forecasting.order_book.rules import OUTCOMES
 from pipelines.etl.order_book.files.recipe import Recipe
 from pipelines.etl.order_book.incremental.engines import side_by_side
 from pipelines.etl.order_book.incremental.file_summary import FileSummary, broken_rows, read_runs, read_sums
-from pipelines.etl.order_book.incremental.kept_rows import read_rows, write_rows
+from pipelines.etl.order_book.incremental.kept_rows import KeptRows, read_alike, read_rows, write_rows
 from pipelines.etl.order_book.incremental.manifest import SETTLED, Manifest
 from pipelines.etl.order_book.incremental.shared_keys import NO_ROWS, Rows, shared_keys
 from pipelines.runtime.files.artifacts import write_atomic
@@ -80,10 +80,13 @@ def settle(digests: Sequence[FileSummary], recipe: Recipe, manifest: Manifest) -
     shared = shared_keys([read_runs(folder) for folder in folders], new)
     looked_at = {folders[place]: place for place in range(len(digests)) if new[place] or place in shared}
 
-    def remember(place: int) -> None:
-        _remember(digests[place], shared.get(place, NO_ROWS), recipe, folders[place])
+    def keep(place: int) -> int | None:
+        wanted = shared.get(place, NO_ROWS)
+        return place if _keep(digests[place], wanted, recipe, folders[place]) else None
 
-    list(side_by_side(remember, looked_at.values()))  # files of the same content share a folder
+    # Files of the same content share a folder.
+    more = sorted(place for place in side_by_side(keep, looked_at.values()) if place is not None)
+    _write_contested({place: shared[place] for place in more}, digests, folders, recipe)
     losers, changes = [before.losers], [before.partial]
     if any(new):
         fresh = (read_sums(folder) for folder, unseen in zip(folders, new, strict=True) if unseen)
@@ -110,19 +113,36 @@ def _partial(lines: pl.DataFrame, recipe: Recipe) -> Partial:
     return partial_of(lines.lazy(), calendar=recipe.calendar, normal_lead_days=recipe.normal_lead_days)
 
 
-def _remember(digest: FileSummary, shared: Rows, recipe: Recipe, folder: Path) -> None:
-    """Keep what is looked at again of a file: rows that break a rule, and shared lines with their hash."""
-    path = folder / CONTESTED
-    before = pl.read_ipc(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
+def _keep(digest: FileSummary, shared: Rows, recipe: Recipe, folder: Path) -> bool:
+    """Keep the rows of a file that are looked at again; whether more of them share a key than before."""
+    before = _contested_rows(folder)
     rows = np.union1d(shared, before) if len(before) else shared
     broken = broken_rows(folder)[ROW].to_numpy()
-    write_rows(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)  # a broken row has no hash
-    if len(rows) == len(before):
-        return
-    raw = read_rows(folder, pl.Series(rows))
-    lines = normalise(raw.drop(ROW).lazy(), digest.intake(recipe.intake), where=digest.source.path)
-    canonical = lines.with_columns(key_hash()).collect(engine="in-memory").with_columns(raw[ROW])
-    write_atomic(path, partial(canonical.write_ipc, compression="lz4"))
+    write_rows(digest, np.sort(np.concatenate([rows, broken])), recipe, folder)
+    return len(rows) > len(before)
+
+
+def _contested_rows(folder: Path) -> Rows:
+    path = folder / CONTESTED
+    return pl.read_ipc(path, columns=[ROW])[ROW].to_numpy() if path.is_file() else NO_ROWS
+
+
+def _write_contested(
+    shared: Mapping[int, Rows], digests: Sequence[FileSummary], folders: Sequence[Path], recipe: Recipe
+) -> None:
+    """Leave the canonical lines of shared rows, with their hash, in the folder of each file."""
+
+    def kept() -> Iterator[KeptRows]:
+        for place, rows in shared.items():
+            wanted = np.union1d(rows, _contested_rows(folders[place]))
+            yield KeptRows(place, digests[place].forms, read_rows(folders[place], pl.Series(wanted)))
+
+    for forms, raw, spans in read_alike(kept()):
+        lines = canonical_lines(raw.drop(ROW).lazy(), replace(recipe.intake, forms=forms))
+        hashed = lines.with_columns(key_hash()).collect(engine="in-memory").with_columns(raw[ROW])
+        for place, span in spans:
+            path = folders[place] / CONTESTED
+            write_atomic(path, partial(hashed[span].write_ipc, compression="lz4"))
 
 
 def _groups(folders: Sequence[Path], shared: Mapping[int, Rows]) -> Iterator[pl.DataFrame]:

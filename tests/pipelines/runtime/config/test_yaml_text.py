@@ -8,7 +8,7 @@ import pytest
 
 from forecasting.errors import InputError
 from pipelines.runtime.config.loader import resolve
-from pipelines.runtime.config.yaml_text import read
+from pipelines.runtime.config.yaml_text import _greatest_depth, read
 
 
 @pytest.fixture
@@ -120,3 +120,19 @@ def test_bare_number_in_a_file_is_exact(tmp_path):
 
 def test_null_tokens_may_be_bare_nulls():
     assert resolve("order_book", ["data.null_tokens=[NULL, n/a]"]).data.null_tokens == ("NULL", "n/a")
+
+
+@pytest.mark.parametrize("level", ["[", "{a: ", "- ", "? "])
+def test_no_text_nests_deeper_than_it_is_taken_for(level):
+    depth = 40
+    text = level * depth
+    assert depth <= _greatest_depth(text)
+
+
+def test_a_mapping_below_a_list_below_a_mapping_needs_two_columns():
+    text = "a:\n- b:\n  - c:\n    - d: 1\n"  # seven levels, and the longest line has ten letters
+    assert _greatest_depth(text) >= 7
+
+
+def test_deep_list_without_brackets_is_refused(refused):
+    assert "nests too deeply" in refused("a:\n  " + "- " * 600 + "\n")
