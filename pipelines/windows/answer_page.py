@@ -67,7 +67,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
     basis = [
         f"{answer.basis.line}.",
         f"Assumptions that differ from the default: {deviating or 'none'}.",
-        *([f"{answer.basis.statements_told}.".capitalize()] if answer.basis.statements else []),
+        *([f"{answer.basis.statements_line}.".capitalize()] if answer.basis.statements else []),
         *_absent(answer),
     ]
     lines = "".join(f'<p class="basis">{html.escape(line)}</p>' for line in basis)
@@ -76,7 +76,7 @@ def answer_page(answer: Answer, tables: Mapping[str, pl.DataFrame]) -> str:
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<style>{STYLE}</style></head><body><h1>{badge}{html.escape(answer.policy.title)}</h1>"
-        f"<p>Now: {answer.now_told}. Horizon: {answer.period(answer.end)}. "
+        f"<p>Now: {answer.now_stated}. Horizon: {answer.period(answer.end)}. "
         f'Shares are shares of paths.</p><p id="answer"><strong>{html.escape(answer.sentence)}</strong></p>'
         f"{_legend()}"
         f'<div class="cards">{cards}</div>{lines}</body></html>'

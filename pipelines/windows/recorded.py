@@ -12,7 +12,8 @@ from forecasting.policy.policy import Policy
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.step.inputs import checked_settings, read_input
 from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Tracker, nested_run, run_by_prefix
-from pipelines.windows.answer import STATEMENTS, Answer, answer_of, basis_of, last_period
+from pipelines.windows.answer import Answer
+from pipelines.windows.answer_from_tables import STATEMENTS, answer_of, basis_of, last_period
 
 TABLES = ("windows", "saturation", "cap_readings")
 

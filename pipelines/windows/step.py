@@ -27,7 +27,8 @@ from pipelines.runtime.step.derived import derived_tags
 from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker
-from pipelines.windows.answer import Answer, answer_of, basis_of, last_period
+from pipelines.windows.answer import Answer
+from pipelines.windows.answer_from_tables import answer_of, basis_of, last_period
 from pipelines.windows.answer_page import write_answer
 from pipelines.windows.charts import windows_charts
 from pipelines.windows.estimator import build_estimator, last_observed

@@ -37,7 +37,7 @@ def answer_lines(
     beside = _wrapped(_absent(answer)) if answer.refused or answer.missing else []
     said = [*_wrapped(answer.sentence), *_wrapped(answer.supported)]
     basis, after = _basis(answer, rows), _next(answer, run_id, out)
-    stated, key, table = _wrapped(answer.basis.statements_told), [KEY], _fitting(answer, LINES)
+    stated, key, table = _wrapped(answer.basis.statements_line), [KEY], _fitting(answer, LINES)
     above, below, gap = [""], [""], [""]
     blocks = [top, key, above, table, beside, below, said, gap, basis, stated, after]
     for optional in (gap, stated, key, below, above):  # where there is no room, the chips come before them
@@ -59,7 +59,7 @@ def _fitting(answer: Answer, room: int) -> list[str]:
 
 
 def _period(answer: Answer) -> list[str]:
-    return _wrapped(f"now {answer.now_told}, horizon {answer.period(answer.end)}, a forecast")
+    return _wrapped(f"now {answer.now_stated}, horizon {answer.period(answer.end)}, a forecast")
 
 
 def _table(answer: Answer, chips: Sequence[ChipAnswer]) -> list[str]:

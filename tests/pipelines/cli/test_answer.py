@@ -24,7 +24,7 @@ from pipelines.cli.terminal.answer import LINES, WIDTH, answer_lines
 from pipelines.cli.terminal.fitted import print_fitted
 from pipelines.cli.terminal.tables import print_cap_readings, print_table, print_windows_table
 from pipelines.figures.number_format import share_of_paths, units_text
-from pipelines.windows.answer import deviating
+from pipelines.windows.answer_from_tables import deviating
 
 ESCAPE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 

@@ -29,8 +29,8 @@ def test_the_answer_says_what_its_now_rests_on(whole_run):
     assert set(rows["now_is"]) == {"nowcast"}
     assert set(rows["observed_until"]) == {OBSERVED}
     answer = whole_run.windows.answer
-    assert answer.now_told == "2026Q3 (a nowcast; shipments observed to 2026Q2)"
-    assert answer.now_told in answer_page(answer, whole_run.windows.tables)
+    assert answer.now_stated == "2026Q3 (a nowcast; shipments observed to 2026Q2)"
+    assert answer.now_stated in answer_page(answer, whole_run.windows.tables)
 
 
 def test_where_nothing_is_a_nowcast_now_is_told_alone(whole_run):
@@ -39,7 +39,7 @@ def test_where_nothing_is_a_nowcast_now_is_told_alone(whole_run):
         replace(chip, own=replace(chip.own, now_is="observed"), whole=replace(chip.whole, now_is="observed"))
         for chip in answer.chips
     )
-    assert replace(answer, chips=observed).now_told == "2026Q3"
+    assert replace(answer, chips=observed).now_stated == "2026Q3"
 
 
 def test_the_forecast_run_says_how_far_each_item_is_observed(whole_run, tracker):
