@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 from pipelines.figures.number_format import share_of_paths
+
+Row: TypeAlias = "Mapping[str, Any]"
 
 WIDTH, HEIGHT = 760, 250
 LEFT, RIGHT, TOP, BOTTOM = 46, 150, 14, 48
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 TICKS = 8
+LABEL = 13  # height of a label
+IN_FULL = 2  # findings of which the paragraph has room for every figure
+WHOSE = {"product": "the product itself", "portfolio": "the whole vendor"}
 KNOWN = {
     "public": "From what had been published by {0}",
     "order_book": "As recorded in the order book by {0}",
@@ -24,26 +30,59 @@ def answer_text(
     period: Callable[[str | None], str],
     dates: Callable[[Mapping[str, str | None] | None], str],
 ) -> str:
-    """The answer in one paragraph, a sentence or two for each chip and scope with an estimate."""
+    """The answer in one paragraph: of one or two findings all figures, of more what matters of each."""
     basis = content["basis"]
     rows = [row for row in content["headline"] if row["steps"]]
-    said = [KNOWN[basis["data"]].format(basis["known_until"]) + ":"]
+    known = KNOWN[basis["data"]].format(basis["known_until"]) + ":"
     if not rows:
-        return f"{said[0]} no chip is both let through by the policy and forecast."
-    for row in rows:
-        p_open = share_of_paths(row["steps"][0]["p_open"], spaced=True)
-        whose = "the product itself" if row["scope"] == "product" else "the whole vendor"
-        said.append(
-            f"{row['chip']} (orders of {whose}): the computed conditions that open a window hold in "
-            f"{period(basis['next_period'])} on {p_open} of the sampled paths (threshold "
-            f"{100 * basis['verdict_threshold']:g} %); all conditions together: "
-            f"{row['all_conditions_next_period']}; US demand is met by {dates(row['saturated'])}; up to "
-            f"{period(basis['horizon_end'])} {_amount(row['units'])} units may go, of them "
-            f"{_amount(row['stock_units'])} stock on hand and {_amount(row['new_units'])} made anew."
-        )
-    said += [content["overall"]["sentence"], *_outside(content)]
+        return f"{known} no chip is both let through by the policy and forecast."
+    said = (
+        [_finding(row, basis, period, dates) for row in rows]
+        if len(rows) <= IN_FULL
+        else _summary(rows, basis, period)
+    )
     levels = " / ".join(f"{100 * level:g}" for level in basis["quantile_levels"])
-    return " ".join([*said, f"Several values are quantiles at {levels} %."])
+    end = f"Several values are quantiles at {levels} %."
+    return " ".join([known, *said, content["overall"]["sentence"], *_outside(content), end])
+
+
+def _finding(
+    row: Row, basis: Row, period: Callable[[str | None], str], dates: Callable[[Row | None], str]
+) -> str:
+    """All figures of a chip and scope."""
+    return (
+        f"{row['chip']} (orders of {WHOSE[row['scope']]}): the computed conditions that open a window hold "
+        f"in {period(basis['next_period'])} on {_open_share(row)} of the sampled paths "
+        f"({_threshold(basis)}); all conditions together: {row['all_conditions_next_period']}; US demand is "
+        f"met by {dates(row['saturated'])}; up to {period(basis['horizon_end'])} {_amount(row['units'])} "
+        f"units may go, of them {_amount(row['stock_units'])} stock on hand and "
+        f"{_amount(row['new_units'])} made anew."
+    )
+
+
+def _summary(rows: Sequence[Row], basis: Row, period: Callable[[str | None], str]) -> list[str]:
+    """For which chips a window opens next, or for which that is most likely; then the units of all."""
+    best = max(rows, key=lambda row: row["steps"][0]["p_open"])
+    open_now = [row for row in rows if row["steps"][0]["p_open"] >= basis["verdict_threshold"]]
+    named = [
+        f"{row['chip']} (orders of {WHOSE[row['scope']]}), {_open_share(row)}" for row in open_now or [best]
+    ]
+    which = "; ".join(named) if open_now else f"no chip; most often for {named[0]} of the sampled paths"
+    opening = f"in {period(basis['next_period'])} the computed conditions that open a window hold"
+    said = [f"{opening} ({_threshold(basis)}) for {which}."]
+    until = f"Units that may go up to {period(basis['horizon_end'])}, counting the orders of"
+    for scope, whose in WHOSE.items():
+        units = [f"{row['chip']} {_amount(row['units'])}" for row in rows if row["scope"] == scope]
+        said += [f"{until} {whose}: {'; '.join(units)}."] if units else []
+    return said
+
+
+def _open_share(row: Row) -> str:
+    return share_of_paths(row["steps"][0]["p_open"], spaced=True)
+
+
+def _threshold(basis: Row) -> str:
+    return f"threshold {100 * basis['verdict_threshold']:g} %"
 
 
 def _amount(quantiles: Mapping[str, float | None]) -> str:
@@ -88,10 +127,12 @@ def open_chart(rows: Sequence[Mapping[str, Any]], periods: Sequence[str]) -> str
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """Heights of labels moved down until none covers another."""
-    moved: dict[int, float] = {}
-    lowest = -1e9
-    for place in sorted(range(len(heights)), key=heights.__getitem__):
-        lowest = max(heights[place], lowest + 13)
-        moved[place] = lowest
+    """Heights of labels moved apart until none covers another, and none leaves the chart below."""
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    moved = dict(enumerate(heights))
+    for above, below in pairwise(order):
+        moved[below] = max(moved[below], moved[above] + LABEL)
+    lowest = HEIGHT + LABEL - 4.0
+    for place in reversed(order):
+        lowest = moved[place] = min(moved[place], lowest - LABEL)
     return [moved[place] for place in range(len(heights))]

@@ -48,7 +48,7 @@ LIMITS = (
     "Whether a licence will be granted is not forecast.",
     "Probabilities are shares of sampled paths of a statistical model.",
     "Calibration shows how such probabilities compared with past outcomes, for few forecasts.",
-    "Stock, licences, past exports and prices enter with their default values, without their ranges.",
+    "Stock, licences, past exports and prices are assumed, with ranges that are drawn once for each path.",
 )
 LIMITS_OF_DATA = {
     "public": (

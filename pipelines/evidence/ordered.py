@@ -97,10 +97,16 @@ def _attested(stated: StatedCondition, policy: Policy, said: Attestation | None)
     )
 
 
+def _spoken(name: str) -> str:
+    """A condition's name in words, as iaas_model_weights: IaaS model weights."""
+    words = {"us": "US", "iaas": "IaaS", "know_your_customer": "know-your-customer"}
+    return words.get(name, " ".join(words.get(word, word) for word in name.split("_")))
+
+
 def overall(conditions: Sequence[Condition]) -> Overall:
     """All conditions counted."""
     kinds = Counter(each.kind for each in conditions)
-    missing = [each.condition for each in conditions if each.kind == "open"]
+    missing = [_spoken(each.condition) for each in conditions if each.kind == "open"]
     last = (
         f" Open: {', '.join(missing)}. While a condition is open, all conditions together are not met."
         if missing

@@ -100,6 +100,24 @@ def test_labels_of_the_chart_do_not_cover_each_other():
     assert all(later - earlier >= 12 for earlier, later in pairwise(heights))
 
 
+def test_labels_of_many_lines_stay_within_the_chart():
+    rows = [{"chip": f"C{n}", "scope": "product", "steps": [{"p_open": 0.0}] * 2} for n in range(8)]
+    heights = sorted(
+        float(y) for y in re.findall(r'y="([\d.]+)">C\d', open_chart(rows, ["2026Q1", "2026Q2"]))
+    )
+    assert heights[-1] <= 250
+    assert all(later - earlier >= 12 for earlier, later in pairwise(heights))
+
+
+def test_an_answer_about_one_chip_holds_every_figure(content):
+    one = copy.deepcopy(content)
+    one["headline"] = [row for row in one["headline"] if row["steps"]][:1]
+    answer = re.search(r"<h2>Answer</h2>\n<p>(.*?)</p>", render(one))[1]
+    assert "all conditions together: not met; US demand is met by" in answer
+    assert "stock on hand and" in answer
+    assert "counting the orders of" in re.search(r"<h2>Answer</h2>\n<p>(.*?)</p>", render(content))[1]
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [800, 1400, 1920])
 def test_the_page_does_not_scroll_sideways(made, width):
