@@ -116,6 +116,8 @@ def test_step_copies_its_files_to_the_out_folder(context, tmp_path):
         "panel.csv",
         "due_to_delivered.parquet",
         "due_to_delivered.csv",
+        "statements.parquet",
+        "statements.csv",
         "settings-etl.yaml",
     }
 

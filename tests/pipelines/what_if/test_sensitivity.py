@@ -162,7 +162,7 @@ def test_every_range_of_the_data_file_is_found(small_settings):
 
     text = yaml.safe_dump(small_settings.model_dump(mode="json")["data"])
     found = assumptions_of(small_settings)
-    assert len(found) == ranges(yaml.safe_load(text)) == 23
+    assert len(found) == ranges(yaml.safe_load(text)) == 25
     assert {"capacity_decay", "exports.H200.licence_limit", "error_correlation", NO_PART} <= found.keys()
 
 
