@@ -116,7 +116,7 @@ def test_value_halves_with_quarters_whatever_the_frequency(bench):
             settings=estimator_settings(context.settings, paths=4), markets={}, missing={}, now_step=0
         )
         terms = estimator.price(context.settings.data.catalogue["H200"])
-        lives.append(terms.half_life_periods * context.settings.data.panel_frequency.weeks)
+        lives.append(np.ravel(terms.half_life_periods)[0] * context.settings.data.panel_frequency.weeks)
     assert lives == pytest.approx([lives[0]] * 3)
 
 
