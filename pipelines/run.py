@@ -15,7 +15,6 @@ from pipelines.forecast.step import run_forecast
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult
 from pipelines.runtime.step.inputs import read_panel
-from pipelines.train.step import run_train
 from pipelines.windows.run_page import answer_tags, links
 from pipelines.windows.step import WindowsResult, run_windows
 
@@ -127,6 +126,8 @@ def _etl(context: Context) -> EtlResult:
 
 
 def _train(context: Context, etl_run_id: str) -> Trained:
+    from pipelines.train.step import run_train  # noqa: PLC0415 - loads Lightning, which only training needs
+
     def work() -> tuple[Trained, Left]:
         result = run_train(context, etl_run_id)
         trained = Trained(figures=result.figures(), messages=result.messages)

@@ -6,6 +6,7 @@ N observations, H horizon steps.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ DAMPING = (
     0.9  # share of a trend that lives on from step to step; usual are 0.8 to 0.98 (Hyndman, op. cit., 8.2)
 )
 LONG_RUN_SEASONS = 8  # after so many seasons a shock is taken to have its lasting effect
+REMEMBERED = 2_048  # fits, of some 10 kB each: a rolling-origin evaluation asks for each one several times
 THETA_BURN_IN = 3  # first residuals depend on the initial level, statsforecast leaves them out as well
 
 
@@ -69,9 +71,17 @@ Fitter = Callable[[Floats, int], LinearModel]
 def fit(name: str, series: Floats, season_length: int) -> LinearModel | None:
     """Fit one of `CANDIDATES` to a series [N]; None where it cannot be fitted (too short, no convergence).
 
-    A constant series stays constant under every model; of a long one the last `LONGEST` values are read.
+    A constant series stays constant under every model; of a long one the last `LONGEST` values are read. The
+    last `REMEMBERED` fits of the process are kept: single models, the choice among them and a rehearsal ask
+    for the same ones.
     """
-    series = series[-LONGEST:]
+    return _fit(name, np.asarray(series[-LONGEST:], dtype=np.float64).tobytes(), season_length)
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _fit(name: str, content: bytes, season_length: int) -> LinearModel | None:
+    """What `fit` says of a series, given as the bytes of its values."""
+    series = np.frombuffer(content).copy()  # a writeable one: compiled code of statsforecast asks for it
     if np.ptp(series) == 0:
         return random_walk(series, 0.0)
     try:

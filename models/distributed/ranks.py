@@ -81,6 +81,9 @@ class Ranks:
         """
         return [(here or work)(argument, self)]
 
+    def warm(self, *modules: str) -> None:
+        """Prepare for `spread` while this process does something else: workers import the modules."""
+
     def spread(self, work: Callable[[A], R], tasks: Sequence[A], watch: Watch[A] = iter) -> list[R]:
         """One result per task, in their order; each process takes every n-th. Only the first may call.
 

@@ -12,6 +12,14 @@ from pipelines.runtime.step.context import Context
 A = TypeVar("A")
 R = TypeVar("R")
 
+WORKER_LOADS = ("pipelines.backtest.scores", "pipelines.forecast.forecasters")
+
+
+def warm(context: Context) -> None:
+    """Let workers load what a backtest needs, while the steps before it are done."""
+    if context.settings.backtest.engine == "local":
+        context.ranks.warm(*WORKER_LOADS)
+
 
 def spread(
     context: Context,

@@ -34,6 +34,13 @@ def score_origin(
     return rows, events
 
 
+def score_task(
+    task: tuple[BacktestOrigin, PathForecaster], *, settings: Settings
+) -> tuple[list[Row], list[Row]]:
+    """`score_origin` of an origin and a forecaster: what a worker loads of the program is little."""
+    return score_origin(*task, settings)
+
+
 def forecast_from(
     origin: BacktestOrigin, forecaster: PathForecaster, settings: Settings, *, horizon: int
 ) -> PathSet:

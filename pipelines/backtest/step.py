@@ -17,14 +17,13 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.evaluation.rolling_origin import skill
 from forecasting.evaluation.scores import reliability
-from forecasting.forecasters.base import PathForecaster
 from forecasting.periods import Frequency, label
 from forecasting.saturation.first_passage import first_passage, never, probability_by_step, quantile_steps
 from forecasting.saturation.market import Market, market
 from pipelines.backtest.charts import backtest_charts
 from pipelines.backtest.origins import BacktestOrigin, backtest_origins, origin_on
 from pipelines.backtest.parallel import spread
-from pipelines.backtest.scores import Row, forecast_from, observed_step, score_origin
+from pipelines.backtest.scores import Row, forecast_from, observed_step, score_task
 from pipelines.figures.page import BACKTEST_PAGE, write_figures
 from pipelines.forecast.forecasters import backtest_forecasters
 from pipelines.runtime.config.settings import Settings
@@ -72,7 +71,7 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
         ]
         scored = spread(
             context,
-            partial(_score_task, settings=settings),
+            partial(score_task, settings=settings),
             tasks,
             description="backtest",
             engine=settings.backtest.engine,
@@ -145,12 +144,6 @@ def _weights(context: Context) -> Weights:
             raise
         context.tell(f"{error}; using the package's weights instead")
         return shipped_weights(forecast.device)
-
-
-def _score_task(
-    task: tuple[BacktestOrigin, PathForecaster], *, settings: Settings
-) -> tuple[list[Row], list[Row]]:
-    return score_origin(*task, settings)
 
 
 def rank(scores: pl.DataFrame, *, baselines: Sequence[str]) -> pl.DataFrame:

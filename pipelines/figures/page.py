@@ -15,9 +15,6 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
-
-from plotly.offline import get_plotlyjs
 
 from pipelines.figures import interactive, picture
 from pipelines.figures.chart import Band, Bars, Chart, Line, Mark
@@ -43,7 +40,8 @@ STYLE = (
 @functools.cache
 def plotly_script() -> str:
     """Plotly's JavaScript, compressed, as text."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    script = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return base64.b64encode(gzip.compress(script, mtime=0)).decode()
 
 
 def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str, page: str = PAGE) -> list[str]:
@@ -92,9 +90,8 @@ def _page(charts: Sequence[Chart], *, heading: str) -> str:
 def _section(chart: Chart) -> str:
     panels = []
     for number, (panel, figure) in enumerate(zip(chart.panels, interactive.draw(chart), strict=True)):
-        place = (
-            f'<div class="panel" id="panel-{chart.name}-{number}" style="height:{figure.layout.height}px">'
-        )
+        height = chart.panel_height(panel)
+        place = f'<div class="panel" id="panel-{chart.name}-{number}" style="height:{height}px">'
         panels.append(f"<div><h3>{html.escape(panel.title)}</h3>{place}</div>{_content(figure)}</div>")
     most = 2 if len(panels) == 4 else min(len(panels), 3)
     source = f'<p class="source">{html.escape(chart.source)}</p>' if chart.source else ""
@@ -123,8 +120,7 @@ def _key(mark: Mark) -> str:
     return f'<svg width="26" height="12" aria-hidden="true">{drawn}</svg>'
 
 
-def _content(figure: Any) -> str:  # noqa: ANN401 - Plotly is untyped
+def _content(figure: interactive.Json) -> str:
     """Traces and layout as JSON that no browser takes for the end of the element."""
-    content = json.loads(figure.to_json())
-    text = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(figure, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return f'<script type="application/json">{text}</script>'

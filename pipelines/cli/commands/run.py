@@ -48,6 +48,9 @@ def run(
     settings = resolved_settings(config, override, options)
     command = f"run, train {train}"
     with step_context(settings, out, state, command=command, brief=not everything) as context:
+        from pipelines.backtest.parallel import warm
+
+        warm(context)
         from pipelines.cli.terminal.console import begin_job
         from pipelines.cli.terminal.tables import print_wrapped
         from pipelines.run import run_all

@@ -13,6 +13,7 @@ from typing import NoReturn
 from models.distributed.launch import detect_launch
 from models.distributed.ranks import Ranks
 from models.distributed.signals import STOP, StopRequestedError
+from models.distributed.workers import RanksWithWorkers
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.jobs.requeue import after_stop
@@ -59,10 +60,10 @@ def _serve(ranks: Ranks) -> NoReturn:
 
 
 def build_ranks(settings: Settings) -> Ranks:
-    """One process, or as many as srun or torchrun have started; torch is loaded only for these."""
+    """One process with its workers, or as many as srun or torchrun have started; only these load torch."""
     launch = detect_launch()
     if launch.world_size == 1:
-        return Ranks(launch)
+        return RanksWithWorkers(launch, workers=settings.cluster.workers)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's remarks come once per process
     from models.distributed.process_group import DistributedRanks  # noqa: PLC0415 - takes seconds
 

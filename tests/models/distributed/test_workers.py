@@ -1,0 +1,101 @@
+"""Workers beside one process: tasks come back in order, and no worker outlives its process."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from models.distributed.workers import MOST, WORTH_STARTING, RanksWithWorkers, usable_cores
+from models.errors import ClusterError
+from pipelines.runtime.config.loader import resolve
+from pipelines.runtime.jobs.job import build_ranks
+
+MANY = list(range(WORTH_STARTING))
+SCRIPT = """
+import os, signal, sys, time
+from models.distributed.workers import RanksWithWorkers
+
+def place(task):
+    time.sleep(0.01)
+    return os.getpid()
+
+def main():
+    ranks = RanksWithWorkers(workers=2)
+    found = ranks.spread(place, range(60))
+    print(os.getpid() in found, *sorted(set(found)), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "killed" else ranks.leave()
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.fixture
+def ranks():
+    ranks = RanksWithWorkers(workers=2)
+    yield ranks
+    ranks.leave()
+
+
+def gone(pids, seconds=20):
+    """Whether all processes have ended within that time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and any(map(psutil.pid_exists, pids)):
+        time.sleep(0.05)
+    return not any(map(psutil.pid_exists, pids))
+
+
+def test_results_come_back_in_order_and_the_progress_is_seen(ranks):
+    seen = []
+    found = ranks.spread(math.sqrt, MANY, lambda tasks: (seen.append(task) or task for task in tasks))
+    assert found == [math.sqrt(task) for task in MANY]
+    assert seen == MANY
+
+
+def test_few_tasks_or_one_worker_start_nothing(ranks, monkeypatch):
+    monkeypatch.setattr("models.distributed.workers.ProcessPoolExecutor", None)  # not to be called
+    few, alone = MANY[:-1], RanksWithWorkers(workers=1)
+    alone.warm("math")
+    assert ranks.spread(lambda task: -task, few) == [-task for task in few]
+    assert alone.spread(lambda task: -task, MANY) == [-task for task in MANY]
+
+
+def test_an_error_in_a_task_is_the_error_of_the_whole(ranks):
+    with pytest.raises(ValueError, match="math domain error"):
+        ranks.spread(math.sqrt, [*MANY, -1])
+
+
+def test_a_worker_that_is_killed_is_one_sentence_that_says_what_to_do(ranks):
+    with pytest.raises(ClusterError, match=r"worker processes was killed.*cluster\.workers=1"):
+        ranks.spread(os._exit, MANY)
+
+
+@pytest.mark.parametrize("end", ["well", "killed"])
+def test_workers_do_the_tasks_and_end_with_their_process_however_it_ends(tmp_path, end):
+    (tmp_path / "job.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "job.py", end],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == (0 if end == "well" else -signal.SIGKILL), done.stderr
+    own, *workers = done.stdout.split()
+    assert own == "False"
+    assert 1 <= len(workers) <= 2
+    assert gone([int(worker) for worker in workers])
+
+
+def test_number_of_workers_is_that_of_the_settings_or_of_the_cores(monkeypatch):
+    assert build_ranks(resolve(None, ["cluster.workers=3"])).workers == 3
+    assert RanksWithWorkers().workers == min(usable_cores(), MOST)
+    monkeypatch.setattr("models.distributed.workers.usable_cores", lambda: 64)
+    assert RanksWithWorkers().workers == MOST
