@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
@@ -27,56 +26,6 @@ from models.hardware.device import prepare
 
 # Seconds by which clocks of two nodes may differ before it is reported.
 CLOCKS_APART = 1.0
-
-
-class LaunchedEnvironment(ClusterEnvironment):
-    """A launch as Lightning expects it; Lightning itself would take any batch job for one started by srun."""
-
-    def __init__(self, launch: Launch) -> None:
-        super().__init__()
-        self._launch = launch
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        """Lightning starts no process of its own."""
-        return True
-
-    @property
-    def main_address(self) -> str:
-        """Where the first process listens."""
-        return self._launch.address
-
-    @property
-    def main_port(self) -> int:
-        """Its port."""
-        return self._launch.port
-
-    @staticmethod
-    def detect() -> bool:
-        """Never chosen by Lightning itself."""
-        return False
-
-    def world_size(self) -> int:
-        """Number of processes."""
-        return self._launch.world_size
-
-    def set_world_size(self, size: int) -> None:
-        """The launch has settled it."""
-
-    def global_rank(self) -> int:
-        """Number of this process."""
-        return self._launch.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """The launch has settled it."""
-
-    def local_rank(self) -> int:
-        """Number of this process on its node."""
-        return self._launch.local_rank
-
-    def node_rank(self) -> int:
-        """Number of this node."""
-        return self._launch.rank // self._launch.local_size
 
 
 class DistributedRanks(Ranks):

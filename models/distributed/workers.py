@@ -17,7 +17,7 @@ from models.distributed.ranks import A, R, Ranks, Watch
 from models.errors import ClusterError
 
 MOST = 8  # each worker holds about a gigabyte; more hardly shorten some hundred tasks
-WORTH_STARTING = 40  # tasks: a worker's imports take as long as some of them
+WORTH_STARTING = 64  # tasks: a worker's imports take as long as a dozen of them
 
 
 def usable_cores() -> int:

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.strategies import DDPStrategy
 
-from models.distributed.process_group import LaunchedEnvironment
+from models.distributed.launch import Launch
 from models.distributed.ranks import Ranks
 from models.hardware.device import check_enough
 from models.settings import TrainingSettings
@@ -24,6 +25,56 @@ REMARKS = (
     ".*srun. command is available.*",
     ".*find_unused_parameters=True was specified.*",
 )
+
+
+class LaunchedEnvironment(ClusterEnvironment):
+    """A launch as Lightning expects it; Lightning itself would take any batch job for one started by srun."""
+
+    def __init__(self, launch: Launch) -> None:
+        super().__init__()
+        self._launch = launch
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Lightning starts no process of its own."""
+        return True
+
+    @property
+    def main_address(self) -> str:
+        """Where the first process listens."""
+        return self._launch.address
+
+    @property
+    def main_port(self) -> int:
+        """Its port."""
+        return self._launch.port
+
+    @staticmethod
+    def detect() -> bool:
+        """Never chosen by Lightning itself."""
+        return False
+
+    def world_size(self) -> int:
+        """Number of processes."""
+        return self._launch.world_size
+
+    def set_world_size(self, size: int) -> None:
+        """The launch has settled it."""
+
+    def global_rank(self) -> int:
+        """Number of this process."""
+        return self._launch.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """The launch has settled it."""
+
+    def local_rank(self) -> int:
+        """Number of this process on its node."""
+        return self._launch.local_rank
+
+    def node_rank(self) -> int:
+        """Number of this node."""
+        return self._launch.rank // self._launch.local_size
 
 
 def lightning_trainer(

@@ -97,6 +97,7 @@ def run_backtest(context: Context, etl_run_id: str | None = None) -> BacktestRes
             backtest_charts(tables["reliability"], leaderboard),
             heading="How good are the forecasts? The past, as it was known then",
             page=BACKTEST_PAGE,
+            pictures=settings.figures.pictures,
         )
     return BacktestResult(
         run_id=run.run_id, leaderboard=leaderboard, case=case, case_title=_case_title(settings), weights=used

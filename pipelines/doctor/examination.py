@@ -51,12 +51,12 @@ def own_launch() -> Launch:
 
 def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
     """Probes that run side by side, then the one that is timed and has the machine for itself."""
-    patience = _patience(settings)
+    slower = _gpu_factor(settings)
     compiler = Probe(
         name="compiler",
         target="pipelines.doctor.compute:check_compiler",
         checks={"torch.compile": LEAVE_OFF},
-        seconds=30 * patience,
+        seconds=30 * slower,
     )
     disk = Probe(
         name="disk",
@@ -70,7 +70,7 @@ def stages(settings: Settings) -> tuple[list[Probe], list[Probe]]:
         target="pipelines.doctor.compute:check_device",
         checks=dict.fromkeys(("device", "matrix product", "bfloat16", "copy"), TRY_CPU),
         required=frozenset({"device", "matrix product"}),
-        seconds=15 * patience,
+        seconds=15 * slower,
     )
     return [job_probe(settings), compiler, disk, stored_probe()], [device]
 
@@ -84,7 +84,7 @@ def job_probe(settings: Settings) -> Probe:
         target="pipelines.doctor.collectives:check_collectives",
         checks=dict.fromkeys(checks, TOGETHER if together else ALONE),
         required=frozenset({"collectives"}) if together else frozenset(),
-        seconds=90 if together else 15 * _patience(settings),
+        seconds=90 if together else 15 * _gpu_factor(settings),
     )
 
 
@@ -104,6 +104,6 @@ def stored_probe() -> Probe:
     )
 
 
-def _patience(settings: Settings) -> int:
+def _gpu_factor(settings: Settings) -> int:
     gpu = settings.forecast.device != "cpu" and any(file.exists() for file in GPU_FILES)
     return GPU_TIMEOUT_FACTOR if gpu else 1

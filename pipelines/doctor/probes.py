@@ -23,6 +23,7 @@ from pipelines.runtime.config.settings import Settings
 # A check gets the settings and a folder for temporary files, and yields what it finds as it finds it.
 Check = Callable[[Settings, Path], Iterator[Finding]]
 ORPHAN_SECONDS = 10  # a probe whose parent was killed ends by itself so long after its time
+MOST_PATIENCE = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Probe:
     required : frozenset of str
         Those of them without which `overspill run` cannot run.
     seconds : float
-        Time until it is ended.
+        Time until it is ended, where a core is free for it; see `patience`.
     """
 
     name: str
@@ -54,8 +55,17 @@ class _Running:
     probe: Probe
     process: subprocess.Popen[bytes]
     log: Path
+    seconds: float
     deadline: float
     found: list[Finding] = field(default_factory=list)
+
+
+def patience() -> float:
+    """How much longer anything takes on this machine now: processes per core, 1 to `MOST_PATIENCE`.
+
+    A check that is late for want of a processor has found nothing wrong.
+    """
+    return min(max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0))), MOST_PATIENCE)
 
 
 def run_probes(
@@ -98,6 +108,7 @@ def _start(probe: Probe, settings: Settings, folder: Path) -> tuple[Connection, 
     """Start a probe; its task goes through a pipe, since everybody sees the arguments of processes."""
     ours, theirs = Pipe()
     scratch, log = folder / probe.name, folder / f"{probe.name}.log"
+    seconds = probe.seconds * patience()
     scratch.mkdir()
     with log.open("wb") as output, theirs:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
@@ -109,8 +120,9 @@ def _start(probe: Probe, settings: Settings, folder: Path) -> tuple[Connection, 
             start_new_session=True,  # so that a compiler that it starts ends with it
         )
     with suppress(OSError):  # it has ended already, which is reported below
-        ours.send((probe.target, probe.seconds, settings, scratch))
-    return ours, _Running(probe=probe, process=process, log=log, deadline=time.monotonic() + probe.seconds)
+        ours.send((probe.target, seconds, settings, scratch))
+    deadline = time.monotonic() + seconds
+    return ours, _Running(probe=probe, process=process, log=log, seconds=seconds, deadline=deadline)
 
 
 def serve(findings: Connection) -> None:
@@ -139,7 +151,7 @@ def _stop(running: _Running, *, late: bool) -> str:
     """End the process, and say why findings may be missing."""
     if late:
         _kill(running.process)
-        return f"no answer within {running.probe.seconds:.0f} s"
+        return f"no answer within {running.seconds:.0f} s"
     with suppress(subprocess.TimeoutExpired):
         running.process.wait(1)
     _kill(running.process)

@@ -44,7 +44,9 @@ def plotly_script() -> str:
     return base64.b64encode(gzip.compress(script, mtime=0)).decode()
 
 
-def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str, page: str = PAGE) -> list[str]:
+def write_figures(
+    folder: Path, charts: Iterable[Chart], *, heading: str, page: str = PAGE, pictures: bool = True
+) -> list[str]:
     """Write a page of all charts and a PNG of each into `figures/` of a folder; return their relative paths.
 
     Parameters
@@ -55,6 +57,8 @@ def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str, page: 
     heading : str
     page : str
         File name of the page: two steps may publish into one folder.
+    pictures : bool
+        Whether to draw the PNGs.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def write_figures(folder: Path, charts: Iterable[Chart], *, heading: str, page: 
     write_atomic(
         folder / names[0], lambda beside: beside.write_text(_page(drawn, heading=heading), encoding="utf-8")
     )
-    for chart in drawn:
+    for chart in drawn if pictures else ():
         name = f"{FOLDER}/{chart.name}.png"
         write_atomic(folder / name, functools.partial(picture.save, chart))
         names.append(name)

@@ -24,11 +24,16 @@ from pipelines.figures.theme import GRID, SCALE, TEXT, WIDTH, Tone, format_figur
 DOTS = 80  # dots per inch
 TICKS = 9
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
+LEGEND_COLUMNS = 5
+# Pixels. Constrained layout finds such distances by drawing everything once more, which took half of the time;
+# here the texts are known, and their sizes are fixed.
+LETTER, LINE, TITLE_LINE = 6.2, 13, 16
+LEFT, RIGHT, MARGIN = 72, 18, 8
 
 
 def save(chart: Chart, path: Path) -> None:
     """Draw a chart into a PNG file of the page's width."""
-    figure = Figure(figsize=(WIDTH / DOTS, chart.height / DOTS), dpi=DOTS, layout="constrained")
+    figure = Figure(figsize=(WIDTH / DOTS, chart.height / DOTS), dpi=DOTS)
     axes = figure.subplots(chart.rows, chart.columns, squeeze=False)
     places = list(axes.flat)
     for place, panel in zip(places, chart.panels, strict=False):
@@ -37,15 +42,18 @@ def save(chart: Chart, path: Path) -> None:
     for place in places[len(chart.panels) :]:
         place.set_axis_off()
     title = textwrap.fill(chart.title, 105)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold", color=TEXT)
+    below = MARGIN / chart.height
+    figure.suptitle(
+        title, x=0.01, y=1 - below, ha="left", va="top", fontsize=11, fontweight="bold", color=TEXT
+    )
     handles, names = _legend(places[: len(chart.panels)])
     if names:
-        # The source is the legend's title: a text of its own at the lower edge would lie upon the legend.
         figure.legend(
             handles,
             names,
-            loc="outside lower left",
-            ncols=5,
+            loc="lower left",
+            bbox_to_anchor=(0, 0),
+            ncols=LEGEND_COLUMNS,
             frameon=False,
             fontsize=8,
             title=chart.source,
@@ -53,9 +61,40 @@ def save(chart: Chart, path: Path) -> None:
             alignment="left",
         )
     elif chart.source:
-        figure.supxlabel(chart.source, x=0.01, ha="left", fontsize=8, color=TEXT)
+        figure.text(0.01, below, chart.source, ha="left", va="bottom", fontsize=8, color=TEXT)
+    foot = LINE * bool(chart.source) + (LINE + 3) * -(-len(names) // LEGEND_COLUMNS) + MARGIN
+    _arrange(figure, chart, top=MARGIN + TITLE_LINE * len(title.splitlines()), bottom=foot)
     FigureCanvasAgg(figure)
     figure.savefig(path, format="png", dpi=DOTS, metadata={"Description": chart.note})
+
+
+def _arrange(figure: Figure, chart: Chart, *, top: float, bottom: float) -> None:
+    """Place the panels between the title and the legend, with room for their own titles and names.
+
+    Parameters
+    ----------
+    figure : Figure
+    chart : Chart
+    top, bottom : float
+        Pixels that title and legend take.
+    """
+    rows, columns, panels = chart.rows, chart.columns, chart.panels
+    titles = [chart.broken(panel.title, to="\n").count("\n") + 1 for panel in panels]
+    names = [name for panel in panels for name in wrap_names(panel.ticks, to="\n")]
+    named = [row for panel in panels for mark in panel.marks if isinstance(mark, Cells) for row in mark.rows]
+    above = LINE * max(titles) + 2 * MARGIN
+    under = LINE * (1 + max((name.count("\n") for name in names), default=0)) + LINE + 2 * MARGIN
+    left = MARGIN + LETTER * max(map(len, named)) if named else LEFT
+    height = (chart.height - top - bottom) / rows - above - under
+    width = (WIDTH - left - RIGHT - (columns - 1) * (left + RIGHT)) / columns
+    figure.subplots_adjust(
+        left=left / WIDTH,
+        right=1 - RIGHT / WIDTH,
+        top=1 - (top + above) / chart.height,
+        bottom=(bottom + under) / chart.height,
+        wspace=(left + RIGHT) / width,
+        hspace=(above + under) / height,
+    )
 
 
 def _legend(places: Sequence[Axes]) -> tuple[list[Artist], list[str]]:

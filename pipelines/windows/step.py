@@ -97,7 +97,8 @@ def run_windows(context: Context, forecast_run_id: str | None = None) -> Windows
         head = page_head(tracker, run.run_id, answers)
         run.describe(windows_page_text(context, head, tables["windows"], read.run_id, previous))
         heading = f"When is US demand met, and how much may be exported? ({settings.policies[0].name})"
-        write_figures(folder, windows_charts(estimator, tables, source=basis.line), heading=heading)
+        charts = windows_charts(estimator, tables, source=basis.line)
+        write_figures(folder, charts, heading=heading, pictures=settings.figures.pictures)
         write_answer(folder, answer, tables)
     return WindowsResult(run_id=run.run_id, now=estimator.now, tables=tables, answer=answer, page=head)
 

@@ -8,7 +8,7 @@ import torch
 
 from models.network.transformer import Network, count_parameters
 
-SMALLEST = ["--device", "cpu", "--millions", "1", "--series", "16", "--steps", "2", "--repeats", "1"]
+SMALLEST = ["--device", "cpu", "--millions", "1", "--series", "16", "--steps", "1", "--repeats", "1"]
 DEVICE = torch.device("cpu")
 
 

@@ -23,7 +23,10 @@ from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import Tracker
 
-SMALL = ["forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-03-31"]
+SMALL = [
+    *("forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-09-30"),
+    "statistical.candidates=[AutoETS,SeasonalNaive]",
+]
 
 
 @pytest.fixture(scope="session")

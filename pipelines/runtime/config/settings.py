@@ -104,6 +104,12 @@ class WindowSettings(Frozen):
         return tuple(sorted(set(levels)))
 
 
+class FigureSettings(Frozen):
+    """What is drawn: a page of figures, and with `pictures` a PNG of each too, which takes seconds."""
+
+    pictures: bool = True
+
+
 class TrackingSettings(Frozen):
     """Where runs are recorded. A password in the URI is used, and never written anywhere.
 
@@ -133,6 +139,7 @@ class Settings(Frozen):
     train: TrainSettings
     pretrain: PretrainSettings = PretrainSettings()
     windows: WindowSettings
+    figures: FigureSettings = FigureSettings()
     cluster: ClusterSettings = ClusterSettings()
     tracking: TrackingSettings
 

@@ -86,7 +86,10 @@ def check_own(path: Path, *, command: str) -> None:
 
 
 def _write_csv(table: pl.DataFrame, path: Path, *, gzip: bool) -> None:
-    table.write_csv(path, compression="gzip" if gzip else "uncompressed", check_extension=False)
+    if gzip:
+        table.write_csv(path, compression="gzip", compression_level=1, check_extension=False)
+    else:
+        table.write_csv(path)
 
 
 def read_table(path: Path) -> pl.DataFrame:

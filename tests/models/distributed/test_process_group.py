@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -46,7 +47,6 @@ import torch
 from models.distributed.process_group import DistributedRanks
 from models.distributed.launch import detect_launch
 from models.errors import ModelError
-from models.training.pretrain import pretrain
 from models.settings import NetworkSettings, PretrainSettings, TrainingSettings, WorldSettings
 from models.distributed.signals import STOP, StopRequestedError
 
@@ -60,6 +60,8 @@ RECIPE = PretrainSettings(
 )
 
 def train(steps_until_stop, ranks, recipe=RECIPE):
+    from models.training.pretrain import pretrain  # takes seconds, which not every test needs
+
     losses = {}
     def told(step, scalars):
         losses[step] = scalars["train/loss"]
@@ -168,34 +170,32 @@ def test_tasks_are_spread_over_the_processes_and_come_back_in_order(tmp_path):
     assert found == [[task, task % 2] for task in range(7)]
 
 
-def test_processes_that_train_together_end_with_the_same_weights_and_one_state(tmp_path):
-    found = answer(
-        tmp_path,
-        """
-        import hashlib
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Folder of a training of two processes that nothing interrupts, and what each of them tells."""
+    folder = tmp_path_factory.mktemp("whole")
+    body = """
+    import hashlib
 
-        def both(argument, ranks):
-            from models.training.module import ForecasterModule
-            seen = []
-            keep = ForecasterModule.on_train_end = lambda self: seen.append(
-                hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in self.parameters())).hexdigest()
-            )
-            told = train(None, ranks)
-            return {**told, "weights": seen[0]}
+    def both(argument, ranks):
+        from models.training.module import ForecasterModule
+        seen = []
+        keep = ForecasterModule.on_train_end = lambda self: seen.append(
+            hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in self.parameters())).hexdigest()
+        )
+        told = train(None, ranks)
+        return {**told, "weights": seen[0]}
 
-        def drive(ranks):
-            return ranks.call(both, None)
-        """,
-    )
-    assert [each["rank"] for each in found] == [0, 1]
-    assert found[0]["weights"] == found[1]["weights"]
-    assert len(found[0]["losses"]) == 6
-    assert not found[1]["losses"]  # the first process tells, and nobody else
+    def drive(ranks):
+        return ranks.call(both, None)
+    """
+    return folder, answer(folder, body)
 
 
-def test_a_stop_that_reaches_one_process_stops_all_and_two_go_on_where_two_ended(tmp_path):
-    (tmp_path / "whole").mkdir()
-    whole = answer(tmp_path / "whole", "def drive(ranks):\n    return ranks.call(train, None)")
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """The same for one that is stopped by its first process after three steps."""
+    folder = tmp_path_factory.mktemp("broken")
     body = """
     def first(argument, ranks):
         return train(3, ranks)
@@ -203,20 +203,31 @@ def test_a_stop_that_reaches_one_process_stops_all_and_two_go_on_where_two_ended
     def drive(ranks):
         return ranks.call(first, None)
     """
-    broken = answer(tmp_path, body)
-    assert [each["stopped"] for each in broken] == [True, True]
+    return folder, answer(folder, body)
+
+
+def test_processes_that_train_together_end_with_the_same_weights_and_one_state(whole):
+    _, found = whole
+    assert [each["rank"] for each in found] == [0, 1]
+    assert found[0]["weights"] == found[1]["weights"]
+    assert len(found[0]["losses"]) == 6
+    assert not found[1]["losses"]  # the first process tells, and nobody else
+
+
+def test_a_stop_that_reaches_one_process_stops_all_and_two_go_on_where_two_ended(tmp_path, whole, broken):
+    assert [each["stopped"] for each in broken[1]] == [True, True]
+    shutil.copytree(broken[0], tmp_path, dirs_exist_ok=True)
     resumed = answer(tmp_path, "def drive(ranks):\n    return ranks.call(train, None)")
-    assert broken[0]["losses"] | resumed[0]["losses"] == whole[0]["losses"]
+    assert broken[1][0]["losses"] | resumed[0]["losses"] == whole[1][0]["losses"]
     ours, theirs = (
         load_checkpoint(folder / "run", torch.device("cpu"))[0].state_dict()
-        for folder in (tmp_path, tmp_path / "whole")
+        for folder in (tmp_path, whole[0])
     )
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_one_process_goes_on_with_the_state_that_two_left(tmp_path):
-    body = "def first(argument, ranks):\n    return train(3, ranks)\n\n"
-    answer(tmp_path, body + "def drive(ranks):\n    return ranks.call(first, None)")
+def test_one_process_goes_on_with_the_state_that_two_left(tmp_path, broken):
+    shutil.copytree(broken[0], tmp_path, dirs_exist_ok=True)
     alone = answer(tmp_path, "def drive(ranks):\n    return ranks.call(train, None)", processes=1)
     assert list(alone[0]["losses"]) == ["4", "5", "6"]
     assert np.isfinite(list(alone[0]["losses"].values())).all()
@@ -253,6 +264,7 @@ def test_a_process_that_dies_ends_the_job_in_a_sentence_and_keeps_the_state(tmp_
         tmp_path,
         """
         def dies(argument, ranks):
+            from models.training.pretrain import pretrain
             from models.training.checkpointing import StateCheckpoint
             vote = StateCheckpoint.on_train_batch_end
             def told(self, trainer, *rest):

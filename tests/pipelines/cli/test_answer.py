@@ -197,7 +197,8 @@ def test_run_leaves_at_most_twenty_lines_on_a_terminal_of_80_columns(tmp_path):
         "forecast.paths=60",
         "forecast.horizon=6",
         "backtest.paths=40",
-        "backtest.first_origin=2025-06-30",
+        *("backtest.first_origin=2025-09-30", "figures.pictures=false"),
+        "statistical.candidates=[AutoETS,SeasonalNaive]",
     ]
     master, slave = pty.openpty()
     process = subprocess.Popen(

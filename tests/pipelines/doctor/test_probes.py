@@ -4,7 +4,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.doctor.probes import run_probes
+from pipelines.doctor.probes import MOST_PATIENCE, patience, run_probes
 
 
 def statuses(found):
@@ -25,14 +25,24 @@ def test_findings_come_in_the_order_of_the_probes(written, small_settings):
     assert ended == [quick, slow]
 
 
-def test_a_probe_that_hangs_is_ended_in_time_and_what_it_had_found_is_kept(written, small_settings):
-    hangs = written("yield ok('first', 'found')\ntime.sleep(600)", seconds=4)
+def test_a_probe_that_hangs_is_ended_in_time_and_what_it_had_found_is_kept(
+    written, small_settings, monkeypatch
+):
+    monkeypatch.setattr("pipelines.doctor.probes.patience", lambda: 2.0)
+    hangs = written("yield ok('first', 'found')\ntime.sleep(600)", seconds=6)
     well = written("yield ok('first', 'x')\nyield ok('second', 'y')")
     started = time.monotonic()
     found = run_probes([hangs, well], small_settings)
-    assert time.monotonic() - started < 10
+    assert 12 <= time.monotonic() - started < 60
     assert [each.status for each in found] == ["ok", "fail", "ok", "ok"]
-    assert (found[1].found, found[1].advice) == ("no answer within 4 s", "mend it")
+    assert (found[1].found, found[1].advice) == ("no answer within 12 s", "mend it")
+
+
+def test_a_loaded_machine_gets_more_time_in_proportion_and_no_end_of_it(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    for load, expected in ((0.1, 1.0), (4.0, 1.0), (8.0, 2.0), (400.0, MOST_PATIENCE)):
+        monkeypatch.setattr("os.getloadavg", lambda load=load: (load, 0.0, 0.0))
+        assert patience() == expected
 
 
 def test_what_a_hanging_probe_has_started_ends_with_it(written, small_settings, tmp_path):

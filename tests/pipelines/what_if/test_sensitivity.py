@@ -17,6 +17,7 @@ from models.inference.checkpoint import PRETRAINED
 from pipelines.cli.main import app
 from pipelines.etl.step import run_etl
 from pipelines.forecast.step import run_forecast
+from pipelines.runtime.config.settings import FigureSettings
 from pipelines.runtime.files.artifacts import read_table
 from pipelines.runtime.registry.promotion import Verdict
 from pipelines.runtime.registry.registry import MODEL, Registry, recorded_weights
@@ -87,7 +88,8 @@ def test_base_case_is_the_answer_of_the_windows_run(evaluator, whole_run):
     ],
 )
 def test_moved_answer_is_that_of_all_steps_run_with_the_moved_setting(context, evaluator, name, value, stage):
-    one_policy = context.settings.model_copy(update={"policies": context.settings.policies[:1]})
+    changes = {"policies": context.settings.policies[:1], "figures": FigureSettings(pictures=False)}
+    one_policy = context.settings.model_copy(update=changes)
     moved = replace(context, settings=with_values(one_policy, {name: value}))
     forecast = run_forecast(moved, run_etl(moved).run_id)
     found = evaluator.evaluate({name: value})
@@ -114,9 +116,8 @@ def by_the_champion(context, own_tracker, tiny_checkpoint):
         version = registry.register(run, tiny_checkpoint, {})
     registry.settle(version, lambda _: Verdict(incumbent="none", candidate_score=0.5, incumbent_score=1.0))
     forecast = context.settings.forecast.model_copy(update={"model": "auto"})
-    own = replace(
-        context, settings=context.settings.model_copy(update={"forecast": forecast}), tracker=own_tracker
-    )
+    changes = {"forecast": forecast, "figures": FigureSettings(pictures=False)}
+    own = replace(context, settings=context.settings.model_copy(update=changes), tracker=own_tracker)
     run_windows(own, run_forecast(own, run_etl(own).run_id).run_id)
     return own, registry
 

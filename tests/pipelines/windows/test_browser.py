@@ -41,10 +41,13 @@ def shots(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """Store with the runs of `overspill run --config quick`."""
+    """Store with the runs of `overspill run --config quick`, with fewer peers and without PNGs."""
     uri = f"sqlite:///{tmp_path_factory.mktemp('browser')}/mlflow.db"
     subprocess.run(
-        [sys.executable, "-m", "pipelines.cli.main", "run", "--config", "quick"],
+        [
+            *(sys.executable, "-m", "pipelines.cli.main", "run", "--config", "quick"),
+            *("--set", "figures.pictures=false", "--set", "statistical.candidates=[AutoETS,SeasonalNaive]"),
+        ],
         cwd=ROOT,
         env=os.environ | {"MLFLOW_TRACKING_URI": uri},
         stdout=subprocess.DEVNULL,

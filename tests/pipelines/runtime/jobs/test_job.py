@@ -32,8 +32,9 @@ from pipelines.runtime.tracking import Tracker
 
 SMALL = [
     *("forecast.paths=60", "forecast.horizon=6", "forecast.model=network", "backtest.paths=40"),
-    *("backtest.first_origin=2025-03-31", "train.fine_tuning.steps=6", "train.fine_tuning.check_every=2"),
+    *("backtest.first_origin=2025-09-30", "train.fine_tuning.steps=6", "train.fine_tuning.check_every=2"),
     *("train.windows=16", "train.test_origins=1", "pretrain.worlds.series_per_batch=8"),
+    *("statistical.candidates=[AutoETS,SeasonalNaive]", "figures.pictures=false"),
 ]
 
 
