@@ -25,7 +25,7 @@ DOTS = 80  # dots per inch
 TICKS = 9
 DASHES = {"solid": "-", "dash": "--", "dot": ":"}
 LEGEND_COLUMNS = 5
-# Pixels. Constrained layout finds such distances by drawing everything once more, which took half of the time;
+# Pixels. Constrained layout finds such distances by drawing all once more, which took half of the time;
 # here the texts are known, and their sizes are fixed.
 LETTER, LINE, TITLE_LINE = 6.2, 13, 16
 LEFT, RIGHT, MARGIN = 72, 18, 8

@@ -20,6 +20,8 @@ from rich.console import Console
 
 from forecasting.errors import InputError, StepError
 from models.distributed.signals import STOP, StopRequestedError
+from models.distributed.workers import RanksWithWorkers
+from pipelines.backtest.parallel import warm
 from pipelines.backtest.step import run_backtest
 from pipelines.etl.step import run_etl
 from pipelines.run import run_all
@@ -254,6 +256,18 @@ def test_a_backtest_on_ray_gives_the_scores_of_one_process(backtest):
     settings = resolve(overrides=[*SMALL, "backtest.engine=ray"])
     result = run_backtest(replace(context, settings=settings))
     assert_frame_equal(scores(context, result.run_id), alone, rel_tol=1e-4)
+
+
+def test_a_backtest_by_workers_has_the_scores_of_one_process(backtest, monkeypatch):
+    monkeypatch.setattr("models.distributed.workers.WORTH_STARTING", 2)
+    context, alone, _ = backtest
+    ranks = RanksWithWorkers(workers=2)
+    warm(replace(context, ranks=ranks))
+    try:
+        found = scores(context, run_backtest(replace(context, ranks=ranks)).run_id)
+    finally:
+        ranks.leave()
+    assert_frame_equal(found, alone, rel_tol=1e-4)
 
 
 @pytest.mark.slow
