@@ -12,7 +12,7 @@ def statuses(found):
 
 
 def test_findings_come_in_the_order_of_the_probes(written, small_settings):
-    slow = written("time.sleep(0.5)\nyield ok('first', 'slow')\nyield ok('second', 'slow')")
+    slow = written("time.sleep(4)\nyield ok('first', 'slow')\nyield ok('second', 'slow')")
     quick = written("yield ok('first', 'quick')\nyield ok('second', 'quick')")
     ended = []
     found = run_probes([slow, quick], small_settings, ended=ended.append)
