@@ -25,7 +25,7 @@ from pipelines.runtime.tracking import Tracker
 
 SMALL = [
     *("forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-09-30"),
-    "statistical.candidates=[AutoETS,SeasonalNaive]",
+    "statistical.candidates=[AutoETS,AutoTheta]",
 ]
 
 

@@ -177,7 +177,7 @@ def test_a_failing_step_leaves_the_champion_and_a_failed_run_that_says_why(slurm
     store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     settings = [
         *("forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-09-30"),
-        *("statistical.candidates=[AutoETS,SeasonalNaive]", "figures.pictures=false"),
+        *("statistical.candidates=[AutoETS,AutoTheta]", "figures.pictures=false"),
         *("train.fine_tuning.steps=4", "train.fine_tuning.check_every=2", "train.windows=16"),
         *("train.test_origins=1", "forecast.model=network", "pretrain.worlds.series_per_batch=8"),
     ]

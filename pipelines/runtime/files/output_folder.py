@@ -96,14 +96,14 @@ def _one_at_a_time(out: Path) -> Iterator[bool]:
 
 
 def _sweep(out: Path, *, alone: bool) -> None:
-    """Remove parts of killed runs; where others may be at work, only old ones.
+    """Remove parts of killed runs, sets and lists alike; where others may be at work, only old ones.
 
     Names of steps begin with a letter; what `evidence.folder` lays beside its folder, with a number.
     """
-    for part in out.glob(f"{PART}[a-z]*"):
+    for part in (*out.glob(f"{PART}[a-z]*"), *out.glob(f".{PUBLISHED}.*.part")):
         with suppress(FileNotFoundError):
             if alone or part.stat().st_ctime < time.time() - ABANDONED_SECONDS:
-                shutil.rmtree(part, ignore_errors=True)
+                shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink()
 
 
 def _complete(out: Path) -> None:

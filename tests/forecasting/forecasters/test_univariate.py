@@ -27,6 +27,14 @@ def use(model, name, monkeypatch):
     monkeypatch.setattr(linear_models, name, lambda **_: model)
 
 
+@pytest.fixture(autouse=True)
+def fitted_anew():
+    """No fit that another test has asked for, perhaps with something in place of a model."""
+    linear_models._fit.cache_clear()
+    yield
+    linear_models._fit.cache_clear()
+
+
 @pytest.fixture
 def undamped(monkeypatch):
     monkeypatch.setattr(linear_models, "DAMPING", 1.0)
@@ -156,3 +164,20 @@ def test_only_the_last_values_of_a_long_series_are_read(monkeypatch):
         whole, part = fit(name, series, 4), fit(name, series[-60:], 4)
         np.testing.assert_array_equal(whole.mean(5), part.mean(5))
         np.testing.assert_array_equal(whole.deviation(5), part.deviation(5))
+
+
+def test_a_series_is_fitted_once_whatever_array_holds_it(monkeypatch):
+    asked = []
+
+    def counted(series, season_length):
+        asked.append(len(series))
+        return linear_models.random_walk(series, 0.1)
+
+    monkeypatch.setattr(linear_models, "CANDIDATES", {"AutoETS": counted})
+    series = rough_series(40, trend=0.1, season=1.0)
+    first = fit("AutoETS", series, 4)
+    assert fit("AutoETS", series.copy(), 4) is first
+    assert fit("AutoETS", np.repeat(series, 2)[::2], 4) is first
+    assert fit("AutoETS", series[:-1], 4) is not first
+    assert fit("AutoETS", series, 1) is not first
+    assert asked == [40, 39, 40]

@@ -27,7 +27,7 @@ def place(task):
 
 def main():
     ranks = RanksWithWorkers(workers=2)
-    found = ranks.spread(place, range(60))
+    found = ranks.spread(place, range(80))
     print(os.getpid() in found, *sorted(set(found)), flush=True)
     os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "killed" else ranks.leave()
 

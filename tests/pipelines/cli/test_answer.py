@@ -102,7 +102,8 @@ def test_a_chip_without_a_window_says_on_how_many_paths_exports_open(whole_run):
 def test_no_assumption_differs_from_the_default_or_each_is_named(whole_run, small_settings):
     as_default = replace(whole_run.windows.answer, deviating=())
     assert "assumptions that differ from the default: none" in shown(as_default)
-    assert deviating(small_settings) == ("forecast.horizon = 6", "forecast.paths = 60")
+    candidates = "statistical.candidates = ['AutoETS', 'AutoTheta']"
+    assert deviating(small_settings) == ("forecast.horizon = 6", "forecast.paths = 60", candidates)
     text = " ".join(shown(whole_run.windows.answer))
     assert "default: forecast.horizon = 6, forecast.paths = 60" in text
 
@@ -198,7 +199,7 @@ def test_run_leaves_at_most_twenty_lines_on_a_terminal_of_80_columns(tmp_path):
         "forecast.horizon=6",
         "backtest.paths=40",
         *("backtest.first_origin=2025-09-30", "figures.pictures=false"),
-        "statistical.candidates=[AutoETS,SeasonalNaive]",
+        "statistical.candidates=[AutoETS,AutoTheta]",
     ]
     master, slave = pty.openpty()
     process = subprocess.Popen(

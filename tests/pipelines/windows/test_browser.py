@@ -46,7 +46,7 @@ def store(tmp_path_factory):
     subprocess.run(
         [
             *(sys.executable, "-m", "pipelines.cli.main", "run", "--config", "quick"),
-            *("--set", "figures.pictures=false", "--set", "statistical.candidates=[AutoETS,SeasonalNaive]"),
+            *("--set", "figures.pictures=false", "--set", "statistical.candidates=[AutoETS,AutoTheta]"),
         ],
         cwd=ROOT,
         env=os.environ | {"MLFLOW_TRACKING_URI": uri},

@@ -189,6 +189,13 @@ def test_part_of_a_killed_run_is_swept_and_what_evidence_lays_down_is_not(out):
     assert [path.name for path in out.glob(f"{PART}*")] == [f"{PART}12-evidence"]
 
 
+def test_list_that_a_killed_run_was_writing_is_swept(out):
+    lay(out, {f".{PUBLISHED}.12-34.part": "cut sh"})
+    publish(out.parent / "new", out, name="etl")
+    assert not list(out.glob("*.part"))
+    assert held(out) == NEW | KEPT
+
+
 def test_folder_without_locks_is_published_into_and_only_old_parts_are_swept(out, monkeypatch):
     def refuse(*_):
         raise OSError(38, "Function not implemented")

@@ -36,7 +36,7 @@ SMALL = [
     *("forecast.paths=60", "forecast.horizon=6", "forecast.model=network", "backtest.paths=40"),
     *("backtest.first_origin=2025-09-30", "train.fine_tuning.steps=6", "train.fine_tuning.check_every=2"),
     *("train.windows=16", "train.test_origins=1", "pretrain.worlds.series_per_batch=8"),
-    *("statistical.candidates=[AutoETS,SeasonalNaive]", "figures.pictures=false"),
+    *("statistical.candidates=[AutoETS,AutoTheta]", "figures.pictures=false"),
 ]
 
 

@@ -41,7 +41,7 @@ from pipelines.runtime.tracking import STEP_TAG, UPSTREAM_TAG, Spooling, Tracker
 
 SMALL = ["forecast.paths=20", "forecast.horizon=4", "backtest.paths=20", "backtest.first_origin=2025-06-30"]
 SMALL += ["policies=[bis_2026_01]", "backtest.case=null", "figures.pictures=false"]
-SMALL += ["statistical.candidates=[AutoETS,SeasonalNaive]"]
+SMALL += ["statistical.candidates=[AutoETS,AutoTheta]"]
 IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",

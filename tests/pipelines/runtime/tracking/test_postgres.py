@@ -108,7 +108,7 @@ def healthy(port):
 
 def test_two_writers_at_once_both_complete_and_neither_loses_a_run(server, tmp_path):
     environment = os.environ | {"MLFLOW_TRACKING_URI": server}
-    settings = ("backtest.first_origin=2025-09-30", "statistical.candidates=[AutoETS,SeasonalNaive]")
+    settings = ("backtest.first_origin=2025-09-30", "statistical.candidates=[AutoETS,AutoTheta]")
     settings += ("figures.pictures=false",)
     run = ["run", "--config", "quick", *(word for each in settings for word in ("--set", each))]
     commands = (["etl"], run)
