@@ -169,7 +169,11 @@ def test_two_machines_meet_at_the_endpoint_and_start_again_together(launch, tmp_
 
 @pytest.mark.slow
 def test_when_a_process_of_the_pretraining_is_killed_all_start_again_and_it_stays_one_run(launch, tmp_path):
-    small = ("pretrain.network.width=32", "pretrain.worlds.series_per_batch=16")
+    small = (
+        *("pretrain.network.width=32", "pretrain.network.blocks=2", "pretrain.network.heads=2"),
+        *("pretrain.network.feedforward=48", "pretrain.training.bfloat16=false"),
+        *("pretrain.worlds.series_per_batch=16", "pretrain.worlds.shapes=[[24,8,1],[16,8,2]]"),
+    )
     options = [word for each in small for word in ("--set", each)]
     command = (
         "overspill",
@@ -177,7 +181,7 @@ def test_when_a_process_of_the_pretraining_is_killed_all_start_again_and_it_stay
         "--state",
         "state",
         "--steps",
-        "60",
+        "150",
         "--device",
         "cpu",
         "--json",
@@ -197,7 +201,7 @@ def test_when_a_process_of_the_pretraining_is_killed_all_start_again_and_it_stay
     assert process.returncode == 0, said
     assert "exitcode: -9" in said
     result = json.loads(answered)
-    assert (result["run"], result["steps"]) == (begun, 60)
+    assert (result["run"], result["steps"]) == (begun, 150)
     assert (tmp_path / "state" / "weights.safetensors").exists()
 
 

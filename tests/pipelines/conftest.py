@@ -24,7 +24,7 @@ from pipelines.runtime.step.context import Context
 from pipelines.runtime.tracking import Tracker
 
 SMALL = [
-    *("forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-09-30"),
+    *("forecast.paths=60", "forecast.horizon=6", "backtest.paths=40", "backtest.first_origin=2025-03-31"),
     "statistical.candidates=[AutoETS,AutoTheta]",
 ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 
 import pytest
 
 from pipelines.figures.number_format import share_of_paths
+from pipelines.windows.answer_from_tables import deviating
 from pipelines.windows.answer_page import answer_page
 
 
@@ -33,11 +35,12 @@ def test_page_asks_for_nothing_and_runs_nothing(text):
     assert not re.search(r"<script|<link|<img|<iframe|url[(]|@import|https?:", text)
 
 
-def test_page_says_answer_source_date_weights_and_what_differs(text, whole_run):
+def test_page_says_answer_source_date_weights_and_what_differs(text, whole_run, small_settings):
     answer = whole_run.windows.answer
     assert answer.sentence.replace("'", "&#x27;") in text
     assert answer.basis.line in text
-    assert "Assumptions that differ from the default: forecast.horizon = 6, forecast.paths = 60." in text
+    differing = html.escape(", ".join(deviating(small_settings)))
+    assert f"Assumptions that differ from the default: {differing}." in text
     assert '<span class="badge">what-if</span>' in text
     plain = answer_page(replace(answer, deviating=()), whole_run.windows.tables)
     assert 'badge">' not in plain

@@ -14,6 +14,7 @@ import pytest
 from forecasting.errors import InputError
 from pipelines.figures.number_format import share_of_paths
 from pipelines.runtime.step.inputs import read_input
+from pipelines.windows.answer_from_tables import deviating
 from pipelines.windows.run_page import last_of_kind, page_head, settings_changed, windows_changed
 from pipelines.windows.step import run_windows
 
@@ -91,7 +92,7 @@ def test_what_if_wears_a_badge_and_its_name_says_what_it_changes(tracker, whole_
     assert "WHAT-IF" not in page_head(tracker, "0" * 32, [plain])
 
 
-def test_run_is_called_by_its_answer_and_its_tags_hold_what_matters(tracker, whole_run):
+def test_run_is_called_by_its_answer_and_its_tags_hold_what_matters(tracker, whole_run, small_settings):
     for step in ("windows", "run"):
         run = tracker.client.get_run(whole_run.run_ids[step])
         answer = whole_run.windows.answer
@@ -100,7 +101,7 @@ def test_run_is_called_by_its_answer_and_its_tags_hold_what_matters(tracker, who
         assert run.info.run_name.startswith(f"{leader.chip} {share_of_paths(leader.own.met_now)} own / ")
         assert run.data.tags["units 10-50-90"] == leader.own.units_shown
         assert run.data.tags["data known on"] == str(answer.basis.known_until)
-        assert run.data.tags["what-if"] == "forecast.horizon = 6, forecast.paths = 60"
+        assert run.data.tags["what-if"] == ", ".join(deviating(small_settings))
 
 
 def test_tags_that_matter_were_set_first(tracker, whole_run):
