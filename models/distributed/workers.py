@@ -8,8 +8,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from models.distributed.launch import Launch
@@ -28,62 +29,79 @@ def usable_cores() -> int:
 
 
 class RanksWithWorkers(Ranks):
-    """A job of one process, which lets workers do many small tasks.
+    """A job of one process, which shares many small tasks with workers.
 
     Workers are started when they are first needed, leave signals to this process, and end with it, however it
-    ends. With one core, or few tasks, this process does them itself.
+    ends. With one core, or few tasks, this process works alone.
 
     Parameters
     ----------
     launch : Launch, optional
-    workers : int, optional
-        Number of workers; None takes one for each core, 1 means none.
+    processes : int, optional
+        Number of processes that work, this one among them; None takes one for each core.
     """
 
-    def __init__(self, launch: Launch | None = None, *, workers: int | None = None) -> None:
+    def __init__(self, launch: Launch | None = None, *, processes: int | None = None) -> None:
         super().__init__(launch)
-        self._wanted = workers
+        self._wanted = processes
         self._pool: ProcessPoolExecutor | None = None
 
     @functools.cached_property
-    def workers(self) -> int:
-        """Number of workers; 1 means that this process does everything."""
+    def processes(self) -> int:
+        """Number of processes that work; 1 means that this one does everything."""
         return min(usable_cores(), MOST) if self._wanted is None else self._wanted
 
     def warm(self, *modules: str) -> None:
         """Start the workers and let them import these modules while this process does something else."""
-        if self.workers > 1:
+        if self.processes > 1:
             self._started(modules).submit(os.getpid)
 
     def _started(self, modules: Sequence[str] = ()) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self.workers,
+                self.processes - 1,
                 mp_context=multiprocessing.get_context("spawn"),  # forks of a process with threads may hang
                 initializer=_begin,
-                initargs=(modules, max(1, usable_cores() // self.workers)),
+                initargs=(modules, max(1, usable_cores() // self.processes)),
             )
         return self._pool
 
     def spread(self, work: Callable[[A], R], tasks: Sequence[A], watch: Watch[A] = iter) -> list[R]:
-        """One result per task, in their order; the workers take them one by one.
+        """One result per task, in their order.
+
+        Workers take tasks from the front, this process from the back, until they meet.
 
         Raises
         ------
         ClusterError
             A worker was killed.
         """
-        if self.workers < 2 or len(tasks) < WORTH_STARTING:
+        if self.processes < 2 or len(tasks) < WORTH_STARTING:
             return super().spread(work, tasks, watch)
         pool = self._started()
         try:
-            futures = [pool.submit(work, task) for task in tasks]
-            return [future.result() for future, _ in zip(futures, watch(tasks), strict=True)]
+            return self._shared(pool, work, tasks, watch)
         except BrokenProcessPool as error:
             raise ClusterError(
-                f"one of {self.workers} worker processes was killed, perhaps for want of memory; "
-                "run again with --set cluster.workers=1"
+                "a worker process was killed, perhaps for want of memory; "
+                "run again with --set cluster.processes=1"
             ) from error
+
+    def _shared(
+        self, pool: ProcessPoolExecutor, work: Callable[[A], R], tasks: Sequence[A], watch: Watch[A]
+    ) -> list[R]:
+        left, sent, found = deque(range(len(tasks))), dict[int, Future[R]](), dict[int, R]()
+        for _ in watch(tasks):  # one round per result
+            while left and sum(not future.done() for future in sent.values()) < 2 * (self.processes - 1):
+                place = left.popleft()
+                sent[place] = pool.submit(work, tasks[place])
+            if left:
+                place = left.pop()
+                found[place] = work(tasks[place])
+            elif sent:
+                place = next(iter(sent))
+                found[place] = sent.pop(place).result()
+        return [found[place] for place in range(len(tasks))]
 
     def leave(self) -> None:
         """Let the workers go; tasks that wait are dropped, and nobody waits for one at work."""

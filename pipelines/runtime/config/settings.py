@@ -78,14 +78,14 @@ class ClusterSettings(Frozen):
 
     Several processes wait for each other no longer than `collective_minutes` within a piece of work that all
     do together, and `waiting_hours` while the first works alone; then the job ends with a sentence. The state
-    of a training is kept every `state_minutes`. A job of one process shares a backtest among `workers`
-    (None: one for each core, at most 8; 1: the process does it alone).
+    of a training is kept every `state_minutes`. A job of one process shares a backtest among `processes`
+    (None: one for each core, at most 8; 1: it works alone).
     """
 
     collective_minutes: float = Field(gt=0, default=10)
     waiting_hours: float = Field(gt=0, default=12)
     state_minutes: float = Field(gt=0, default=3)
-    workers: int | None = Field(ge=1, default=None)
+    processes: int | None = Field(ge=1, default=None)
 
 
 class WindowSettings(Frozen):

@@ -63,7 +63,7 @@ def build_ranks(settings: Settings) -> Ranks:
     """One process with its workers, or as many as srun or torchrun have started; only these load torch."""
     launch = detect_launch()
     if launch.world_size == 1:
-        return RanksWithWorkers(launch, workers=settings.cluster.workers)
+        return RanksWithWorkers(launch, processes=settings.cluster.processes)
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's remarks come once per process
     from models.distributed.process_group import DistributedRanks  # noqa: PLC0415 - takes seconds
 

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from models.distributed.workers import MOST, WORTH_STARTING, RanksWithWorkers, usable_cores
-from models.errors import ClusterError
 from pipelines.runtime.config.loader import resolve
 from pipelines.runtime.jobs.job import build_ranks
 
@@ -20,15 +19,24 @@ MANY = list(range(WORTH_STARTING))
 SCRIPT = """
 import os, signal, sys, time
 from models.distributed.workers import RanksWithWorkers
+from models.errors import ClusterError
+
+FIRST = int(os.environ.setdefault("FIRST", str(os.getpid())))
 
 def place(task):
-    time.sleep(0.01)
+    time.sleep(0.02)
+    if sys.argv[1] == "dies" and os.getpid() != FIRST:
+        os._exit(9)
     return os.getpid()
 
 def main():
-    ranks = RanksWithWorkers(workers=2)
-    found = ranks.spread(place, range(80))
-    print(os.getpid() in found, *sorted(set(found)), flush=True)
+    ranks = RanksWithWorkers(processes=3)
+    try:
+        found = ranks.spread(place, range(200))
+    except ClusterError as error:
+        ranks.leave()
+        sys.exit(str(error))
+    print(*sorted(set(found) - {FIRST}), flush=True)
     os.kill(os.getpid(), signal.SIGKILL) if sys.argv[1] == "killed" else ranks.leave()
 
 if __name__ == "__main__":
@@ -38,7 +46,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def ranks():
-    ranks = RanksWithWorkers(workers=2)
+    ranks = RanksWithWorkers(processes=3)
     yield ranks
     ranks.leave()
 
@@ -58,9 +66,9 @@ def test_results_come_back_in_order_and_the_progress_is_seen(ranks):
     assert seen == MANY
 
 
-def test_few_tasks_or_one_worker_start_nothing(ranks, monkeypatch):
+def test_few_tasks_or_one_process_start_nothing(ranks, monkeypatch):
     monkeypatch.setattr("models.distributed.workers.ProcessPoolExecutor", None)  # not to be called
-    few, alone = MANY[:-1], RanksWithWorkers(workers=1)
+    few, alone = MANY[:-1], RanksWithWorkers(processes=1)
     alone.warm("math")
     assert ranks.spread(lambda task: -task, few) == [-task for task in few]
     assert alone.spread(lambda task: -task, MANY) == [-task for task in MANY]
@@ -71,31 +79,37 @@ def test_an_error_in_a_task_is_the_error_of_the_whole(ranks):
         ranks.spread(math.sqrt, [*MANY, -1])
 
 
-def test_a_worker_that_is_killed_is_one_sentence_that_says_what_to_do(ranks):
-    with pytest.raises(ClusterError, match=r"worker processes was killed.*cluster\.workers=1"):
-        ranks.spread(os._exit, MANY)
-
-
-@pytest.mark.parametrize("end", ["well", "killed"])
-def test_workers_do_the_tasks_and_end_with_their_process_however_it_ends(tmp_path, end):
-    (tmp_path / "job.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, tmp_path / "job.py", end],
+def run_script(folder, end):
+    (folder / "job.py").write_text(SCRIPT)
+    return subprocess.run(
+        [sys.executable, folder / "job.py", end],
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def test_a_worker_that_is_killed_is_one_sentence_that_says_what_to_do(tmp_path):
+    done = run_script(tmp_path, "dies")
+    assert done.returncode == 1
+    assert done.stderr.startswith("a worker process was killed")
+    assert done.stderr.strip().endswith("run again with --set cluster.processes=1")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", ["well", "killed"])
+def test_workers_share_the_tasks_and_end_with_their_process_however_it_ends(tmp_path, end):
+    done = run_script(tmp_path, end)
     assert done.returncode == (0 if end == "well" else -signal.SIGKILL), done.stderr
-    own, *workers = done.stdout.split()
-    assert own == "False"
+    workers = [int(worker) for worker in done.stdout.split()]
     assert 1 <= len(workers) <= 2
-    assert gone([int(worker) for worker in workers])
+    assert gone(workers)
 
 
-def test_number_of_workers_is_that_of_the_settings_or_of_the_cores(monkeypatch):
-    assert build_ranks(resolve(None, ["cluster.workers=3"])).workers == 3
-    assert RanksWithWorkers().workers == min(usable_cores(), MOST)
+def test_number_of_processes_is_that_of_the_settings_or_of_the_cores(monkeypatch):
+    assert build_ranks(resolve(None, ["cluster.processes=3"])).processes == 3
+    assert RanksWithWorkers().processes == min(usable_cores(), MOST)
     monkeypatch.setattr("models.distributed.workers.usable_cores", lambda: 64)
-    assert RanksWithWorkers().workers == MOST
+    assert RanksWithWorkers().processes == MOST

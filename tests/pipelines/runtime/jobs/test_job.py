@@ -261,7 +261,7 @@ def test_a_backtest_on_ray_gives_the_scores_of_one_process(backtest):
 def test_a_backtest_by_workers_has_the_scores_of_one_process(backtest, monkeypatch):
     monkeypatch.setattr("models.distributed.workers.WORTH_STARTING", 2)
     context, alone, _ = backtest
-    ranks = RanksWithWorkers(workers=2)
+    ranks = RanksWithWorkers(processes=2)
     warm(replace(context, ranks=ranks))
     try:
         found = scores(context, run_backtest(replace(context, ranks=ranks)).run_id)
