@@ -12,12 +12,14 @@ from pipelines.runtime.step.context import Context
 A = TypeVar("A")
 R = TypeVar("R")
 
+WORTH_WARMING = 300  # paths: smaller backtests end before a worker has loaded the program
 WORKER_LOADS = ("pipelines.backtest.scores", "pipelines.forecast.forecasters")
 
 
 def warm(context: Context) -> None:
-    """Let workers load what a backtest needs, while the steps before it are done."""
-    if context.settings.backtest.engine == "local":
+    """Let workers load what a backtest of many paths needs, while the steps before it are done."""
+    backtest = context.settings.backtest
+    if backtest.engine == "local" and backtest.paths >= WORTH_WARMING:
         context.ranks.warm(*WORKER_LOADS)
 
 
