@@ -7,11 +7,14 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
 
 from models.distributed.launch import Launch
 from models.distributed.ranks import A, R, Ranks, Watch
@@ -54,7 +57,7 @@ class RanksWithWorkers(Ranks):
     def warm(self, *modules: str) -> None:
         """Start the workers and let them import these modules while this process does something else."""
         if self.processes > 1:
-            self._started(modules).submit(os.getpid)
+            self._submit(self._started(modules), os.getpid)
 
     def _started(self, modules: Sequence[str] = ()) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -65,6 +68,11 @@ class RanksWithWorkers(Ranks):
                 initargs=(modules, max(1, usable_cores() // self.processes)),
             )
         return self._pool
+
+    @staticmethod
+    def _submit(pool: ProcessPoolExecutor, work: Callable[..., R], *arguments: object) -> Future[R]:
+        with _own_code_alone():  # it may start a worker
+            return pool.submit(work, *arguments)
 
     def spread(self, work: Callable[[A], R], tasks: Sequence[A], watch: Watch[A] = iter) -> list[R]:
         """One result per task, in their order.
@@ -94,7 +102,7 @@ class RanksWithWorkers(Ranks):
         for _ in watch(tasks):  # one round per result
             while left and sum(not future.done() for future in sent.values()) < 2 * (self.processes - 1):
                 place = left.popleft()
-                sent[place] = pool.submit(work, tasks[place])
+                sent[place] = self._submit(pool, work, tasks[place])
             if left:
                 place = left.pop()
                 found[place] = work(tasks[place])
@@ -108,6 +116,23 @@ class RanksWithWorkers(Ranks):
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+@contextmanager
+def _own_code_alone() -> Iterator[None]:
+    """Hide other copies of this program from a process that starts, which inherits the path of its parent.
+
+    A model that MLflow has loaded puts its own code first in the path: older, or only a part.
+    """
+    here, path = Path(__file__), sys.path.copy()
+    inside = here.relative_to(here.parents[2])
+    sys.path[:] = [
+        entry for entry in path if not (copy := Path(entry, inside)).exists() or copy.samefile(here)
+    ]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
 
 
 def _begin(modules: Sequence[str], threads: int) -> None:

@@ -74,6 +74,20 @@ def test_few_tasks_or_one_process_start_nothing(ranks, monkeypatch):
     assert alone.spread(lambda task: -task, MANY) == [-task for task in MANY]
 
 
+def test_workers_have_the_code_of_their_process_not_that_of_a_model_loaded_before(
+    ranks, tmp_path, monkeypatch
+):
+    copy = tmp_path / "models" / "distributed"
+    copy.mkdir(parents=True)
+    for file in (copy.parent / "__init__.py", copy / "__init__.py", copy / "workers.py"):
+        file.write_text("raise ImportError('the wrong copy')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = sys.path.copy()
+    ranks.warm("models.distributed.workers")
+    assert ranks.spread(math.sqrt, MANY) == [math.sqrt(task) for task in MANY]
+    assert sys.path == path
+
+
 def test_an_error_in_a_task_is_the_error_of_the_whole(ranks):
     with pytest.raises(ValueError, match="math domain error"):
         ranks.spread(math.sqrt, [*MANY, -1])
