@@ -36,8 +36,8 @@ from peers import CLASSICS, ENSEMBLE, LEVELS, PATHS, Forecast, classical, median
 from store import Arrays, digest, recalled, unite
 
 from forecasting.forecasters.bank import bank_posterior
+from forecasting.frequencies import STANDARD
 from forecasting.panel.history import Floats, History
-from forecasting.periods import STANDARD
 from models.inference.checkpoint import PRETRAINED
 from models.inference.forecaster import NetworkForecaster
 from pipelines.forecast.forecasters import build_auto

@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 
 from forecasting import reference
+from forecasting.frequencies import Frequency, period_end
 from forecasting.panel.schema import as_of, latest
-from forecasting.periods import Frequency, period_end
 from pipelines.etl.step import public_panel
 from pipelines.runtime.config.loader import resolve
 

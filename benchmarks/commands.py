@@ -2,7 +2,7 @@
 
 `python benchmarks/commands.py`. Peers: for `overspill run`, a script that only imports what a run imports and
 records one empty MLflow run in a fresh store; for `--help`, a Python that only imports typer; for `predict`,
-the statistical forecaster instead of the network, on a tenth of the series (its seconds are times ten).
+the statistical forecaster on a tenth of the series (its seconds are times ten).
 """
 
 from __future__ import annotations
@@ -65,10 +65,14 @@ def main() -> None:
     """Measure and print."""
     folder = Path(tempfile.mkdtemp(prefix="overspill-benchmark-"))
     many, few = (write_walks(folder / f"{n}.parquet", n) for n in (1000, 100))
+    statistical = predict_command(few, "statistical")
     pairs = {
         "overspill run": ([OVERSPILL, "run"], [sys.executable, "-c", EMPTY_RUN], 3),
         "overspill --help": ([OVERSPILL, "--help"], [sys.executable, "-c", "import typer"], 7),
-        "overspill predict": (predict_command(many, "network"), predict_command(few, "statistical"), 1),
+        **{
+            f"overspill predict --model {model}": (predict_command(many, model), statistical, 1)
+            for model in ("auto", "network", "bank")
+        },
     }
     results = {}
     for name, (command, peer, repeats) in pairs.items():

@@ -15,8 +15,8 @@ import polars as pl
 
 from benchmarks.checkpoints import series_of
 from forecasting import reference
+from forecasting.frequencies import Frequency, label
 from forecasting.panel.schema import CHINA, as_of, latest
-from forecasting.periods import Frequency, label
 from pipelines.etl.step import public_panel
 from pipelines.runtime.config.loader import resolve
 

@@ -16,9 +16,9 @@ from processes import HORIZON, Floats, Problem, Question
 from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
 from forecasting.forecasters.bank import BankForecaster
+from forecasting.frequencies import STANDARD, Frequency
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import STANDARD, Frequency
 from models.inference.forecaster import NetworkForecaster
 from pipelines.forecast.forecasters import build_auto
 from pipelines.forecast.network import NetworkPathForecaster

@@ -18,9 +18,9 @@ import polars as pl
 
 from forecasting.evaluation.scores import crps
 from forecasting.forecasters.base import PathForecaster
+from forecasting.frequencies import Frequency, label
 from forecasting.panel.history import Floats
 from forecasting.panel.schema import estimates, forecastable, latest, newest_period, path_variates, to_history
-from forecasting.periods import Frequency, label
 from forecasting.saturation.first_passage import first_passage, quantile_steps
 from forecasting.saturation.market import Market, market
 from pipelines.etl.step import public_panel

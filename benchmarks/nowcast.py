@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from forecasting import reference
+from forecasting.frequencies import calendar_quarter
 from forecasting.panel.schema import estimates, latest
-from forecasting.periods import calendar_quarter
 from forecasting.public.nowcast import LARGEST_CHANGE, REVENUE
 from forecasting.saturation.market import PORTFOLIO
 from pipelines.etl.step import public_panel

@@ -4,7 +4,7 @@
     python benchmarks/order_book.py [--lines 20000000] [--files 100] [--repeats 1] [--write FILE.md]
 
 Everything runs in the same call, each in its own process and in turn, on a book of `make_order_book.py`; its
-last file is held back until the incremental run. Of several repeats that of the fewest CPU seconds is told.
+last file is held back until the incremental run. Of several repeats the one of the fewest CPU seconds counts.
 What is computed must be what the generator and DuckDB say.
 """
 

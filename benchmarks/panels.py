@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import Floats
-from forecasting.periods import Frequency
 
 SEASONS = {"yearly": 1, "quarterly": 4, "monthly": 12, "other": 1}
 COMPETITIONS = {

@@ -85,9 +85,9 @@ class Attempt:
 
 def attempt(command: Sequence[str], folder: Path, *, limit: float = LIMIT) -> Attempt:
     """Run a command to its end, or until the limit of seconds."""
-    with tempfile.TemporaryFile("w+") as told:
+    with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=told)
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
         late = threading.Timer(limit, process.kill)
         late.start()
         _, status, usage = os.wait4(process.pid, 0)
@@ -95,8 +95,8 @@ def attempt(command: Sequence[str], folder: Path, *, limit: float = LIMIT) -> At
         over = not late.is_alive()
         late.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        told.seek(0)
-        last = (told.read().strip().splitlines() or [""])[-1]
+        errors.seek(0)
+        last = (errors.read().strip().splitlines() or [""])[-1]
     ended = f"not within {limit:.0f} s" if over else "done" if not process.returncode else last
     return Attempt(
         seconds=seconds,

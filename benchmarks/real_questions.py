@@ -18,8 +18,8 @@ import polars as pl
 from panels import SEASONS
 
 from forecasting import reference
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import Floats
-from forecasting.periods import Frequency
 from forecasting.saturation.events import EventQuery, Threshold, passages
 from forecasting.saturation.measures import Measure, Measured
 

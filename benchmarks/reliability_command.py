@@ -68,14 +68,14 @@ class Forker:
         self, command: Sequence[str], *, seconds: float = 600.0, memory: int = 0, kill: float | None = None
     ) -> Ended:
         """How a command ends; `memory` in bytes, `kill` in seconds of the processor, see the forker."""
-        asked, told = self._process.stdin, self._process.stdout
-        if asked is None or told is None:
+        asked, answers = self._process.stdin, self._process.stdout
+        if asked is None or answers is None:
             raise RuntimeError("the forking process has no pipes")
         arguments = list(command[len(COMMAND) :])
         line = {"arguments": arguments, "seconds": seconds, "memory": memory, "kill": kill}
         asked.write(json.dumps(line) + "\n")
         asked.flush()
-        return Ended(**json.loads(told.readline()))
+        return Ended(**json.loads(answers.readline()))
 
     def __enter__(self) -> Self:
         return self

@@ -10,7 +10,7 @@ import polars as pl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.etl.step import public_panel
 from pipelines.runtime.config.loader import resolve
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 from take_screenshots import take
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.figures.number_format import percent, units_text
 
 DOCS = Path(__file__).parent

@@ -9,9 +9,9 @@ from typing import Generic
 from forecasting.forecasters.base import PathForecaster
 from forecasting.forecasters.seasonal_bootstrap import SeasonalBootstrapForecaster
 from forecasting.forecasters.settings import StatisticalSettings
+from forecasting.frequencies import Frequency
 from forecasting.panel.layout import Columns
 from forecasting.panel.long_table import check_long_table
-from forecasting.periods import Frequency
 from forecasting.saturation.events import EventQuery
 from overspill.prediction import WHERE, Frame, as_polars, like
 from pipelines.backtest.own_series import FLOOR_MODEL, BacktestOptions, backtest_series

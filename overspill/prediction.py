@@ -13,11 +13,11 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.forecasters.bounds import Floor
 from forecasting.forecasters.settings import StatisticalSettings
+from forecasting.frequencies import Frequency
 from forecasting.panel.known_covariates import FutureTable
 from forecasting.panel.layout import Columns
 from forecasting.panel.long_table import check_long_table
 from forecasting.panel.period_calendar import PeriodCalendar
-from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
 from pipelines.runtime.config.model_names import DEFAULT_MODEL, ModelName, named_model, needs_network

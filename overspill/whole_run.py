@@ -14,13 +14,13 @@ from rich.console import Console
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
 from forecasting.forecasters.path_table import from_table
-from forecasting.periods import Frequency, period_end, period_ends
+from forecasting.frequencies import Frequency, period_end, period_ends
 from pipelines.run import run_all
 from pipelines.runtime.config.loader import load_settings, resolve
 from pipelines.runtime.config.settings import Settings
 from pipelines.runtime.files.artifacts import read_table
 from pipelines.runtime.registry.shipped import register_shipped
-from pipelines.runtime.spool.carrier import Spooling
+from pipelines.runtime.spool.delivery import Spooling
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.inputs import read_input
 from pipelines.runtime.store.address import resolve_uri

@@ -12,8 +12,8 @@ import numpy as np
 
 from forecasting.errors import InputError, require_at_least
 from forecasting.evaluation import scores
+from forecasting.frequencies import Frequency, add_periods, period_end
 from forecasting.panel.history import Floats
-from forecasting.periods import Frequency, add_periods, period_end
 
 LEVELS = np.arange(0.1, 0.91, 0.1)  # quantile levels of the weighted quantile loss
 

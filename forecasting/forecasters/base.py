@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from forecasting.errors import require_at_least
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import Floats, History
 from forecasting.panel.measurement_error import draw_history
-from forecasting.periods import Frequency
 
 
 class PathForecaster(Protocol):

@@ -44,7 +44,7 @@ class Bounds:
 
         >>> import datetime as dt
         >>> from forecasting.panel.history import exact_history
-        >>> from forecasting.periods import Frequency
+        >>> from forecasting.frequencies import Frequency
         >>> history = exact_history(
         ...     np.array([[[0.0, 2.0, 1.0]], [[-1.0, 2.0, 1.0]]]), item_ids=("a", "b"), variates=("y",),
         ...     origins=(dt.date(2026, 1, 1),) * 2, frequency=Frequency.DAY,

@@ -14,8 +14,8 @@ import polars as pl
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import Frequency, period_ends
 from forecasting.panel.history import Floats
-from forecasting.periods import Frequency, period_ends
 
 Ints: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 

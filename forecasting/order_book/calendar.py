@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 EPOCH = dt.date(1970, 1, 1)

@@ -21,9 +21,9 @@ from collections.abc import Mapping
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.order_book.calendar import Calendar
 from forecasting.panel.schema import COLUMNS, KEY
-from forecasting.periods import Frequency
 from forecasting.public.panel import round_figures
 from forecasting.reference.chips import Chip, chip
 from forecasting.saturation.market import H100E_CHIP, PORTFOLIO, US_PORTFOLIO

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import STANDARD, Frequency, Unit
 from forecasting.panel.categories import (
     Categories,
     categories_of,
@@ -27,7 +28,6 @@ from forecasting.panel.layout import MISSING, Columns, covariate, lay_out
 from forecasting.panel.period_calendar import PeriodCalendar
 from forecasting.panel.stamps import StampStyle, future_dates, grid_of, place, read_stamps
 from forecasting.panel.table_checks import check_frequency, check_values, is_mostly_dense
-from forecasting.periods import STANDARD, Frequency, Unit
 
 MAX_VALUES = 1 << 28  # of all series side by side, each as long as the longest: 2 GiB
 COARSEST_FIRST = (

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from forecasting.errors import InputError
+from forecasting.frequencies import label, period_ends
 from forecasting.panel.history import Bools, Floats, History
-from forecasting.periods import label, period_ends
 from forecasting.seeds import item_generator
 
 Z_95 = 1.6448536269514722  # distance of the 95 % point of a standard normal from its median

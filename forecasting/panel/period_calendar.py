@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import STANDARD, Frequency, Unit, add_periods, period_end
 from forecasting.panel.stamps import read_stamps
-from forecasting.periods import STANDARD, Frequency, Unit, add_periods, period_end
 
 COLUMN = "period_end"
 MIN_PERIODS = 4

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency, add_periods, period_end, periods_between
 from forecasting.panel.history import Floats, History
-from forecasting.periods import Frequency, add_periods, period_end, periods_between
 
 STATE = ("short", "ended", "end_hazard")  # probabilities of the market's state, where it is not known
 RATIO = "due_to_delivered"  # orders over shipments, where orders are inferred

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.periods import WORKDAYS_PER_WEEK, Frequency, Unit, period_numbers, workday_dates
+from forecasting.frequencies import WORKDAYS_PER_WEEK, Frequency, Unit, period_numbers, workday_dates
 
 # What statistics on computers span; a year outside is a typing error, such as a year of two digits.
 FIRST_YEAR, LAST_YEAR = 1800, 2200

@@ -14,8 +14,8 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency, Unit, label, period_end
 from forecasting.panel.stamps import StampStyle, in_zone, is_first_workday, is_last_workday, is_month_end
-from forecasting.periods import Frequency, Unit, label, period_end
 
 MIN_OBSERVATIONS = 3
 # A gap is bridged by interpolation. Ten steps of it for each row that there is, and 25 years, are more than

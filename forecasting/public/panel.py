@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import polars as pl
 import polars.selectors as cs
 
+from forecasting.frequencies import Frequency
 from forecasting.panel.measurement_error import Z_95
 from forecasting.panel.schema import CHINA, COLUMNS, KEY, NOWCAST, RATIO, STATE
-from forecasting.periods import Frequency
 from forecasting.public.assumptions import Assumption, PublicAssumptions
 from forecasting.public.bookings import CloudSeries, DeliveryProfile, cloud_books, due_and_delivered
 from forecasting.public.context_series import context_rows

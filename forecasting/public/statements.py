@@ -22,10 +22,10 @@ import numpy as np
 import polars as pl
 
 from forecasting import reference
+from forecasting.frequencies import Frequency, period_end
 from forecasting.panel.history import Floats
 from forecasting.panel.measurement_error import Z_95
 from forecasting.panel.schema import as_of
-from forecasting.periods import Frequency, period_end
 from forecasting.public.assumptions import Assumption
 from forecasting.reference.chips import catalogue
 
@@ -151,8 +151,8 @@ def _judged(row: Row, states: dict[tuple[str, dt.date, str], float]) -> Row:
     verdict = _verdict(row["stated"], p_met)
     if row["kind"] == "supply" and ended is not None:  # supply was withdrawn
         verdict = "agrees" if ended >= HALF else "contradicts"
-    told = {"p_met": p_met, "p_ended": ended, "verdict": verdict}
-    return {name: told[name] if name in told else row[name] for name in COLUMNS}
+    changed = {"p_met": p_met, "p_ended": ended, "verdict": verdict}
+    return {name: changed[name] if name in changed else row[name] for name in COLUMNS}
 
 
 def _verdict(stated: object, p_met: float | None) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import Frequency, period_ends
 from forecasting.panel.history import Bools, Floats
-from forecasting.periods import Frequency, period_ends
 from forecasting.policy.terms import CapCounts, SupplyRule
 from forecasting.reference.chips import Chip, chip
 from forecasting.saturation.backlog import Flow, flow, lead_time_weeks

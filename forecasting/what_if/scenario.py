@@ -15,7 +15,7 @@ import numpy as np
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
-from forecasting.periods import add_periods, period_ends
+from forecasting.frequencies import add_periods, period_ends
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import CapCounts, CapPeriod, require
 from forecasting.reference.chips import Chip

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forecasting.frequencies import DAYS_PER_WEEK, Frequency
 from forecasting.panel.history import Bools, Floats
-from forecasting.periods import DAYS_PER_WEEK, Frequency
 from forecasting.policy.eligibility import duty_rate, in_effect
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap

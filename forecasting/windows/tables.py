@@ -15,8 +15,8 @@ import numpy as np
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import period_end, periods_between
 from forecasting.panel.history import Floats
-from forecasting.periods import period_end, periods_between
 from forecasting.policy.eligibility import Eligible, duty_rate, eligibility, is_outside_duty_bands
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap, CapCounts, CapPeriod

@@ -187,8 +187,8 @@ class Network(nn.Module):
         )
         structures = functional.pad(torch.cat([classics.means, classics.spread], -1), after)
         future = future + self.structures(self.future.patched(structures))
-        told = self.evidence(classics.evidence) + self.posterior(classics.posterior)
-        series = functional.silu(self.summary(features.statistics) + told)
+        embedded = self.evidence(classics.evidence) + self.posterior(classics.posterior)
+        series = functional.silu(self.summary(features.statistics) + embedded)
         series = self.refine(series)[:, :, None]
         tokens = torch.cat([past, future], dim=2) + series
         ahead = future.shape[2]

@@ -19,7 +19,7 @@ from models.network.transformer import Network
 from models.settings import NetworkSettings, PretrainSettings
 from models.training.checkpointing import CheckpointSettings, StateCheckpoint, checkpoint_step, stop_together
 from models.training.module import ForecasterModule, NotANumberError, Stream, weights_digest
-from models.training.observed import (
+from models.training.observed_series import (
     ObservedSeries,
     TrainingWindows,
     check_observed,

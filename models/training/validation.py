@@ -18,7 +18,7 @@ from models.network.losses import Losses
 from models.network.transformer import Network
 from models.settings import TrainingSettings
 from models.training.module import ForecasterModule, NotANumberError, batch_losses, numbers_alone, total_loss
-from models.training.observed import on_device
+from models.training.observed_series import on_device
 from models.worlds.mixture import Batch
 
 Scalars: TypeAlias = Mapping[str, float]

@@ -11,6 +11,7 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.evaluation.rolling_origin import rolling_splits
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import add_periods, periods_between
 from forecasting.panel.history import History
 from forecasting.panel.schema import (
     CONTEXT,
@@ -24,7 +25,6 @@ from forecasting.panel.schema import (
     path_variates,
     to_history,
 )
-from forecasting.periods import add_periods, periods_between
 from forecasting.saturation.market import BACKLOG, Market, market
 from pipelines.runtime.config.settings import Settings
 

@@ -17,15 +17,15 @@ from forecasting.evaluation import scores
 from forecasting.evaluation.rolling_origin import LEVELS, skill
 from forecasting.forecasters.base import PathForecaster
 from forecasting.forecasters.bounds import Floor
-from forecasting.forecasters.combination.rehearsal import until
+from forecasting.forecasters.combination.validation_windows import until
 from forecasting.forecasters.covariate_effects import CovariateEffects, covariate_effects
 from forecasting.panel.history import Floats, History
 from forecasting.panel.known_covariates import past_covariates
 from forecasting.panel.long_table import LongTable, histories
 from forecasting.panel.table_checks import MIN_OBSERVATIONS
 from forecasting.saturation.events import EventQuery
-from pipelines.forecast.ahead import Demand
 from pipelines.forecast.long_table import Block, forecast_block
+from pipelines.forecast.uneven_ends import Demand
 
 PATHS = 500
 FLOOR_MODEL = "seasonal naive"

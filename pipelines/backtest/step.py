@@ -17,7 +17,7 @@ import polars as pl
 from forecasting.errors import InputError
 from forecasting.evaluation.rolling_origin import skill
 from forecasting.evaluation.scores import reliability
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from forecasting.saturation.first_passage import first_passage, never, probability_by_step, quantile_steps
 from forecasting.saturation.market import Market, market
 from pipelines.backtest.charts import backtest_charts

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from forecasting.frequencies import label
 from forecasting.panel.history import Floats
-from forecasting.periods import label
 from forecasting.policy.clauses import FOUNDRY
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap, Scope, StockLimit
@@ -20,7 +20,7 @@ from forecasting.windows.tables import Estimator
 from forecasting.windows.windows import MIN_UNITS, WindowPaths, new_share
 from pipelines.evidence.conditions import condition
 from pipelines.evidence.figure_records import Condition, Finding
-from pipelines.evidence.supply import NONE_ELIGIBLE, lacking_words, rows_of, share_of
+from pipelines.evidence.us_supply import NONE_ELIGIBLE, lacking_words, rows_of, share_of
 from pipelines.evidence.verdicts import MET, NOT_SHOWN, plain, quantiles_of, term
 from pipelines.figures.number_format import percent
 

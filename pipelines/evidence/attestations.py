@@ -177,8 +177,8 @@ def template(policy: Policy) -> str:
     for name in policy.attestable:
         stated = policy.stated(name)
         words = " ".join(((stated.words if stated else None) or WORDS[name]).split())
-        told = textwrap.wrap(words, 104, initial_indent="  # ", subsequent_indent="  # ")
-        parts.append("\n".join([*told, FIELDS.format(name=name)]))
+        comment = textwrap.wrap(words, 104, initial_indent="  # ", subsequent_indent="  # ")
+        parts.append("\n".join([*comment, FIELDS.format(name=name)]))
     return "\n\n".join(parts) + "\n"
 
 

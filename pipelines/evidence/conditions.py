@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from forecasting.periods import Frequency, period_end
+from forecasting.frequencies import Frequency, period_end
 from forecasting.policy.eligibility import MEASURES, eligibility, in_effect
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility

@@ -17,6 +17,7 @@ from forecasting.policy.policy import Policy
 from forecasting.reference.chips import Chip
 from forecasting.windows.schema import q
 from forecasting.windows.tables import Estimator, Row
+from pipelines.evidence.condition_order import computed_verdict, ordered_conditions, overall
 from pipelines.evidence.conditions import CHINESE
 from pipelines.evidence.figure_records import (
     Attestation,
@@ -31,7 +32,6 @@ from pipelines.evidence.figure_records import (
     RowSet,
     Step,
 )
-from pipelines.evidence.ordered import computed_verdict, ordered_conditions, overall
 from pipelines.evidence.verdicts import (
     by_probability,
     certainty_of,

@@ -10,8 +10,8 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from forecasting.periods import Frequency, label
-from pipelines.evidence.cover import answer_text, open_chart
+from forecasting.frequencies import Frequency, label
+from pipelines.evidence.cover_page import answer_text, open_chart
 from pipelines.evidence.figure_records import Json
 from pipelines.figures.number_format import share_of_paths
 

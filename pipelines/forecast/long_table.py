@@ -21,7 +21,8 @@ from forecasting.panel.known_covariates import FutureTable, past_covariates
 from forecasting.panel.long_table import LongTable, histories
 from forecasting.panel.schema import FLOWS
 from forecasting.saturation.events import EventQuery
-from pipelines.forecast.ahead import (
+from pipelines.forecast.events import EVENT_PATHS, event_table
+from pipelines.forecast.uneven_ends import (
     HORIZON_LIMIT,
     PATHS_FOR_QUANTILES,
     Ahead,
@@ -31,7 +32,6 @@ from pipelines.forecast.ahead import (
     forecast_ahead,
     trailing_gaps,
 )
-from pipelines.forecast.events import EVENT_PATHS, event_table
 
 ITEMS_PER_BLOCK = 200
 MAX_PATH_VALUES = 1 << 25  # of a block, unless it is a single item: 256 MiB, several times over at work

@@ -14,8 +14,8 @@ import polars as pl
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from forecasting.frequencies import Frequency
 from forecasting.panel.long_table import check_long_table
-from forecasting.periods import Frequency
 from models.inference.forecaster import NetworkForecaster
 from pipelines.forecast.long_table import ForecastOptions, ForecastTables, forecast_long_table
 from pipelines.forecast.network import NetworkPathForecaster

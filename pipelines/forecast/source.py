@@ -9,10 +9,10 @@ import polars as pl
 from rich.console import Console
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.layout import Columns
 from forecasting.panel.long_table import LongTable, check_long_table
 from forecasting.panel.period_calendar import PeriodCalendar
-from forecasting.periods import Frequency
 from pipelines.forecast.table_file import read_long_table
 from pipelines.runtime.registry.weights import Weights, folder_weights, shipped_weights
 from pipelines.runtime.store.address import is_laid_out, resolve_uri

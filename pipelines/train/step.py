@@ -26,7 +26,7 @@ from models.network.transformer import Network
 from models.settings import PretrainSettings
 from models.training.checkpointing import CheckpointSettings, checkpoint_step
 from models.training.finetune import FineTuned, FineTuneSettings, finetune
-from models.training.observed import ObservedSeries
+from models.training.observed_series import ObservedSeries
 from models.training.validation import NO_BETTER, NOT_A_NUMBER, Progress
 from pipelines.backtest.origins import backtest_origins
 from pipelines.runtime.config.settings import Settings

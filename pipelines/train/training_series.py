@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency, periods_between
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import CHINA, CONTEXT, FLOWS, as_of, estimates
-from forecasting.periods import Frequency, periods_between
-from models.training.observed import ObservedSeries
+from models.training.observed_series import ObservedSeries
 from pipelines.forecast.network import ROLES, network_view
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from forecasting.errors import InputError
-from forecasting.periods import period_ends
+from forecasting.frequencies import period_ends
 from forecasting.saturation.first_passage import probability_by_step
 from forecasting.what_if.outcome import MEDIAN_LEVEL, Outcome
 from forecasting.what_if.scenario import Scenario, apply_scenario, delay_launches, modify_policy

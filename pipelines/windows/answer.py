@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from forecasting.policy.policy import Policy
 from forecasting.reference.chips import catalogue
 from pipelines.figures.number_format import share_of_paths, units_text

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from forecasting.periods import label
+from forecasting.frequencies import label
 from pipelines.figures.number_format import share_of_paths
 from pipelines.figures.theme import FONT, GRID, TEXT, Meaning
 from pipelines.runtime.files.artifacts import write_atomic

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import polars as pl
 
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import Floats
-from forecasting.periods import Frequency
 from forecasting.public.assumptions import per_path
 from forecasting.windows.estimate import EstimatorSettings, ExportTerms, PriceTerms
 from forecasting.windows.tables import Estimator, estimator_of

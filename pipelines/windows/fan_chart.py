@@ -9,8 +9,8 @@ import datetime as dt
 
 import numpy as np
 
+from forecasting.frequencies import label
 from forecasting.panel.history import Floats
-from forecasting.periods import label
 from forecasting.saturation.market import PORTFOLIO, US_PORTFOLIO, Market
 from pipelines.figures.chart import Band, Chart, Line, Mark, Panel
 from pipelines.figures.number_format import units_text

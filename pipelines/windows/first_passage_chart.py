@@ -6,7 +6,7 @@ import datetime as dt
 
 import polars as pl
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.figures.chart import Chart, Dash, Line, Mark, Panel
 from pipelines.figures.number_format import share_of_paths
 from pipelines.figures.theme import Meaning, join_names

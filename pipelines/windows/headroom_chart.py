@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from forecasting.windows.schema import LOSSES, SUPPLY
 from pipelines.figures.chart import Bars, Chart, Line, Mark, Panel
 from pipelines.figures.number_format import share_of_paths, units_text

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from forecasting.errors import OverspillError
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.figures.number_format import share_of_paths, units_text
 from pipelines.figures.page import FOLDER, PAGE
 from pipelines.runtime.config.loader import flatten
@@ -86,10 +86,10 @@ def _met(reading: Reading | None) -> str:
 def answer_tags(answer: Answer) -> dict[str, str]:
     """What matters of the answer, as tags of the run: columns of the runs table."""
     leader = answer.leader
-    told = dict.fromkeys(ANSWER_TAGS, "none")
-    told |= {"data known on": str(answer.basis.known_until), "what-if": ", ".join(answer.deviating) or "no"}
+    facts = dict.fromkeys(ANSWER_TAGS, "none")
+    facts |= {"data known on": str(answer.basis.known_until), "what-if": ", ".join(answer.deviating) or "no"}
     if leader is not None:
-        told |= {
+        facts |= {
             "chip": leader.chip,
             "exports open": answer.window(leader.first),
             "limit": leader.first.limit,
@@ -97,7 +97,7 @@ def answer_tags(answer: Answer) -> dict[str, str]:
             "units 10-50-90": leader.first.units_shown,
             "vendor met": _met(leader.whole),
         }
-    return told
+    return facts
 
 
 def run_link(tracker: Tracker, run_id: str, name: str) -> str:

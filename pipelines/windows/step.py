@@ -23,7 +23,7 @@ from forecasting.windows.schema import (
 from forecasting.windows.tables import Estimator, Row
 from pipelines.figures.page import write_figures
 from pipelines.runtime.step.context import Context
-from pipelines.runtime.step.derived import derived_tags
+from pipelines.runtime.step.derived_settings import derived_tags
 from pipelines.runtime.step.inputs import Input, read_input
 from pipelines.runtime.step.selection import input_run
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG, Tracker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.figures.chart import Cells, Chart, Panel
 from pipelines.figures.number_format import units_text
 from pipelines.figures.theme import join_names

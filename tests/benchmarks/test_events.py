@@ -15,8 +15,8 @@ def problem() -> Problem:
 def test_the_mixture_answers_as_all_paths_of_both_would(problem):
     question = problem.questions[1]
     one, other = (np.exp(np.random.default_rng(seed).normal(0.1, 0.2, (50, HORIZON, 2))) for seed in (1, 2))
-    told = [{"curves": question.answer(paths)[None], "seconds": np.ones(1)} for paths in (one, other)]
-    mixed = half(*told)
+    pair = [{"curves": question.answer(paths)[None], "seconds": np.ones(1)} for paths in (one, other)]
+    mixed = half(*pair)
     np.testing.assert_allclose(mixed["curves"][0], question.answer(np.concatenate([one, other])))
     assert mixed["seconds"].tolist() == [2.0]
 

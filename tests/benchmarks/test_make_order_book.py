@@ -11,12 +11,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from forecasting.frequencies import Frequency
 from forecasting.order_book.aggregate import partial_of
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.deduplicate import decide
 from forecasting.order_book.inversions import priority_inversions
 from forecasting.order_book.normalise import Intake, normalise
-from forecasting.periods import Frequency
 
 CANONICAL = [
     "order_id",
@@ -201,8 +201,10 @@ def test_the_domain_finds_the_truth_whatever_the_stamps_and_the_format(
 
     monkeypatch.setattr(order_book_oddities, "OVERTAKEN", 0.005)
     truth = maker.write_order_book(tmp_path, maker.Book(lines=4_000, files=4, stamps=stamps, csv=csv))
-    told = json.loads((tmp_path / "mapping.yaml").read_text())
-    intake = Intake(skus=told["skus"], as_of=dt.date.fromisoformat(told["as_of"]), zone=told["time_zone"])
+    mapping = json.loads((tmp_path / "mapping.yaml").read_text())
+    intake = Intake(
+        skus=mapping["skus"], as_of=dt.date.fromisoformat(mapping["as_of"]), zone=mapping["time_zone"]
+    )
     scan = (lambda path: pl.scan_csv(path, infer_schema=False)) if csv else pl.scan_parquet
     lines = pl.concat(
         normalise(scan(path), intake).with_columns(source_file=pl.lit(path.name)).collect()

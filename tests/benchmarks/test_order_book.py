@@ -1,4 +1,4 @@
-"""The order book's peer does the same work, and the books of the scaling script are as told."""
+"""The order book's peer does the same work, and the scaling script's books are as they were asked for."""
 
 from __future__ import annotations
 

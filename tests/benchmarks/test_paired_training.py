@@ -27,6 +27,6 @@ def test_without_the_bank_its_maps_stay_at_zero_and_the_start_is_not_touched():
 
 
 def test_the_report_tells_what_changed_since_the_start():
-    told = report({"validation/loss": 1.0}, {"walks": {"validation/loss": 0.75}}, {"walks": 3.0})
-    assert "| at the start | 1.0000 | |" in told
-    assert told.endswith("| without walks | -0.2500 | 3 |")
+    table = report({"validation/loss": 1.0}, {"walks": {"validation/loss": 0.75}}, {"walks": 3.0})
+    assert "| at the start | 1.0000 | |" in table
+    assert table.endswith("| without walks | -0.2500 | 3 |")

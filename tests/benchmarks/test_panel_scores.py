@@ -37,8 +37,8 @@ def looped(panel: Panel, forecast: Forecast) -> dict[str, float]:
         for h in range(HORIZON):
             truth = panel.actual[n, h]
             for q, level in enumerate(LEVELS):
-                told = forecast.quantiles[n, h, q]
-                loss = 2 * (level * (truth - told) if truth >= told else (1 - level) * (told - truth))
+                output = forecast.quantiles[n, h, q]
+                loss = 2 * (level * (truth - output) if truth >= output else (1 - level) * (output - truth))
                 losses.append(loss)
                 scaled.append(loss / in_sample_error(history))
             distances.append(abs(truth - forecast.quantiles[n, h, 4]) / in_sample_error(history))

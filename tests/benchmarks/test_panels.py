@@ -24,11 +24,11 @@ def test_the_last_steps_of_each_series_are_held_out(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "told", ["mine", "mine=file.csv", "mine=file.csv,Q", "mine=file.csv,Q,x", "=f.csv,Q,4"]
+    "given", ["mine", "mine=file.csv", "mine=file.csv,Q", "mine=file.csv,Q,x", "=f.csv,Q,4"]
 )
-def test_a_panel_that_is_not_given_in_full_is_refused(told):
+def test_a_panel_that_is_not_given_in_full_is_refused(given):
     with pytest.raises(InputError, match="given in full"):
-        file_panel(told)
+        file_panel(given)
 
 
 def test_a_sample_keeps_each_history_with_its_own_future():

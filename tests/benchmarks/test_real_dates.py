@@ -187,9 +187,9 @@ def test_scores_agree_with_sums_over_questions_and_steps(problem):
 
 def test_reliability_sorts_every_question_into_one_bin(problem):
     curves = np.sort(np.random.default_rng(6).uniform(size=(12, 8)), axis=1)
-    told = [{"one": {"curves": curves}}]
+    output = [{"one": {"curves": curves}}]
     came = [question.passage is not None for question in problem.questions]
-    for number, row in enumerate(reliability_rows([problem], told, "one")):
+    for number, row in enumerate(reliability_rows([problem], output, "one")):
         inside = [k for k in range(12) if min(int(curves[k, -1] * 5), 4) == number]
         assert row["questions"] == len(inside)
         if inside:
@@ -199,8 +199,8 @@ def test_reliability_sorts_every_question_into_one_bin(problem):
 
 def test_the_standard_error_adds_up_each_series_before_it_squares(problem):
     one, other = np.zeros((12, 8)), outcomes(problem) * 0.5
-    told = [{"one": {"curves": one}, "other": {"curves": other}}]
-    gap, error = difference([problem], told, "one", "other")
+    output = [{"one": {"curves": one}, "other": {"curves": other}}]
+    gap, error = difference([problem], output, "one", "other")
     gaps = (crps_of(problem, one) - crps_of(problem, other)) / 8
     sums = {}
     for question, each in zip(problem.questions, gaps - gaps.mean(), strict=True):

@@ -212,10 +212,11 @@ def test_the_command_of_the_kubernetes_pods_joins_nodes_by_what_the_controller_t
     (container,) = job["template"]["spec"]["template"]["spec"]["containers"]
     init, dashes, torchrun, *options, overspill = container["command"]
     assert (init, dashes, torchrun, overspill) == ("/usr/bin/tini", "--", "torchrun", "overspill")
-    told = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1"}
-    told |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
+    variables = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1"}
+    variables |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
     nodes = [
-        launch(BIN / torchrun, *options, *TRAINING, ".", **told, PET_NODE_RANK=str(rank)) for rank in range(2)
+        launch(BIN / torchrun, *options, *TRAINING, ".", **variables, PET_NODE_RANK=str(rank))
+        for rank in range(2)
     ]
     for each in nodes:
         ended(each, code=0)

@@ -15,7 +15,7 @@ from rich.console import Console
 from forecasting import reference
 from forecasting.errors import InputError
 from forecasting.forecasters.path_table import from_table
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 from forecasting.saturation.market import market
 from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 from pipelines.etl.step import run_etl

@@ -184,8 +184,8 @@ class Slurm:
                 file.write(script)
             script = Path(name)
         given = ["--parsable", "--chdir", str(self.work), "--output", f"{self.work}/%x-%j.out", *options]
-        told = self.run("sbatch", *given, str(script), env=self.env | (env or {}))
-        return told.strip().split(";")[0]
+        printed = self.run("sbatch", *given, str(script), env=self.env | (env or {}))
+        return printed.strip().split(";")[0]
 
     def show(self, job: str) -> dict[str, str]:
         """What `scontrol show job` says, by key."""
@@ -203,8 +203,8 @@ class Slurm:
             if state == "PENDING" and shown["Restarts"] != "0":
                 self.shorten_retries(job, shown["EligibleTime"])
             if time.monotonic() > deadline or (state in ENDED and state != "PREEMPTED"):
-                told = f"job {job} is {state}, not {sorted(wanted)}: {shown}"
-                pytest.fail(f"{told}\n{self.output(job)}\n{self.logs()}", pytrace=False)
+                printed = f"job {job} is {state}, not {sorted(wanted)}: {shown}"
+                pytest.fail(f"{printed}\n{self.output(job)}\n{self.logs()}", pytrace=False)
             time.sleep(0.2)
         return state
 
@@ -236,14 +236,14 @@ class Slurm:
 
     def logs(self, lines: int = 40) -> str:
         """The last lines of the daemons' logs."""
-        told = []
+        printed = []
         for daemon in DAEMONS:
             for suffix in ("log", "out"):
                 file = self.root / f"{daemon}.{suffix}"
                 if file.exists():
                     last = file.read_text(errors="replace").splitlines()[-lines:]
-                    told += [f"--- {file.name}", *last]
-        return "\n".join(told)
+                    printed += [f"--- {file.name}", *last]
+        return "\n".join(printed)
 
 
 def _missing() -> str | None:

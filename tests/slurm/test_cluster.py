@@ -22,8 +22,8 @@ if [ -z "$SLURM_RESTART_COUNT" ]; then scontrol requeue $SLURM_JOB_ID; sleep 60;
 """
     job = slurm.submit(script, "--requeue", "--open-mode=append")
     slurm.wait(job, "COMPLETED")
-    told = [line for line in slurm.output(job).splitlines() if line.startswith("restart")]
-    assert told == ["restart 0", "restart 1"]
+    restarts = [line for line in slurm.output(job).splitlines() if line.startswith("restart")]
+    assert restarts == ["restart 0", "restart 1"]
 
 
 def test_a_preempted_job_must_ask_for_its_requeue_within_the_grace_time(slurm):

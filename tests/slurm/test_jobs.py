@@ -61,8 +61,8 @@ def test_a_job_that_is_told_to_stop_saves_is_requeued_once_and_goes_on(slurm, pr
         assert not state.exists()  # finished: nothing to go on from
     else:
         assert set((state / "saved").read_text().split()) == {signal.lower()}
-        told = sorted((state / "ranks").read_text().splitlines())
-        assert told == [f"{rank} of 2, 2 threads, restart {again}" for rank in (0, 1) for again in (0, 1)]
+        printed = sorted((state / "ranks").read_text().splitlines())
+        assert printed == [f"{rank} of 2, 2 threads, restart {again}" for rank in (0, 1) for again in (0, 1)]
 
 
 def test_a_preempted_job_saves_is_requeued_and_goes_on(slurm, program):
@@ -89,8 +89,10 @@ def test_a_job_is_not_requeued_for_ever_nor_against_ones_will(slurm, program, se
     job, _ = submit(slurm, program | setting, "cycle.sbatch")
     slurm.run("scancel", "--signal=USR1", job)
     assert slurm.wait(job) == "FAILED"
-    told = slurm.output(job)
-    assert re.search("interrupted with exit status (138|143), not requeued after 0 restarts", told), told
+    printed = slurm.output(job)
+    assert re.search("interrupted with exit status (138|143), not requeued after 0 restarts", printed), (
+        printed
+    )
 
 
 def test_pretraining_goes_on_from_another_jobs_state(slurm, program, tmp_path):

@@ -46,13 +46,13 @@ def desk(slurm, tmp_path, monkeypatch):
             patch.chdir(tmp_path)
             return CliRunner().invoke(app, ["schedule", *words])
 
-    def told():
+    def log():
         file = tmp_path / "overspill-state" / "told"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
     program(LIGHT)
     yield SimpleNamespace(
-        say=say, told=told, program=program, folder=tmp_path, state=tmp_path / "overspill-state"
+        say=say, log=log, program=program, folder=tmp_path, state=tmp_path / "overspill-state"
     )
     slurm.clear()  # before the folder goes in which they write
 
@@ -80,10 +80,10 @@ def test_a_chain_runs_in_order_and_never_two_at_once_with_one_successor_each(slu
     first = submitted(desk.say("slurm", "--every", "3s", "--json", "--", "--config", "quick"))
     assert first["job"]
     assert first["via"] == "sbatch"
-    until(lambda: len(desk.told()) >= 6)
+    until(lambda: len(desk.log()) >= 6)
     submitted(desk.say("cancel", "--json"))
     assert slurm.queue() == []
-    lines = desk.told()
+    lines = desk.log()
     ids = [line[1] for line in lines if line[0] == "begin"]
     assert [line[0] for line in lines[:6]] == ["begin", "end"] * 3
     assert [line[1] for line in lines[:6]] == [one for one in ids[:3] for _ in range(2)]
@@ -96,7 +96,7 @@ def test_a_chain_runs_in_order_and_never_two_at_once_with_one_successor_each(slu
 
 def test_a_successor_begins_one_period_after_its_predecessors_slot_however_late_that_began(slurm, desk):
     first = submitted(desk.say("slurm", "--every", "6h", "--json"))
-    until(lambda: len(desk.told()) >= 1)
+    until(lambda: len(desk.log()) >= 1)
     waiting = submitted(desk.say("status", "--json"))["schedules"][-1]
     gap = datetime.fromisoformat(waiting["begin"]) - datetime.fromisoformat(first["begin"])
     assert gap.total_seconds() == 6 * 3600
@@ -105,7 +105,7 @@ def test_a_successor_begins_one_period_after_its_predecessors_slot_however_late_
 def test_a_failing_cycle_leaves_the_chain_and_what_it_had_finished(slurm, desk):
     desk.program(LIGHT.replace("exit 0", 'echo part >"$5/part"; exit 1').replace("$5", "$4"))
     first = submitted(desk.say("slurm", "--every", "3s", "--json"))["job"]
-    until(lambda: len(desk.told()) >= 4)
+    until(lambda: len(desk.log()) >= 4)
     assert slurm.show(first)["JobState"] == "FAILED"
     assert (desk.state / f"job-{first}" / "part").read_text() == "part\n"
     assert "failed with exit status 1; what was finished lies in" in slurm.output(first)
@@ -171,12 +171,12 @@ def test_a_name_is_scheduled_once_and_replaced_when_asked(slurm, desk):
 def test_a_replaced_schedule_lets_the_running_job_finish_and_has_one_successor(slurm, desk):
     desk.program(LIGHT.replace("sleep 1", "sleep 6"))
     old = submitted(desk.say("slurm", "--every", "1h", "--json"))["job"]
-    until(lambda: len(desk.told()) == 1)
+    until(lambda: len(desk.log()) == 1)
     new = submitted(desk.say("slurm", "--every", "2h", "--replace", "--json"))["job"]
     assert set(slurm.queue()) == {old, new}
     assert slurm.wait(old) == "COMPLETED"
-    until(lambda: len(desk.told()) == 3)
-    assert desk.told()[2][1] == new
+    until(lambda: len(desk.log()) == 3)
+    assert desk.log()[2][1] == new
 
 
 @pytest.mark.parametrize(
@@ -226,8 +226,8 @@ def test_scrontab_is_used_where_the_site_has_it_and_other_entries_stay(slurm, de
     line = next(line for line in file.read_text().splitlines() if line.startswith("0 2 * * *"))
     for _ in range(2):  # two slots: each a job of its own, without a successor
         slurm.run("sh", "-c", line.split(maxsplit=5)[5])
-    until(lambda: len(desk.told()) == 4 and slurm.queue() == [])
-    assert [line[0] for line in desk.told()] == ["begin", "end"] * 2
+    until(lambda: len(desk.log()) == 4 and slurm.queue() == [])
+    assert [line[0] for line in desk.log()] == ["begin", "end"] * 2
 
     assert submitted(desk.say("cancel", "--json", env=env))["scrontab"] is True
     assert file.read_text() == "#SCRON --time=5\n0 1 * * * mine\n"

@@ -72,13 +72,13 @@ def unbroken(cluster, folder):
     state = folder / "unbroken"
     job = cluster.submit(pretraining(folder, state))
     cluster.wait(job, "COMPLETED", seconds=240)
-    told, run, runs = losses(folder, state)
-    return state, told, run, runs, cluster.output(job)
+    curve, run, runs = losses(folder, state)
+    return state, curve, run, runs, cluster.output(job)
 
 
 def test_two_processes_train_in_one_run(unbroken):
-    _, told, run, runs, output = unbroken
-    assert sorted(told) == list(range(1, STEPS + 1))
+    _, curve, run, runs, output = unbroken
+    assert sorted(curve) == list(range(1, STEPS + 1))
     assert runs == 1
     assert run.data.tags["overspill.processes"] == "2"
     assert "error" not in output
@@ -105,8 +105,8 @@ def test_a_job_whose_time_is_up_goes_back_into_the_queue_and_ends_like_an_unbrok
 def same_as_unbroken(folder, state, unbroken):
     """One run with the same loss at every step, and the same weights."""
     whole, expected, *_ = unbroken
-    told, _, _ = losses(folder, state)
-    assert told == expected
+    curve, _, _ = losses(folder, state)
+    assert curve == expected
     ours, theirs = weights(state), weights(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

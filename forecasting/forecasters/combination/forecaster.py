@@ -14,8 +14,8 @@ import numpy as np
 from forecasting.errors import require_at_least
 from forecasting.forecasters.combination.members import Member, prior_weights
 from forecasting.forecasters.combination.mixing import apportion, mix, needed
-from forecasting.forecasters.combination.rehearsal import ITEMS, rehearse
 from forecasting.forecasters.combination.spread import drawn_together, pool_spread
+from forecasting.forecasters.combination.validation_windows import ITEMS, rehearse
 from forecasting.forecasters.combination.weights import Distances, pool_weights
 from forecasting.panel.history import Floats, History
 

@@ -87,10 +87,10 @@ def backtest(
         return
     with report_errors():
         from forecasting.errors import InputError
-        from forecasting.periods import Frequency
+        from forecasting.frequencies import Frequency
         from forecasting.saturation.events import EventQuery
-        from pipelines.backtest.own_command import BacktestRequest
         from pipelines.backtest.own_series import BacktestOptions
+        from pipelines.backtest.own_series_command import BacktestRequest
         from pipelines.runtime.config.model_names import named_model
 
         others = set(context.params) - set(PANEL_ONLY)
@@ -164,7 +164,7 @@ def _backtest_panel(
 def _backtest_table(request: Any, *, as_json: bool) -> None:  # noqa: ANN401 - its module is heavy
     from rich.console import Console
 
-    from pipelines.backtest.own_command import backtest_table
+    from pipelines.backtest.own_series_command import backtest_table
     from pipelines.cli.terminal.tables import print_table
 
     found, figures = backtest_table(request, Console(stderr=True))

@@ -49,7 +49,7 @@ def plot(
         from rich.console import Console
 
         from forecasting.errors import InputError
-        from forecasting.periods import Frequency
+        from forecasting.frequencies import Frequency
         from pipelines.backtest.fans import SHOWN, read_fans, write_fans
         from pipelines.forecast.source import TableSource
 

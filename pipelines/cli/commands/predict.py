@@ -91,7 +91,7 @@ def predict(
         from rich.console import Console
 
         from forecasting.errors import InputError
-        from forecasting.periods import Frequency
+        from forecasting.frequencies import Frequency
         from forecasting.saturation.events import EventQuery
         from pipelines.forecast.long_table import ForecastOptions
         from pipelines.forecast.predict import PredictRequest

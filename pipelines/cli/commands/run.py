@@ -54,7 +54,7 @@ def run(
         from pipelines.cli.terminal.console import begin_job
         from pipelines.cli.terminal.tables import print_wrapped
         from pipelines.run import run_all
-        from pipelines.windows.recorded import readings
+        from pipelines.windows.recorded_run import readings
 
         begin_job(context)
         result = run_all(context, train=train)

@@ -19,7 +19,7 @@ from pipelines.cli.terminal.options import Json, StoreConfig, StoreOverride
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipelines.windows.recorded import RecordedWindows
+    from pipelines.windows.recorded_run import RecordedWindows
 
 WHAT = ("answer", "windows", "caps", "statements", "backtest")
 
@@ -45,7 +45,7 @@ def show(
         from forecasting.errors import InputError
         from pipelines.cli.terminal.run_table import print_run
         from pipelines.runtime.tracking import run_by_prefix
-        from pipelines.windows.recorded import recorded_windows, run_of_step
+        from pipelines.windows.recorded_run import recorded_windows, run_of_step
 
         tracker = context.tracker
         if what not in WHAT:

@@ -30,7 +30,7 @@ def windows(
     """Saturation dates and export windows from a forecast run's paths."""
     settings = resolved_settings(config, override, {"policies": policy or None})
     with step_context(settings, out) as context:
-        from pipelines.windows.recorded import readings
+        from pipelines.windows.recorded_run import readings
         from pipelines.windows.step import run_windows
 
         result = run_windows(context, forecast_run)

@@ -173,7 +173,7 @@ def print_backtest(console: Console, result: BacktestResult) -> None:
 
 def print_windows(console: Console, settings: Settings, tables: Mapping[str, Any]) -> None:
     """Print the windows of every policy and the readings of the cap of the first."""
-    from forecasting.periods import Frequency
+    from forecasting.frequencies import Frequency
     from pipelines.cli.terminal.tables import print_cap_readings, print_windows_table
 
     frequency = Frequency.parse(settings.data.frequency)

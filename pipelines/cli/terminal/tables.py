@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from rich.console import Console
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.cli.terminal.fitted import print_fitted
 from pipelines.figures.number_format import share_of_paths, units_text
 

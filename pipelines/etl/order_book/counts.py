@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from forecasting.order_book.rules import RULES
+from pipelines.etl.order_book.incremental.across_files import Settlement
 from pipelines.etl.order_book.incremental.file_summary import FileSummary
-from pipelines.etl.order_book.incremental.settlement import Settlement
 
 
 @dataclass(frozen=True, kw_only=True)

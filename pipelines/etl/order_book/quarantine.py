@@ -17,7 +17,7 @@ from pipelines.etl.order_book.counts import RowCounts, total
 from pipelines.etl.order_book.incremental.engines import side_by_side
 from pipelines.etl.order_book.incremental.file_summary import QUICK, FileSummary, broken_rows
 from pipelines.etl.order_book.incremental.kept_rows import KeptRows, read_alike, read_rows
-from pipelines.etl.order_book.overtaking import DerivedTables
+from pipelines.etl.order_book.us_first_check import DerivedTables
 from pipelines.figures.number_format import percent
 from pipelines.runtime.files.artifacts import write_atomic
 

@@ -22,13 +22,13 @@ from pipelines.etl.order_book.counts import RowCounts, count_rows, known_until
 from pipelines.etl.order_book.files.object_store import is_address
 from pipelines.etl.order_book.files.recipe import Recipe, check_alike, recipe
 from pipelines.etl.order_book.files.sources import Listing, list_sources
+from pipelines.etl.order_book.incremental.across_files import Settlement, settle
 from pipelines.etl.order_book.incremental.engines import read_files
 from pipelines.etl.order_book.incremental.file_summary import FileSummary
 from pipelines.etl.order_book.incremental.manifest import Manifest, open_manifest
-from pipelines.etl.order_book.incremental.settlement import Settlement, settle
-from pipelines.etl.order_book.overtaking import DerivedTables, overtakings
 from pipelines.etl.order_book.quarantine import Quarantine, check_share
 from pipelines.etl.order_book.quarantine_folder import QUARANTINE, quarantine_left, remove_left
+from pipelines.etl.order_book.us_first_check import DerivedTables, overtakings
 from pipelines.runtime.config.order_book import OrderBookData
 from pipelines.runtime.step.context import Context
 from pipelines.runtime.step.etl_result import EtlResult

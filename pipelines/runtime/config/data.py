@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from forecasting.errors import InputError
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 from forecasting.public.assumptions import Assumption, PublicAssumptions, certain
 from forecasting.public.bookings import CloudSeries
 from forecasting.public.editions import Unreported

@@ -12,10 +12,10 @@ import polars as pl
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from forecasting.errors import InputError
+from forecasting.frequencies import DAYS_PER_WEEK, Frequency, period_end
 from forecasting.order_book.calendar import WEEKDAYS, Calendar
 from forecasting.order_book.parsing import NumberForm
 from forecasting.order_book.schema import COLUMNS, DAYS
-from forecasting.periods import DAYS_PER_WEEK, Frequency, period_end
 from forecasting.reference.chips import Chip, chip, extend_catalogue
 from pipelines.runtime.config.data import Frozen, MarketData, StatedAssumption
 

@@ -117,7 +117,7 @@ def parse(text: str, where: str) -> object:
 
 
 def _composed(text: str, where: str) -> tuple[_UniqueKeyLoader | _QuickLoader, yaml.Node | None]:
-    """The loader of a text and its uppermost node; a mistake is told in the words of the slow loader."""
+    """The loader of a text and its uppermost node; a mistake is reported in the words of the slow loader."""
     if _greatest_depth(text) <= MAX_QUICK_DEPTH:
         with suppress(yaml.YAMLError):
             quick = _QuickLoader(text)

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from mlflow.utils.search_utils import SearchUtils
 
-from pipelines.runtime.spool.carrier import Carrier
+from pipelines.runtime.spool.delivery import Carrier
 from pipelines.runtime.spool.outbox import LOCAL_ID, Entry, new_local_id, now_ms
 from pipelines.runtime.spool.pending import PendingRuns
 from pipelines.runtime.store.tags import CHAMPION, SPOOLED_TAG

@@ -10,7 +10,7 @@ from forecasting.errors import InputError
 from pipelines.runtime.config.deviations import differing, lines, relevant, stated, what_if
 from pipelines.runtime.config.loader import flatten
 from pipelines.runtime.step.context import Context
-from pipelines.runtime.step.derived import without_derived
+from pipelines.runtime.step.derived_settings import without_derived
 from pipelines.runtime.tracking import PARAM_LENGTH, what_if_of
 
 Differences = Mapping[str, tuple[str | None, str | None]]

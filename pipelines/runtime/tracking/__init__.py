@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.runtime.spool.carrier import Spooling
+from pipelines.runtime.spool.delivery import Spooling
 from pipelines.runtime.spool.sync import OutboxReport, send_all
 from pipelines.runtime.store.tags import (
     KNOWN_UNTIL_TAG,

@@ -16,8 +16,8 @@ from mlflow.telemetry import set_telemetry_client
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
-from pipelines.runtime.spool.carrier import Carrier, Spooling
 from pipelines.runtime.spool.client import SpooledClient
+from pipelines.runtime.spool.delivery import Carrier, Spooling
 from pipelines.runtime.spool.outbox import LOCAL_ID
 from pipelines.runtime.spool.sender import Sender
 from pipelines.runtime.store.address import (

@@ -15,8 +15,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from forecasting.errors import InputError, StepError
-from pipelines.runtime.spool.carrier import Spooling
 from pipelines.runtime.spool.client import SpooledClient
+from pipelines.runtime.spool.delivery import Spooling
 from pipelines.runtime.spool.sender import reopen_run
 from pipelines.runtime.store.address import LAYOUT, absolute, one_at_a_time, without_secrets
 from pipelines.runtime.store.artifact_root import ROOT_TAG, artifact_root

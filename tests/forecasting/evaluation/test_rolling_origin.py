@@ -13,7 +13,7 @@ from forecasting.errors import InputError
 from forecasting.evaluation import rolling_origin as backtest
 from forecasting.evaluation import scores
 from forecasting.evaluation.rolling_origin import Split, rolling_splits, score_item, skill
-from forecasting.periods import Frequency, add_periods
+from forecasting.frequencies import Frequency, add_periods
 
 LAST = dt.date(2025, 12, 31)
 RANDOM = np.random.default_rng(0)

@@ -8,8 +8,8 @@ import pytest
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathForecaster, PathSet, forecast_paths
 from forecasting.forecasters.statistical import StatisticalForecaster
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import History, exact_history
-from forecasting.periods import Frequency
 
 
 class Steady:

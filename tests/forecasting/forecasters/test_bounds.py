@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from forecasting.forecasters.bounds import Bounds
 from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 NAN = np.nan
 

@@ -14,12 +14,12 @@ from forecasting.evaluation.scores import crps
 from forecasting.forecasters.combination import CombinationForecaster, Member, Prior
 from forecasting.forecasters.combination.forecaster import chosen_items
 from forecasting.forecasters.combination.mixing import apportion, mix, needed
-from forecasting.forecasters.combination.rehearsal import ITEMS
 from forecasting.forecasters.combination.spread import LEAST_SPREAD, drawn_together, pool_spread
+from forecasting.forecasters.combination.validation_windows import ITEMS
 from forecasting.forecasters.combination.weights import EVIDENCE, Distances, pool_weights
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import Frequency
 
 FEW = settings(deadline=None, max_examples=30)
 

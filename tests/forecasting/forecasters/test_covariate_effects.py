@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from forecasting.forecasters.covariate_effects import covariate_effects
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 
 def history_of(values, frequency=Frequency.DAY):

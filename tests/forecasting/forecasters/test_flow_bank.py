@@ -11,9 +11,9 @@ from forecasting.errors import InputError
 from forecasting.forecasters.bank import LONGEST_HORIZON, BankForecaster
 from forecasting.forecasters.flow_bank import FlowBankForecaster
 from forecasting.forecasters.scaling import RATIO_MARGIN, RATIO_OFFSET
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import Frequency
 
 
 def panel(values, variates=FLOWS):

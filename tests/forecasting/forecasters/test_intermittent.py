@@ -11,8 +11,8 @@ from forecasting.evaluation.scores import crps
 from forecasting.forecasters.intermittent import BLOCK, is_intermittent, sample_blocks
 from forecasting.forecasters.settings import CANDIDATES, StatisticalSettings
 from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 ITEMS, HORIZON, PATHS = 4, 6, 300
 MEMBERS = {

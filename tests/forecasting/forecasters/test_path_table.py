@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
 from forecasting.forecasters.path_table import from_table, to_table
-from forecasting.periods import Frequency, add_periods
+from forecasting.frequencies import Frequency, add_periods
 
 Q = Frequency.QUARTER
 ORIGIN = dt.date(2025, 12, 31)

@@ -18,8 +18,8 @@ from forecasting.forecasters.scaling import (
     pooled_volatility,
     scale_item,
 )
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 
 def scaled(rows, variates=("y",)):

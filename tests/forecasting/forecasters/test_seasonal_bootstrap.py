@@ -12,8 +12,8 @@ from forecasting.forecasters.seasonal_bootstrap import (
     SeasonalBootstrapForecaster,
     filled,
 )
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 
 def history(values, frequency=Frequency.QUARTER):

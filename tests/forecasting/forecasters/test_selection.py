@@ -15,8 +15,8 @@ from forecasting.forecasters.selection import (
     rank_by_wins,
     try_candidates,
 )
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 
 def item(logs):

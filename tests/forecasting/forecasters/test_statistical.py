@@ -18,8 +18,8 @@ from forecasting.forecasters.statistical import (
     StatisticalSettings,
     shock_correlation,
 )
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 FAST = StatisticalSettings(candidates=("AutoETS", "AutoTheta"))
 

@@ -9,9 +9,9 @@ from functools import cache
 import polars as pl
 import pytest
 
+from forecasting.frequencies import Frequency
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.normalise import Intake
-from forecasting.periods import Frequency
 
 START, AS_OF = dt.date(2024, 1, 1), dt.date(2025, 3, 10)
 NORMAL_LEAD_DAYS = 42

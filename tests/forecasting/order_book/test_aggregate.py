@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from forecasting.frequencies import Frequency
 from forecasting.order_book.aggregate import (
     KEYS,
     SUMS,
@@ -23,7 +24,6 @@ from forecasting.order_book.aggregate import (
 )
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.normalise import normalise
-from forecasting.periods import Frequency
 
 FEW = settings(deadline=None, max_examples=25)
 SEEDS, COUNTS = st.integers(0, 2**32), st.integers(0, 40)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency, add_periods, calendar_quarter, period_end
 from forecasting.order_book.calendar import FIRST_DAY, LAST_DAY, PERIODS, Calendar
-from forecasting.periods import Frequency, add_periods, calendar_quarter, period_end
 
 FEW = settings(deadline=None, max_examples=30)
 DAYS = st.dates(FIRST_DAY, LAST_DAY)

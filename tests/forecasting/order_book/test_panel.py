@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency, add_periods
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.panel import order_book_panel
 from forecasting.panel.schema import check_panel
-from forecasting.periods import Frequency, add_periods
 from forecasting.reference.chips import Chip, catalogue
 
 FEW = settings(deadline=None, max_examples=30)

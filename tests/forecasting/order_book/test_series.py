@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from forecasting.frequencies import Frequency
 from forecasting.order_book.aggregate import merge_partials, negate, partial_of
 from forecasting.order_book.calendar import Calendar
 from forecasting.order_book.deduplicate import decide, key_hash
 from forecasting.order_book.normalise import normalise
 from forecasting.order_book.series import LEAD_TIME_PERCENTS, Series, series, shipped_tpp_by_country
-from forecasting.periods import Frequency
 from forecasting.reference.chips import catalogue
 
 FEW = settings(deadline=None, max_examples=30)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import History, exact_history
-from forecasting.periods import Frequency
 
 ITEMS, VARIATES, STEPS = ("a", "b", "c"), ("orders", "capacity"), 4
 

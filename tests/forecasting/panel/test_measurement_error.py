@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import History
 from forecasting.panel.measurement_error import Z_95, draw_history, error_scales
-from forecasting.periods import Frequency
 
 
 def history(p05, p50, p95, item_ids=("H200",), variates=("units",)):

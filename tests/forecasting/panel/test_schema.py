@@ -1,4 +1,4 @@
-"""The canonical panel: every rule refuses its bad input in one sentence; vintages, digests and arrays."""
+"""The canonical panel: every rule refuses its bad input in one sentence; vintages and arrays."""
 
 import datetime as dt
 import math
@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from panel_rows import START, Q, checked, good_rows, row
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency, add_periods
 from forecasting.panel.schema import (
     COLUMNS,
     KEY,
@@ -17,47 +19,12 @@ from forecasting.panel.schema import (
     PanelSchema,
     as_of,
     check_panel,
-    content_digest,
     latest,
     newest_period,
     to_history,
 )
-from forecasting.periods import Frequency, add_periods
 
-Q = Frequency.QUARTER
-START = dt.date(2025, 3, 31)
 FEW = settings(deadline=None, max_examples=50)
-
-
-def row(item_id="H200", step=0, variate="orders", *, value=100.0, late=92, **changes):
-    end = add_periods(START, step, Q)
-    return {
-        "item_id": item_id,
-        "timestamp": end,
-        "variate": variate,
-        "published_at": end + dt.timedelta(days=late),
-        "value": value,
-        "value_p05": 0.9 * value,
-        "value_p95": 1.2 * value,
-        "unit": "units",
-        "kind": "derived",
-        "source_id": "somebody",
-        **changes,
-    }
-
-
-def good_rows():
-    return [
-        row(item, step, variate, value=10.0 * step + place)
-        for place, (item, variate) in enumerate(
-            [("H200", "orders"), ("H200", "capacity"), ("H100", "orders")]
-        )
-        for step in range(3)
-    ]
-
-
-def checked(rows):
-    return check_panel(pl.DataFrame(rows), frequency=Q)
 
 
 def refused(rows, sentence):
@@ -252,60 +219,6 @@ def test_what_is_published_later_changes_nothing_of_what_was_known(revisions, da
     panel = revised(revisions)
     past = panel.filter(pl.col("published_at") <= day)
     assert as_of(panel.lazy(), day).collect().equals(latest(past.lazy()).collect())
-
-
-@FEW
-@given(order=st.permutations(range(9)))
-def test_the_digest_does_not_depend_on_the_order_of_rows_or_columns(order):
-    panel = checked(good_rows())
-    shuffled = panel[list(order)].select(COLUMNS[::-1])
-    assert content_digest(shuffled) == content_digest(panel)
-
-
-CELLS = {
-    "item_id": "H20",
-    "timestamp": dt.date(2030, 3, 31),
-    "variate": "backlog",
-    "published_at": dt.date(2031, 1, 1),
-    "unit": "",
-    "kind": "reported",
-    "source_id": "some,body",
-}
-
-
-@FEW
-@given(
-    place=st.integers(0, 8),
-    column=st.sampled_from(COLUMNS),
-    upwards=st.booleans(),
-)
-def test_the_digest_is_changed_by_any_change_of_a_cell(place, column, upwards):
-    rows = checked(good_rows()).to_dicts()
-    before = content_digest(pl.DataFrame(rows, schema=TYPES))
-    if column in CELLS:
-        rows[place][column] = CELLS[column]
-    else:  # the smallest change there is
-        rows[place][column] = np.nextafter(rows[place][column], math.inf if upwards else -math.inf)
-    assert content_digest(pl.DataFrame(rows, schema=TYPES)) != before
-
-
-def test_the_digest_tells_types_nulls_and_repeated_rows_apart():
-    frames = [
-        pl.DataFrame({"a": ["1"]}),
-        pl.DataFrame({"a": [1]}),
-        pl.DataFrame({"a": [1.0]}),
-        pl.DataFrame({"b": [1]}),
-        pl.DataFrame({"a": [1, 1]}),
-        pl.DataFrame({"a": [""]}),
-        pl.DataFrame({"a": [None]}, schema={"a": pl.String}),
-    ]
-    assert len({content_digest(frame) for frame in frames}) == len(frames)
-
-
-def test_a_file_holds_the_same_digest_as_the_table(tmp_path):
-    panel = checked(good_rows())
-    panel.write_parquet(tmp_path / "panel.parquet")
-    assert content_digest(pl.read_parquet(tmp_path / "panel.parquet")) == content_digest(panel)
 
 
 def test_the_origin_is_the_newest_period_with_flows_context_and_china_apart():

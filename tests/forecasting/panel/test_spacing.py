@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.long_table import check_long_table
-from forecasting.periods import Frequency
 
 DAY = dt.date
 FIRST = DAY(2024, 1, 1)

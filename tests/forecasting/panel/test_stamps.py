@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.long_table import check_long_table, histories
 from forecasting.panel.stamps import future_dates
-from forecasting.periods import Frequency
 
 
 def following(table, horizon):

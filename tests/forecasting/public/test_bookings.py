@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError
-from forecasting.periods import Frequency, add_periods
+from forecasting.frequencies import Frequency, add_periods
 from forecasting.public.bookings import (
     CloudSeries,
     DeliveryProfile,
@@ -243,12 +243,12 @@ def test_gaps_in_a_book_are_filled_on_the_log_scale_and_flagged():
     first=AMOUNT,
     growth=st.floats(0.5, 2.0),
     known=st.sets(st.integers(1, 9), max_size=4),
-    told=st.sets(st.integers(1, 9), min_size=1),
+    stated=st.sets(st.integers(1, 9), min_size=1),
 )
-def test_steady_growth_is_filled_exactly_however_the_gaps_lie(first, growth, known, told):
+def test_steady_growth_is_filled_exactly_however_the_gaps_lie(first, growth, known, stated):
     reported = {step: first * growth**step for step in {0, 10} | known}
-    table = one_cloud(dict.fromkeys(told, 5.0), reported).collect()
-    steps = sorted(reported.keys() | told)
+    table = one_cloud(dict.fromkeys(stated, 5.0), reported).collect()
+    steps = sorted(reported.keys() | stated)
     assert table["timestamp"].to_list() == [quarter(step) for step in steps]
     assert table["obligations"].to_list() == pytest.approx([first * growth**step for step in steps])
     assert table["derived"].to_list() == [step not in reported for step in steps]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import History, exact_history
 from forecasting.panel.schema import RATIO, STATE
-from forecasting.periods import Frequency
 from forecasting.policy.terms import SupplyRule
 from forecasting.public.assumptions import Assumption, certain, drawn
 from forecasting.public.state_paths import SHORTEST_QUEUE_WEEKS, StateTerms, with_states

@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 from forecasting.policy.terms import SupplyRule
 from forecasting.saturation.events import EventQuery
 from forecasting.saturation.first_passage import first_passage, never, probability_by_step

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 from forecasting.policy.terms import SupplyRule
 from forecasting.reference.chips import chip
 from forecasting.saturation.market import cap_item, counted_shipments, market, right_aligned, scope_item

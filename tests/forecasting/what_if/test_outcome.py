@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from forecasting.errors import InputError
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Eligibility, SupplyRule
 from forecasting.reference.chips import catalogue, chip

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathSet
-from forecasting.periods import Frequency, period_ends
+from forecasting.frequencies import Frequency, period_ends
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap, Eligibility, SupplyRule
 from forecasting.reference.chips import catalogue

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 from forecasting.policy.policy import Policy
 from forecasting.policy.terms import Cap, Eligibility, StockLimit, SupplyRule, TariffBand
 from forecasting.reference.chips import chip

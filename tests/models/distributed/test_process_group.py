@@ -63,12 +63,12 @@ def train(steps_until_stop, ranks, recipe=RECIPE):
     from models.training.pretrain import pretrain  # takes seconds, which not every test needs
 
     losses = {}
-    def told(step, scalars):
+    def record(step, scalars):
         losses[step] = scalars["train/loss"]
         if step == steps_until_stop:
             signal.raise_signal(signal.SIGUSR1)
     try:
-        pretrain(recipe, OUT / "run", ranks=ranks, device="cpu", progress=told)
+        pretrain(recipe, OUT / "run", ranks=ranks, device="cpu", progress=record)
         stopped = False
     except StopRequestedError:
         stopped = True
@@ -183,8 +183,8 @@ def whole(tmp_path_factory):
         keep = ForecasterModule.on_train_end = lambda self: seen.append(
             hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in self.parameters())).hexdigest()
         )
-        told = train(None, ranks)
-        return {**told, "weights": seen[0]}
+        record = train(None, ranks)
+        return {**record, "weights": seen[0]}
 
     def drive(ranks):
         return ranks.call(both, None)
@@ -267,11 +267,11 @@ def test_a_process_that_dies_ends_the_job_in_a_sentence_and_keeps_the_state(tmp_
             from models.training.pretrain import pretrain
             from models.training.checkpointing import StateCheckpoint
             vote = StateCheckpoint.on_train_batch_end
-            def told(self, trainer, *rest):
+            def record(self, trainer, *rest):
                 if ranks.rank and trainer.global_step == 3:
                     os.kill(os.getpid(), signal.SIGKILL)
                 vote(self, trainer, *rest)
-            StateCheckpoint.on_train_batch_end = told
+            StateCheckpoint.on_train_batch_end = record
             pretrain(RECIPE, OUT / "run", ranks=ranks, device="cpu", seconds=0.0)
 
         def drive(ranks):
@@ -329,7 +329,7 @@ def test_a_full_disk_at_the_end_fails_in_all_processes_at_once(tmp_path):
             return ranks.call(full, None)
         """,
     )
-    assert all("cannot" in told for told, _ in found)
+    assert all("cannot" in result for result, _ in found)
     assert max(seconds for _, seconds in found) < 15  # a process waits for 20 s for the others
 
 

@@ -45,23 +45,23 @@ def test_a_seed_fixes_the_paths(forecaster):
 @given(st.integers(-40, 40), st.integers(0, 100))
 def test_forecasts_scale_with_the_unit(forecaster, power, seed):
     values = history(seed)
-    told = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS)
+    output = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS)
     scaled = forecaster.predict_quantiles(values * 2.0**power, horizon=5, levels=LEVELS)
-    np.testing.assert_allclose(scaled / 2.0**power, told, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(scaled / 2.0**power, output, rtol=1e-3, atol=1e-3)
 
 
 def test_the_forecast_of_a_mirrored_series_of_both_signs_is_the_mirrored_forecast(forecaster):
     values = history() - history().mean(-1, keepdims=True)
-    told = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS)
+    output = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS)
     mirrored = forecaster.predict_quantiles(-values, horizon=5, levels=LEVELS)
-    np.testing.assert_allclose(mirrored, -told[..., ::-1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mirrored, -output[..., ::-1], rtol=1e-5, atol=1e-5)
 
 
 def test_variates_of_a_told_role_are_not_mirrored(forecaster):
     roles = np.broadcast_to([[1.0, 0.0], [-1.0, 0.0]], (3, 2, 2))
-    told = forecaster.predict_quantiles(history(), horizon=5, levels=LEVELS, statics=roles)
+    output = forecaster.predict_quantiles(history(), horizon=5, levels=LEVELS, statics=roles)
     mirrored = forecaster.predict_quantiles(-history(), horizon=5, levels=LEVELS, statics=roles)
-    assert np.abs(mirrored + told[..., ::-1]).max() > 1e-3
+    assert np.abs(mirrored + output[..., ::-1]).max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ def test_a_context_beyond_the_limit_is_cut_at_its_start(forecaster):
 
 def test_the_known_future_moves_the_forecast(forecaster):
     values, known = history(length=30), np.zeros((3, 1, 35))
-    told = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS)
+    output = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS)
     known[:, :, [3, 9, 32]] = 1.0
     moved = forecaster.predict_quantiles(values, horizon=5, levels=LEVELS, covariates=known)
-    assert not np.allclose(told, moved)
+    assert not np.allclose(output, moved)
 
 
 def test_items_do_not_touch_each_other(forecaster, monkeypatch):

@@ -101,8 +101,8 @@ def spreads_of(values, *, horizon, season=0):
     context = torch.as_tensor(values, dtype=torch.float64)[:, None]
     observed = context.isfinite()
     scaling = fit_scaling(context, observed)
-    told = torch.full((len(context),), season)
-    return build_spreads(carry_forward(context, observed), observed, told, scaling, horizon)[:, 0]
+    seasons = torch.full((len(context),), season)
+    return build_spreads(carry_forward(context, observed), observed, seasons, scaling, horizon)[:, 0]
 
 
 def test_spreads_of_a_long_gaussian_walk_are_near_those_of_a_walk():

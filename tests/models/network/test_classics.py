@@ -17,8 +17,8 @@ def classics_of(values, *, horizon=12, season=0):
     observed = context.isfinite()
     clean = torch.where(observed, context, 0.0)
     scaling = fit_scaling(clean, observed)
-    told = torch.full((len(context),), season)
-    found = build_classics(carry_forward(clean, observed), observed, told, scaling, horizon)
+    seasons = torch.full((len(context),), season)
+    found = build_classics(carry_forward(clean, observed), observed, seasons, scaling, horizon)
     return found, scaling.restore(found.forecasts.double())[:, 0].numpy()
 
 

@@ -134,8 +134,8 @@ def test_normal_scores_agree_with_scipy():
 
 def test_an_untrained_head_says_a_gaussian_walk():
     settings = NetworkSettings()
-    told = ((4, settings.width), (16, 5), (16, 4), (16, FORECASTS), (16, MEANS), (16, 1))
-    distribution = Head(settings)(*(torch.randn(1, 1, *shape) for shape in told))
+    shapes = ((4, settings.width), (16, 5), (16, 4), (16, FORECASTS), (16, MEANS), (16, 1))
+    distribution = Head(settings)(*(torch.randn(1, 1, *shape) for shape in shapes))
     expected = norm.ppf(LEVELS.numpy()) * np.sqrt(np.pi / 2 * np.arange(1, 17))[:, None]
     np.testing.assert_allclose(
         distribution.quantiles[0, 0].sinh().detach().numpy(), expected, rtol=1e-4, atol=1e-5

@@ -66,9 +66,9 @@ def test_copula_and_tail_losses_leave_the_quantiles_alone():
 def test_unobserved_targets_do_not_count():
     distribution = distribution_of(torch.randn(2, 1, 4, len(LEVELS)).sort(-1).values)
     target, observed = torch.randn(2, 1, 4), torch.tensor([True, True, False, True]).expand(2, 1, 4)
-    told = parts_of(distribution, target, observed)
+    output = parts_of(distribution, target, observed)
     spoiled = parts_of(distribution, torch.where(observed, target, 99.0), observed)
-    torch.testing.assert_close(told, spoiled)
+    torch.testing.assert_close(output, spoiled)
 
 
 def test_the_fair_crps_is_that_of_scoringrules():

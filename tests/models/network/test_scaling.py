@@ -33,10 +33,10 @@ def test_location_is_the_last_observation_and_scale_the_mean_move(values, observ
 @settings(deadline=None, max_examples=50)
 @given(series, masks, st.floats(-1e6, 1e6))
 def test_unobserved_values_are_never_read(values, observed, junk):
-    told = fit_scaling(torch.from_numpy(values), torch.from_numpy(observed))
+    fitted = fit_scaling(torch.from_numpy(values), torch.from_numpy(observed))
     spoiled = torch.from_numpy(np.where(observed, values, junk))
     again = fit_scaling(spoiled, torch.from_numpy(observed))
-    assert all(torch.equal(first, second) for first, second in zip(told, again, strict=True))
+    assert all(torch.equal(first, second) for first, second in zip(fitted, again, strict=True))
 
 
 @settings(deadline=None, max_examples=50)

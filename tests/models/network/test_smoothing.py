@@ -98,10 +98,10 @@ def test_moves_that_persist_and_noise_about_a_line_are_told_apart():
     for t in range(1, 120):
         moves[:, t] = 0.7 * moves[:, t - 1] + rng.standard_normal(200)
     walks = torch.from_numpy(moves.cumsum(-1))
-    told = moves_ahead(walks, torch.ones(200, 120).bool(), 3)
+    output = moves_ahead(walks, torch.ones(200, 120).bool(), 3)
     expected = torch.from_numpy(moves[:, -1:] * 0.7 ** np.arange(1, 4)).cumsum(-1) + walks[:, -1:]
-    assert (told.ahead - expected).abs().mean() < 0.5
-    assert told.variance.mean() == pytest.approx(1.0, abs=0.05)
+    assert (output.ahead - expected).abs().mean() < 0.5
+    assert output.variance.mean() == pytest.approx(1.0, abs=0.05)
     noise = torch.from_numpy(rng.standard_normal((200, 120)))
     line = torch.full((200, 3), 5.0).double()
     back = line_ahead(noise, torch.ones(200, 120).bool(), line)

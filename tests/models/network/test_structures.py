@@ -20,8 +20,8 @@ def read(values, *, horizon=12, season=0):
     observed = context.isfinite()
     clean = torch.where(observed, context, 0.0)
     scaling = fit_scaling(clean, observed)
-    told = torch.full((len(context),), season)
-    return build_classics(carry_forward(clean, observed), observed, told, scaling, horizon)
+    seasons = torch.full((len(context),), season)
+    return build_classics(carry_forward(clean, observed), observed, seasons, scaling, horizon)
 
 
 def laws_of(values, observed=None, *, logs=False, horizon=6):

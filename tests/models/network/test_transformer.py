@@ -122,13 +122,13 @@ def test_a_new_network_does_not_read_the_bank_of_hypotheses(small_settings):
     network = Network(small_settings)
     torch.nn.init.normal_(network.head.out.weight, std=0.1)
     features = build_features(make_inputs())
-    told = features.classics._replace(
+    changed = features.classics._replace(
         means=torch.randn_like(features.classics.means),
         spread=torch.randn_like(features.classics.spread),
         posterior=torch.randn_like(features.classics.posterior),
     )
     for part, other in zip(
-        network.decode(features), network.decode(features._replace(classics=told)), strict=True
+        network.decode(features), network.decode(features._replace(classics=changed)), strict=True
     ):
         assert torch.equal(part, other)
 

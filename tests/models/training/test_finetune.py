@@ -18,7 +18,7 @@ from models.settings import PretrainSettings, TrainingSettings, WorldSettings
 from models.training.checkpointing import CheckpointSettings
 from models.training.finetune import FineTuneSettings, MixedStream, finetune
 from models.training.module import ForecasterModule, batch_losses
-from models.training.observed import ObservedSeries, held_out_steps, rolling_validation
+from models.training.observed_series import ObservedSeries, held_out_steps, rolling_validation
 from models.training.validation import ALL_STEPS, NO_BETTER, NOT_A_NUMBER, validate
 
 RECIPE = PretrainSettings(
@@ -49,16 +49,16 @@ def observed():
 
 @pytest.fixture(scope="module")
 def tuned(observed, small_network):
-    told = []
+    reports = []
     result = finetune(
         observed,
         SETTINGS,
         start=small_network,
         recipe=RECIPE,
         device="cpu",
-        progress=lambda step, scalars: told.append((step, dict(scalars))),
+        progress=lambda step, scalars: reports.append((step, dict(scalars))),
     )
-    return result, told
+    return result, reports
 
 
 def run(observed, start, *, state=None, progress=None, **changes):
@@ -110,17 +110,17 @@ def test_the_same_seed_gives_the_same_weights(observed, small_network, tuned):
 
 
 def test_scalars_are_told_by_name_after_every_step_and_validation(tuned):
-    result, told = tuned
-    steps = [step for step, scalars in told if "train/loss" in scalars]
+    result, reports = tuned
+    steps = [step for step, scalars in reports if "train/loss" in scalars]
     assert steps == list(range(1, 13))
-    names = {name for _, scalars in told for name in scalars}
+    names = {name for _, scalars in reports for name in scalars}
     assert names >= {
         "train/quantile_loss",
         "train/copula_loss",
         "train/tail_loss",
         "train/windows_per_second",
     }
-    checked = {step: scalars["validation/loss"] for step, scalars in told if "validation/loss" in scalars}
+    checked = {step: scalars["validation/loss"] for step, scalars in reports if "validation/loss" in scalars}
     assert list(checked) == [0, 4, 8, 12]
     assert min(checked.values()) == result.best["validation/loss"]
     assert checked[result.best_step] == result.best["validation/loss"]
@@ -305,9 +305,9 @@ def test_a_run_that_is_stopped_goes_on_to_where_an_unbroken_one_ends(observed, s
     state = tmp_path / "state" / "train.ckpt"
     with STOP.listening(), pytest.raises(StopRequestedError):
         run(observed, small_network, state=state, progress=stop)
-    told = []
-    broken = run(observed, small_network, state=state, progress=lambda step, _: told.append(step))
-    assert min(told) == 7
+    reports = []
+    broken = run(observed, small_network, state=state, progress=lambda step, _: reports.append(step))
+    assert min(reports) == 7
     assert torch.equal(weights(broken.network), weights(whole.network))
     assert (broken.start, broken.best, broken.best_step) == (whole.start, whole.best, whole.best_step)
 

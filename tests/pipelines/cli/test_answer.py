@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.cli.main import app
 from pipelines.cli.terminal.answer import LINES, WIDTH, answer_lines
 from pipelines.cli.terminal.fitted import print_fitted

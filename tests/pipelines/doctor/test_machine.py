@@ -1,4 +1,4 @@
-"""Packages, schedulers and disk are told with what to do, and no password is shown."""
+"""Packages, schedulers and disk are reported with what to do, and no password is shown."""
 
 import importlib.metadata
 import shutil
@@ -63,7 +63,7 @@ def test_only_a_failure_keeps_the_main_job_from_running():
 
 def test_no_finding_shows_a_password(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "fromthe3nv")
-    told = fail("tracking store", "http://anna:s3cret@host refuses\nfromthe3nv", "not s3cret")
-    assert redact(told, "http://anna:s3cret@host") == fail(
+    finding = fail("tracking store", "http://anna:s3cret@host refuses\nfromthe3nv", "not s3cret")
+    assert redact(finding, "http://anna:s3cret@host") == fail(
         "tracking store", "http://anna:***@host refuses ***", "not ***"
     )

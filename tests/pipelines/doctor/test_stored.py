@@ -1,4 +1,4 @@
-"""The store is tried and left as it was; weights that would not load and old data are told."""
+"""The store is tried and left as it was; weights that would not load and old data are reported."""
 
 import datetime as dt
 import sqlite3

@@ -66,5 +66,5 @@ def test_a_day_before_the_first_edition_is_bad_input(tmp_path):
     store = f"tracking.uri=sqlite:///{tmp_path}/store.db"
     result = CliRunner().invoke(app, ["etl", "--as-of", "2026-04-01", "--set", store])
     assert result.exit_code == 2 or isinstance(result.exception, InputError)
-    told = result.output + str(result.exception)
-    assert "nothing can be known before the first edition of the shipments" in told
+    message = result.output + str(result.exception)
+    assert "nothing can be known before the first edition of the shipments" in message

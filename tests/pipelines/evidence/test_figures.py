@@ -60,7 +60,7 @@ def item_paths(made, item):
 
 def slow_state(path, weeks, least):
     """Short backlog, fill rate and lead time in weeks per period of one path, first in, first out."""
-    backlog, cohorts, told = 0.0, [], []
+    backlog, cohorts, entries = 0.0, [], []
     lead = weeks / QUARTER_WEEKS
     assert 0 < lead < 1, "the loop below is written for lead times of less than a period"
     for stamp, orders, capacity, observed, queue in path:
@@ -74,10 +74,10 @@ def slow_state(path, weeks, least):
         late = min(max(left - went, 0.0), ordered)
         rate = 1 - late / ordered if ordered > 0 else 1.0
         assert before >= 0
-        told.append(
+        entries.append(
             (stamp, backlog <= lead * capacity, rate, backlog / capacity * QUARTER_WEEKS if capacity else 0.0)
         )
-    return told
+    return entries
 
 
 @pytest.mark.parametrize(("item", "scope"), [("H200", "product"), ("portfolio/nvidia", "portfolio")])
@@ -85,12 +85,12 @@ def test_supply_figures_are_those_of_a_loop_over_single_paths(made, item, scope)
     now = dt.date.fromisoformat(as_json(made.content)["basis"]["now"])
     short, rates, weeks, held = [], [], [], []
     for path in item_paths(made, item):
-        told = slow_state(path, 10, 0.95)
-        place = [stamp for stamp, *_ in told].index(now)
-        short.append(told[place][1])
-        rates.append(told[place][2])
-        weeks.append(told[place][3])
-        held.append(all(is_short and rate >= 0.95 for _, is_short, rate, _ in told[place - 1 : place + 1]))
+        entries = slow_state(path, 10, 0.95)
+        place = [stamp for stamp, *_ in entries].index(now)
+        short.append(entries[place][1])
+        rates.append(entries[place][2])
+        weeks.append(entries[place][3])
+        held.append(all(is_short and rate >= 0.95 for _, is_short, rate, _ in entries[place - 1 : place + 1]))
     case = {"chip": "H200", "scope": scope}
     queue = finding_of(made, "supply.normal_lead_time_weeks", **case)
     assert queue["probability"] == pytest.approx(np.mean(short))
@@ -147,14 +147,16 @@ def test_headroom_next_period_bounds_what_goes_then(made):
 
 def test_every_term_of_the_policy_stands_with_its_certainty_note_and_citation(made):
     policy = load_policy("bis_2026_01")
-    told = {term["element"]: term for each in as_json(made.content)["conditions"] for term in each["terms"]}
+    entries = {
+        term["element"]: term for each in as_json(made.content)["conditions"] for term in each["terms"]
+    }
     asked = {element for element in policy.certainty if element != "tariff"}
-    assert asked == set(told)
+    assert asked == set(entries)
     for element, letter in policy.certainty.items():
         if element != "tariff":
-            assert told[element]["certainty"] == letter
-            assert told[element]["certainty_says"] == CERTAINTY[letter]
-            assert told[element]["note"] == policy.notes.get(element)
+            assert entries[element]["certainty"] == letter
+            assert entries[element]["certainty_says"] == CERTAINTY[letter]
+            assert entries[element]["note"] == policy.notes.get(element)
     assert {each["citation"] for each in as_json(made.content)["conditions"]} == {
         " ".join(policy.source.split())
     }
@@ -245,8 +247,8 @@ def test_the_rule_says_its_confidence_and_warns_where_it_is_weak():
 
 def test_quantile_columns_are_gathered_and_absent_ones_are_none():
     row = {"chip": "X", "units_q10": 1.0, "units_q90": 3.0}
-    told = nested(row, ("units", "tpp"), (0.1, 0.9))
-    assert told == {"chip": "X", "units": {"q10": 1.0, "q90": 3.0}, "tpp": None}
+    entries = nested(row, ("units", "tpp"), (0.1, 0.9))
+    assert entries == {"chip": "X", "units": {"q10": 1.0, "q90": 3.0}, "tpp": None}
 
 
 def test_figures_that_the_windows_run_did_not_record_are_refused(whole_run):

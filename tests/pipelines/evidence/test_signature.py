@@ -25,10 +25,10 @@ def command(*arguments):
 
 def test_a_key_pair_is_written_once_and_the_private_key_is_for_its_owner_alone(tmp_path):
     path = tmp_path / "key"
-    code, told, _ = command("keygen", str(path), "--json")
+    code, printed, _ = command("keygen", str(path), "--json")
     assert code == 0
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert json.loads(told)["fingerprint"] == fingerprint(read_public_key(tmp_path / "key.pub"))
+    assert json.loads(printed)["fingerprint"] == fingerprint(read_public_key(tmp_path / "key.pub"))
     before = path.read_bytes(), (tmp_path / "key.pub").read_bytes()
     code, _, error = command("keygen", str(path))
     assert code == 2
@@ -95,11 +95,11 @@ def test_command_signs_and_checks_with_the_key_and_exits_1_for_any_other(
     signed, signing_key, tmp_path, quick_verify
 ):
     generate_key(tmp_path / "other")
-    code, told, error = command("verify", str(signed.out), "--key", f"{signing_key}.pub", "--json")
+    code, printed, error = command("verify", str(signed.out), "--key", f"{signing_key}.pub", "--json")
     assert (code, error) == (0, "")
-    assert json.loads(told)["signature"].startswith("by the given key")
-    code, told, error = command("verify", str(signed.out), "--key", str(tmp_path / "other.pub"))
-    assert (code, told) == (1, "")
+    assert json.loads(printed)["signature"].startswith("by the given key")
+    code, printed, error = command("verify", str(signed.out), "--key", str(tmp_path / "other.pub"))
+    assert (code, printed) == (1, "")
     assert "it is signed by the key" in error
     code, _, error = command("--sign", str(signing_key.with_name("signer.pub")), "--out", str(tmp_path / "e"))
     assert code == 2

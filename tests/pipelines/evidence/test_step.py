@@ -1,25 +1,18 @@
-"""Writing the evidence: what stands in it, that it replaces itself as a set, and how bad input is refused."""
+"""Writing the evidence: what stands in it, and which runs, policies and artifacts are refused."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import socket
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import jsonschema
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
-from forecasting.errors import InputError, StepError
-from pipelines.cli.main import app
+from forecasting.errors import InputError
 from pipelines.etl.step import run_etl
-from pipelines.evidence import facts, folder
-from pipelines.evidence.folder import check_replaceable, replaced, settle
 from pipelines.evidence.lineage import lineage
 from pipelines.evidence.records import as_json, json_schema
 from pipelines.evidence.step import write_evidence
@@ -182,34 +175,6 @@ def test_public_data_cannot_show_priority_inversions(made):
     assert as_json(made.content)["priority_inversions"]["cases"] is None
 
 
-@pytest.mark.parametrize(("units", "verdict"), [([3, 9], "found"), ([], "none found")])
-def test_priority_inversions_of_an_order_book_are_counted_and_hashed(tmp_path, units, verdict):
-    path = tmp_path / "priority_inversions.parquet"
-    pl.DataFrame(
-        {"sku": ["A"] * len(units), "quantity": units}, schema={"sku": pl.String, "quantity": pl.Int64}
-    ).write_parquet(path)
-    found = facts.inversions(path)
-    assert (found.verdict, found.cases) == (verdict, len(units))
-    assert found.sha256 == file_digest(path)
-    assert [row["quantity"] for row in found.largest] == sorted(units, reverse=True)
-
-
-def test_the_largest_inversions_are_the_same_in_whatever_order_their_table_is(tmp_path):
-    path = tmp_path / "priority_inversions.parquet"
-    lines = range(30, 0, -1)
-    pl.DataFrame({"us_line": lines, "quantity": [1 + line % 2 for line in lines]}).write_parquet(path)
-    found = [row["us_line"] for row in facts.inversions(path).largest]
-    assert found == [*range(1, 30, 2), *range(2, 11, 2)]
-
-
-def test_files_of_an_order_book_stand_with_the_digests_that_the_etl_run_read(tmp_path):
-    entry = {"path": "book.csv", "bytes": 12, "sha256": "a" * 64, "rows": {"in": 3}, "notes": []}
-    (tmp_path / "summary.json").write_text(json.dumps({"files": [entry]}))
-    files = facts.raw_files(tmp_path / "summary.json")
-    assert files == ({"path": "book.csv", "bytes": 12, "sha256": "a" * 64},)
-    assert facts.raw_files(None) == ()
-
-
 @pytest.fixture
 def by_the_champion(context, own_tracker, tiny_checkpoint):
     """A windows run whose paths the champion of a store drew, which another champion has followed."""
@@ -239,14 +204,14 @@ def test_paths_of_the_network_come_with_the_card_and_the_digest_of_the_weights_t
 ):
     windows, forecast = by_the_champion
     made = write_evidence(own_tracker, tmp_path / "evidence", windows_run_id=windows.run_id)
-    told = as_json(made.content)["model"]
+    printed = as_json(made.content)["model"]
     card = json.loads((tiny_checkpoint / "card.json").read_text())
-    assert told["network_card"] == {
+    assert printed["network_card"] == {
         "weights": "overspill version 1",
         "weights_sha256": file_digest(tiny_checkpoint / "weights.safetensors"),
         "card": card,
     }
-    assert told["statistical"] is None
+    assert printed["statistical"] is None
     check_schema(as_json(made.content))
     assert verify(made.out)["seal"] == made.seal
     assert "overspill version 1" in (made.out / "evidence.html").read_text(encoding="utf-8")
@@ -256,104 +221,10 @@ def test_paths_of_the_network_come_with_the_card_and_the_digest_of_the_weights_t
         write_evidence(own_tracker, tmp_path / "again", windows_run_id=windows.run_id)
 
 
-@pytest.mark.parametrize(
-    ("weights", "label", "card", "remark"),
-    [
-        (None, None, {}, "The backtest was run with other weights of the network: none that are recorded."),
-        ("b", "B", {}, "other weights of the network: B."),
-        ("a", "A", {"trained_until": "2025-01-01"}, "On days before 2025-01-01, which their"),
-        ("a", "A", {}, ""),
-    ],
-)
-def test_calibration_says_where_the_weights_in_the_backtest_were_others(weights, label, card, remark):
-    drawn = SimpleNamespace(weights_sha256="a")
-    backtest = SimpleNamespace(weights_sha256=weights, weights=label)
-    said = facts.of_weights(drawn, backtest, SimpleNamespace(card=card))
-    assert remark in said
-    assert bool(said) == bool(remark)
-    assert facts.of_weights(drawn, backtest, None) == ""
-
-
 def test_the_evidence_says_what_it_is_and_that_it_gives_no_legal_advice(made):
     text = (made.out / "evidence.html").read_text(encoding="utf-8")
     for words in ("decision support", "no legal advice", "Check the policy", "What this file does not show"):
         assert words in text
-
-
-def test_writing_again_replaces_the_folder_and_leaves_nothing_beside_it(whole_run, tracker, tmp_path):
-    out, windows = tmp_path / "evidence", whole_run.run_ids["windows"]
-    first = write_evidence(tracker, out, windows_run_id=windows, policy="presumption_of_denial")
-    second = write_evidence(tracker, out, windows_run_id=windows, policy="scale_act_2026")
-    assert first.seal != second.seal
-    assert verify(out)["seal"] == second.seal
-    assert [path.name for path in tmp_path.iterdir()] == ["evidence"]
-
-
-def test_a_run_that_is_killed_while_it_writes_leaves_the_earlier_evidence(copied):
-    before = verify(copied)["seal"]
-    with suppress(KeyboardInterrupt), replaced(copied) as fresh:
-        (fresh / "evidence.json").write_text("{}")
-        raise KeyboardInterrupt
-    assert verify(copied)["seal"] == before
-    assert [path.name for path in copied.parent.iterdir()] == [copied.name]
-
-
-def test_a_run_that_is_killed_between_the_two_renames_leaves_the_earlier_evidence(copied, monkeypatch):
-    before = verify(copied)["seal"]
-    rename = Path.rename
-
-    def dies(path, target):
-        if folder.PART in path.name:
-            raise KeyboardInterrupt
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", dies)
-    monkeypatch.setattr(folder, "settle", lambda _: None)  # a killed process tidies nothing
-    with suppress(KeyboardInterrupt), replaced(copied) as fresh:
-        (fresh / "evidence.json").write_text("{}")
-    monkeypatch.undo()
-    assert not copied.exists()
-    parts = sorted(path.name for path in copied.parent.iterdir())
-    with pytest.raises(InputError, match="the evidence is being written, or its writing was cut short"):
-        verify(copied)
-    assert sorted(path.name for path in copied.parent.iterdir()) == parts
-    settle(copied)
-    assert verify(copied)["seal"] == before
-
-
-def test_what_a_killed_run_left_is_cleared_and_what_a_living_one_writes_is_kept(tmp_path):
-    here = socket.gethostname()
-    dead, living, elsewhere, others = (
-        tmp_path / f"{folder.PART}{name}"
-        for name in (
-            f"4194999-{here}-evidence",
-            f"1-{here}-evidence",
-            f"4194999-not-{here}-evidence",
-            f"4194999-{here}-other-evidence",
-        )
-    )
-    for part in (dead, living, elsewhere, others):
-        part.mkdir()
-    with replaced(tmp_path / "evidence") as fresh:
-        (fresh / "a").write_text("a")
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [living.name, elsewhere.name, others.name, "evidence"]
-    )
-
-
-def test_folders_with_other_files_are_refused_and_left_alone(tmp_path, whole_run, tracker):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(InputError, match=r"holds other files and would be replaced.*thesis\.txt"):
-        write_evidence(tracker, tmp_path, windows_run_id=whole_run.run_ids["windows"])
-    with pytest.raises(InputError, match="the output must be a folder"):
-        check_replaceable(tmp_path / "thesis.txt")
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
-
-
-def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, whole_run, tracker):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StepError, match="cannot be written"):
-        write_evidence(tracker, tmp_path / "file" / "evidence", windows_run_id=whole_run.run_ids["windows"])
 
 
 def test_runs_that_are_unknown_of_another_step_or_unfinished_are_refused(whole_run, tracker, tmp_path):
@@ -420,43 +291,3 @@ def test_a_missing_artifact_is_named(lone, tracker, tmp_path):
 def test_lineage_without_a_backtest_has_three_runs(lone, tracker):
     with lineage(tracker, lone.run_id) as of:
         assert [run.step for run in of.runs()] == ["etl", "forecast", "windows"]
-
-
-def test_the_commit_is_told_only_for_a_checkout_of_the_project(tmp_path):
-    assert facts.git_commit(tmp_path) == {"git_commit": None, "git_differs": None}
-
-
-def command(*arguments):
-    result = CliRunner().invoke(app, ["evidence", *arguments])
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_command_writes_and_verifies_and_exits_1_for_one_changed_byte(
-    whole_run, store_uri, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
-    out = tmp_path / "evidence"
-    asked = ["--windows-run", whole_run.run_ids["windows"], "--policy", "scale_act_2026", "--out", str(out)]
-    code, told, error = command(*asked, "--set", "tracking.experiment=tests", "--json")
-    assert code == 0
-    assert error.startswith(f"input: windows run {whole_run.run_ids['windows']} of ")
-    assert json.loads(told)["policy"] == "scale_act_2026"
-    code, told, _ = command("verify", str(out), "--json")
-    assert code == 0
-    assert json.loads(told)["seal"]
-    document = out / "evidence.html"
-    document.write_bytes(document.read_bytes()[:-1] + b" ")
-    code, told, error = command("verify", str(out))
-    assert (code, told) == (1, "")
-    assert error.startswith(f"error: {document}: the file was changed")
-    code, _, error = command("verify", str(tmp_path))
-    assert code == 2
-    assert "this is no evidence folder" in error
-
-
-def test_command_says_in_one_sentence_that_the_server_is_down(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    code, _, error = command("--out", str(tmp_path / "e"))
-    assert code == 1
-    assert "does not answer" in error
-    assert error.count("\n") == 1

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from forecasting.errors import StepError
 from forecasting.forecasters.path_table import from_table
-from forecasting.periods import Frequency, label
+from forecasting.frequencies import Frequency, label
 from pipelines.backtest.charts import backtest_charts
 from pipelines.figures.chart import Band, Bars, Cells, Chart, Line, Panel
 from pipelines.figures.interactive import draw

@@ -11,8 +11,8 @@ from forecasting.evaluation.scores import crps
 from forecasting.forecasters.seasonal_bootstrap import SeasonalBootstrapForecaster
 from forecasting.forecasters.settings import CANDIDATES, StatisticalSettings
 from forecasting.forecasters.statistical import StatisticalForecaster
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 from pipelines.forecast.forecasters import named_forecaster
 from pipelines.runtime.registry.shipped import shipped_weights
 

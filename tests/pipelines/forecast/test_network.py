@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 from pipelines.forecast.network import NetworkPathForecaster
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from forecasting.periods import Frequency
+from forecasting.frequencies import Frequency
 from pipelines.forecast.long_table import ForecastOptions
 from pipelines.forecast.predict import PredictRequest, predict
 from pipelines.runtime.registry.promotion import Verdict

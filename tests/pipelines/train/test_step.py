@@ -258,9 +258,9 @@ def test_a_champion_that_does_not_fit_the_code_gives_way_to_the_packages_weights
     crown(fresh, tiny_network, tmp_path / "other", {"architecture": "somebody else's"})
     result = run_train(fresh)
     assert result.verdict.incumbent.startswith("pretrained ")
-    told = fresh.console.file.getvalue()
-    assert "overspill version 1 cannot be used" in told
-    assert "another architecture" in told
+    output = fresh.console.file.getvalue()
+    assert "overspill version 1 cannot be used" in output
+    assert "another architecture" in output
     asked = changed(fresh, "forecast", model="network", checkpoint=None)
     with pytest.raises(
         InputError, match="overspill version 1 cannot be used .*: train another, or give --checkpoint"
@@ -317,11 +317,11 @@ def command(fresh, monkeypatch):
 
 
 def test_the_command_tells_the_scores_and_the_decision(command):
-    told = command("train", "--steps", "2")
-    assert "candidate" in told
-    assert "promotion score" in told
-    assert "Training: 2 steps" in told
-    assert "overspill version 2 is not promoted, it is the challenger: score " in told
+    output = command("train", "--steps", "2")
+    assert "candidate" in output
+    assert "promotion score" in output
+    assert "Training: 2 steps" in output
+    assert "overspill version 2 is not promoted, it is the challenger: score " in output
     figures = json.loads(command("train", "--steps", "2", "--json"))
     assert figures["version"] == "overspill version 3"
     assert figures["decision"] == "challenger"

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.panel.schema import as_of
-from forecasting.periods import Frequency
 from pipelines.etl.step import public_panel
 from pipelines.train.training_series import observed_series
 

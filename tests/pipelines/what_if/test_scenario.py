@@ -127,10 +127,10 @@ def test_bad_scenario_file_is_one_sentence_with_exit_status_2(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store_uri)
     path = scenario_file(tmp_path, "mine", text)
     options = ["--windows-run", windows_run, "--set", "tracking.experiment=tests"]
-    told = CliRunner().invoke(app, ["scenario", path, *options])
-    assert told.exit_code == 2
-    assert told.stderr.count("error: ") == 1
-    assert sentence in told.stderr.strip().splitlines()[-1]
+    output = CliRunner().invoke(app, ["scenario", path, *options])
+    assert output.exit_code == 2
+    assert output.stderr.count("error: ") == 1
+    assert sentence in output.stderr.strip().splitlines()[-1]
 
 
 def test_unknown_scenario_chip_and_run_are_refused(context, windows_run):
@@ -159,5 +159,5 @@ def test_command_prints_the_scenarios_side_by_side_and_as_json(store_uri, window
     assert shown.exit_code == 0, shown.stderr
     assert "base case" in shown.stdout
     assert "Capacity +20 %" in shown.stdout
-    told = json.loads(CliRunner().invoke(app, ["scenario", *options, "--json"]).stdout)
-    assert [row["scenario"] for row in told["scenarios"]] == ["base", "capacity_up"] * 2
+    output = json.loads(CliRunner().invoke(app, ["scenario", *options, "--json"]).stdout)
+    assert [row["scenario"] for row in output["scenarios"]] == ["base", "capacity_up"] * 2

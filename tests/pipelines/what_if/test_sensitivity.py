@@ -362,8 +362,8 @@ def test_command_prints_the_ranking_as_table_and_as_json(
     assert together.exit_code == 0, together.stderr
     assert "S1 conf" in together.stdout
     assert "P(saturated by horizon)" in together.stdout
-    told = CliRunner().invoke(app, ["sensitivity", *options, "--json"])
-    assert {row["assumption"] for row in json.loads(told.stdout)["sensitivity"]} == {"capacity_decay"}
+    output = CliRunner().invoke(app, ["sensitivity", *options, "--json"])
+    assert {row["assumption"] for row in json.loads(output.stdout)["sensitivity"]} == {"capacity_decay"}
     wrong = CliRunner().invoke(app, ["sensitivity", *options, "--design", "latin"])
     assert wrong.exit_code == 2
     assert wrong.stderr.strip().splitlines()[-1].startswith("error: --design: no such design")

@@ -142,9 +142,9 @@ def test_answers_that_moved_are_told_and_others_are_not(whole_run, small_setting
 
 def test_the_answer_says_on_what_share_of_paths_supply_has_ended(whole_run):
     answer, chip = whole_run.windows.answer, whole_run.windows.answer.leader
-    for ended, told in ((0.82, True), (0.05, False)):
+    for ended, shown in ((0.82, True), (0.05, False)):
         own = replace(chip, own=replace(chip.own, ended=ended), whole=None)
-        assert ("(supply has ended on 82 %)" in replace(answer, chips=(own,)).sentence) is told
+        assert ("(supply has ended on 82 %)" in replace(answer, chips=(own,)).sentence) is shown
 
 
 def test_settings_that_were_added_or_dropped_are_told():

@@ -46,7 +46,7 @@ def may_hold(folder: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def shown(parts: Sequence[str]) -> str:
-    """How an ignored file is told: by the first hidden folder on the way to it, if there is one."""
+    """How an ignored file is named: by the first hidden folder on the way to it, if there is one."""
     first = next((place for place, part in enumerate(parts) if _is_hidden(part)), len(parts) - 1)
     return "/".join(parts[: first + 1])
 

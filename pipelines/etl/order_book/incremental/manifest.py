@@ -172,10 +172,10 @@ def _read(path: Path, fingerprint: str) -> list[FileSummary] | None:
     digests = []
     for line in lines[1:]:
         try:
-            told = json.loads(line)
+            record = json.loads(line)
         except json.JSONDecodeError:  # cut short by a kill
             continue
-        digests.append(_parse_summary(told))
+        digests.append(_parse_summary(record))
     return digests
 
 
@@ -187,18 +187,24 @@ def _line(digest: FileSummary) -> str:
     return json.dumps(asdict(digest), default=str) + "\n"
 
 
-def _parse_summary(told: dict[str, Any]) -> FileSummary:
-    days = {name: told[name] and dt.date.fromisoformat(told[name]) for name in ("newest", "as_of")}
-    lists = {name: told[name] and tuple(told[name]) for name in ("notes", "ignored", "identity")}
+def _parse_summary(record: dict[str, Any]) -> FileSummary:
+    days = {name: record[name] and dt.date.fromisoformat(record[name]) for name in ("newest", "as_of")}
+    lists = {name: record[name] and tuple(record[name]) for name in ("notes", "ignored", "identity")}
     return FileSummary(
-        **{**told, **days, **lists, "source": SourceFile(**told["source"]), "forms": _forms(told["forms"])}
+        **{
+            **record,
+            **days,
+            **lists,
+            "source": SourceFile(**record["source"]),
+            "forms": _forms(record["forms"]),
+        }
     )
 
 
-def _forms(told: dict[str, Any]) -> Forms:
+def _forms(record: dict[str, Any]) -> Forms:
     return Forms(
-        dates={name: tuple(patterns) for name, patterns in told["dates"].items()},
-        numbers={name: NumberForm(*form) for name, form in told["numbers"].items()},
-        countries=told["countries"],
-        unreadable=tuple(told["unreadable"]),
+        dates={name: tuple(patterns) for name, patterns in record["dates"].items()},
+        numbers={name: NumberForm(*form) for name, form in record["numbers"].items()},
+        countries=record["countries"],
+        unreadable=tuple(record["unreadable"]),
     )

@@ -26,7 +26,7 @@ FILTER_BITS = 22  # of a hash, in a table of those that are looked for
 def shared_keys(runs: Sequence[Sequence[Run]], new: Sequence[bool]) -> dict[int, Rows]:
     """Rows of each file whose hash stands in more than one row, wherever a new file has a part in it.
 
-    Of such a hash every row is told, in old files too.
+    Of such a hash every row is listed, in old files too.
 
     Parameters
     ----------

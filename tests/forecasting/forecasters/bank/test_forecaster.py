@@ -8,8 +8,8 @@ import pytest
 from forecasting.errors import InputError
 from forecasting.forecasters.bank import BankForecaster
 from forecasting.forecasters.bank.forecaster import shock_correlation
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
-from forecasting.periods import Frequency
 
 
 def history_of(values, names=("y",)):

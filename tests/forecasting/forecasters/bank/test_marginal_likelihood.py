@@ -13,7 +13,7 @@ from forecasting.forecasters.bank.transforms import read
 FREEDOM, HORIZON = 2.0, 4
 
 
-def told(values, seasons=(), growth=0.0):
+def weigh(values, seasons=(), growth=0.0):
     readings = read(np.atleast_2d(values), season=max(seasons, default=1))
     found = factors(seasons, readings.differences.shape[1], HORIZON)
     return readings, marginal_likelihoods(readings, found, prior_freedom=FREEDOM, growth=growth)
@@ -39,7 +39,7 @@ def test_likelihood_and_forecast_are_those_of_dense_algebra_without_the_missing_
 ):
     values = series.copy()
     values[list(missing)] = np.nan
-    readings, found = told(values, seasons)
+    readings, found = weigh(values, seasons)
     past = np.arange(-8, 0)
     known = ~np.isnan(values[:-1])
     units = (values[:-1] - values[-1])[known] / readings.unit[0]
@@ -60,7 +60,7 @@ def test_likelihood_and_forecast_are_those_of_dense_algebra_without_the_missing_
 
 
 def test_logs_are_compared_by_densities_of_the_values_themselves(series):
-    readings, found = told(series)
+    readings, found = weigh(series)
     logged = np.log(series)
     moved = (logged[:-1] - logged[-1]) / readings.unit[1]
     for k, hypothesis in enumerate(catalogue(())):
@@ -70,8 +70,8 @@ def test_logs_are_compared_by_densities_of_the_values_themselves(series):
 
 
 def test_an_expected_growth_of_logs_is_a_line_with_that_slope(series):
-    readings, found = told(series, growth=0.7)
-    _, without = told(series)
+    readings, found = weigh(series, growth=0.7)
+    _, without = weigh(series)
     np.testing.assert_array_equal(found.log_likelihood[0], without.log_likelihood[0])
     logged = np.log(series)
     back = np.arange(-8, 0)
@@ -85,9 +85,9 @@ def test_an_expected_growth_of_logs_is_a_line_with_that_slope(series):
 
 
 def test_shorter_series_are_read_with_the_factors_of_longer_ones(series):
-    _, alone = told(series[3:])
+    _, alone = weigh(series[3:])
     both = np.stack([series, np.where(np.arange(9) < 3, np.nan, series)])
-    _, beside = told(both)
+    _, beside = weigh(both)
     np.testing.assert_allclose(beside.log_likelihood[1], alone.log_likelihood[0], atol=1e-9)
     np.testing.assert_allclose(beside.location[1], alone.location[0], atol=1e-9)
 
@@ -95,7 +95,7 @@ def test_shorter_series_are_read_with_the_factors_of_longer_ones(series):
 def test_posterior_weights_are_bayes_rule_on_tempered_likelihoods(series):
     settings = BankSettings(temper=0.5, logs=0.3, kept=1000, growth=0.0, prior_freedom=FREEDOM)
     posterior = bank_posterior(series[None], horizon=HORIZON, settings=settings)
-    _, found = told(series)
+    _, found = weigh(series)
     prior = np.array([each.prior for each in catalogue(())])
     mass = np.exp(0.5 * (found.log_likelihood - found.log_likelihood.max())) * prior * [[0.7], [0.3]]
     expected = (mass / mass.sum()).ravel()

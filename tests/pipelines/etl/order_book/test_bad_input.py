@@ -15,7 +15,7 @@ import pytest
 from forecasting.errors import InputError, StepError
 from pipelines.etl.order_book.files.csv_structure import check_file
 from pipelines.etl.order_book.files.sources import list_sources
-from pipelines.etl.order_book.incremental import engines, settlement
+from pipelines.etl.order_book.incremental import across_files, engines
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def refused(bench):
     before = bench.files
 
     def expect(sentence, *overrides, error=InputError):
-        with pytest.raises(error, match=sentence) as told:
+        with pytest.raises(error, match=sentence) as refusal:
             bench.etl(*overrides)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(refusal.value)
         assert bench.files == before
 
     return expect
@@ -179,13 +179,13 @@ def test_file_that_changes_while_it_is_read_is_refused(bench, refused, monkeypat
 
 def test_file_that_changes_before_its_shared_lines_are_looked_at_is_refused(bench, refused, monkeypatch):
     [path] = bench.write([bench.line(), bench.line()], folder=bench.folder / "twice")
-    found = settlement.shared_keys
+    found = across_files.shared_keys
 
     def changing(*arguments):
         rewrite(path, lambda lines: lines.with_columns(pl.col("quantity") + 1))
         return found(*arguments)
 
-    monkeypatch.setattr(settlement, "shared_keys", changing)
+    monkeypatch.setattr(across_files, "shared_keys", changing)
     refused(r"part-0\.parquet: the file changed while it was read", f"data.path={path}", "data.as_of=null")
 
 
@@ -238,9 +238,9 @@ def files_at_most(size):
 def test_disk_that_is_full_ends_in_one_sentence_and_the_next_run_goes_on(bench, size):
     bench.write(bench.lines(4_000), 2)
     with bench.reading() as book, files_at_most(size):
-        with pytest.raises(StepError, match=f"{bench.folder}.* cannot be written: File too large") as told:
+        with pytest.raises(StepError, match=f"{bench.folder}.* cannot be written: File too large") as refusal:
             book()
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(refusal.value)
     with bench.reading() as book:
         assert [each.rows for each in book().parts] == [2_000, 2_000]
     assert not list(Path(bench.folder / "cache").rglob(".part-*"))

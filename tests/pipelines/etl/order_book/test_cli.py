@@ -33,9 +33,9 @@ BOOK = ("--config", "order_book", "--set", "data.path=*.csv", "--set", "data.as_
 def test_etl_tells_the_counts_and_writes_the_set_of_files(cli):
     status, text, _ = cli("etl", *BOOK, "--out", "out")
     assert status == 0
-    told = {line[:15].strip(): line[15:].strip() for line in text.splitlines()}
-    assert (told["rows in"], told["accepted"], told["quarantined"]) == ("600", "600", "0")
-    assert told["known until"] == "2026-03-31"
+    entries = {line[:15].strip(): line[15:].strip() for line in text.splitlines()}
+    assert (entries["rows in"], entries["accepted"], entries["quarantined"]) == ("600", "600", "0")
+    assert entries["known until"] == "2026-03-31"
     names = {path.name for path in Path("out").iterdir()}
     assert {
         "panel.parquet",

@@ -10,18 +10,18 @@ import polars as pl
 import pytest
 
 from forecasting.errors import InputError
+from forecasting.frequencies import Frequency
 from forecasting.order_book.rules import RULES
 from forecasting.panel.schema import check_panel
-from forecasting.periods import Frequency
 from pipelines.runtime.step.inputs import read_panel
 from pipelines.runtime.tracking import KNOWN_UNTIL_TAG
 
 DAY = dt.date(2025, 5, 5)
 
 
-def counted(told):
+def counted(output):
     """Whether the rows of a part of the summary add up, rule by rule."""
-    rows, rules = told["rows"], told["quarantined"]
+    rows, rules = output["rows"], output["quarantined"]
     assert set(rules) == set(RULES)
     return rows["in"] == rows["accepted"] + rows["superseded"] + rows["quarantined"] and rows[
         "quarantined"

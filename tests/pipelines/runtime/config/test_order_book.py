@@ -162,9 +162,9 @@ def test_numbers_and_switches_of_an_object_store_are_taken_as_text(tmp_path):
 
 @pytest.mark.parametrize("value", ["[hush-hush]", "{a: hush-hush}", "null"])
 def test_option_of_an_object_store_that_is_no_text_is_refused_without_showing_it(value):
-    with pytest.raises(InputError, match="found something that is not shown") as told:
+    with pytest.raises(InputError, match="found something that is not shown") as refusal:
         resolve("order_book", [f"data.storage_options.aws_secret_access_key={value}"])
-    assert "hush-hush" not in str(told.value)
+    assert "hush-hush" not in str(refusal.value)
 
 
 def test_fingerprint_tells_recipes_apart_but_not_days_or_secrets(tmp_path):

@@ -31,9 +31,9 @@ def refused(tmp_path):
     [("0123", "83"), ("NO", "False"), ("1.5", "1.5"), ("~", "None"), ("2026-01-01", "datetime")],
 )
 def test_key_that_is_no_text_is_refused_with_its_line_and_how_to_quote_it(refused, key, read_as):
-    told = refused(f"skus:\n  A: H200\n  {key}: H100\n")
-    assert "a.yaml, line 3: a key is text: put it in quotes" in told
-    assert f'expected "{key}", found {key} without quotes, which YAML reads as {read_as}' in told
+    message = refused(f"skus:\n  A: H200\n  {key}: H100\n")
+    assert "a.yaml, line 3: a key is text: put it in quotes" in message
+    assert f'expected "{key}", found {key} without quotes, which YAML reads as {read_as}' in message
 
 
 def test_quoted_keys_are_text(tmp_path):

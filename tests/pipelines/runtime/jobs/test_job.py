@@ -61,7 +61,7 @@ def job(own_tracker, tmp_path):
 
 
 def runs_of(context, step):
-    return [run_id for run_id, told in runs(context.tracker).items() if told[0] == step]
+    return [run_id for run_id, outcome in runs(context.tracker).items() if outcome[0] == step]
 
 
 def runs(tracker):
@@ -98,10 +98,10 @@ def test_a_job_stopped_in_its_training_goes_on_with_the_same_run_and_ends_like_a
 ):
     from pipelines.train.curves import Recorder
 
-    told = Recorder.__call__
+    record = Recorder.__call__
 
     def stopping(self, step, scalars):
-        told(self, step, scalars)
+        record(self, step, scalars)
         if step == 3 and "train/loss" in scalars:
             signal.raise_signal(signal.SIGUSR1)
 
@@ -151,7 +151,7 @@ def test_a_failed_step_is_not_gone_on_with_but_begun_anew(job, monkeypatch):
         patch.setattr("pipelines.run.run_backtest", failing)
         with pytest.raises(StepError):
             run_all(job())
-    (failed,) = [run_id for run_id, told in runs(job().tracker).items() if told == ("run", "FAILED")]
+    (failed,) = [run_id for run_id, outcome in runs(job().tracker).items() if outcome == ("run", "FAILED")]
     assert job().tracker.client.get_run(failed).data.tags["overspill.error"] == "StepError: no backtest today"
     assert run_all(job()).run_ids["run"] != failed
 
@@ -229,9 +229,9 @@ def test_a_job_whose_slurm_does_not_answer_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     monkeypatch.setenv("OVERSPILL_REQUEUE", "true")
     monkeypatch.setenv("PATH", str(tmp_path))
-    told = after_stop(StopRequestedError(signal.SIGTERM), first=True)
-    assert told.startswith("stopped by SIGTERM; job 7 is ")
-    assert "squeue" in told
+    outcome = after_stop(StopRequestedError(signal.SIGTERM), first=True)
+    assert outcome.startswith("stopped by SIGTERM; job 7 is ")
+    assert "squeue" in outcome
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +284,8 @@ def test_a_backtest_by_two_processes_is_one_run_with_the_scores_of_one(backtest)
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(context.tracker.runs(step="backtest")) == before + 1
-    told = json.loads(done.stdout)
-    assert_frame_equal(scores(context, told["run"]), alone, rel_tol=1e-4)
+    outcome = json.loads(done.stdout)
+    assert_frame_equal(scores(context, outcome["run"]), alone, rel_tol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -301,11 +301,11 @@ def test_a_command_that_is_stopped_says_so_and_leaves_its_run_killed(tmp_path, n
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, outcome = process.communicate(timeout=60)
     assert process.returncode == status
     said = "error: interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
-    assert told.strip().splitlines()[-1] == said
-    assert "Traceback" not in told
+    assert outcome.strip().splitlines()[-1] == said
+    assert "Traceback" not in outcome
 
 
 def overspill():

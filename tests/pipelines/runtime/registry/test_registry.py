@@ -190,6 +190,6 @@ def test_a_version_has_a_description_that_names_its_run_and_what_it_was_trained_
     trained = {"overspill.start": "pretrained abc", "overspill.trained_until": "2026-08-27"}
     with own_tracker.step("train") as run:
         versions = [registry.register(run, tiny_checkpoint, tags) for tags in ({}, trained)]
-    told = [own_tracker.client.get_model_version(MODEL, each.number).description for each in versions]
-    assert all(f"recorded by the train run {run.run_id[:8]}" in each for each in told)
-    assert "trained from pretrained abc on what had been published by 2026-08-27" in told[1]
+    descriptions = [own_tracker.client.get_model_version(MODEL, each.number).description for each in versions]
+    assert all(f"recorded by the train run {run.run_id[:8]}" in each for each in descriptions)
+    assert "trained from pretrained abc on what had been published by 2026-08-27" in descriptions[1]

@@ -137,14 +137,14 @@ def test_the_script_counts_the_same_slots_as_the_package(seed):
         "OVERSPILL_EVERY": str(6 * 3600),
         "OVERSPILL_SLOT": str(wall_seconds(own)),
     }
-    told = subprocess.run(
+    shown = subprocess.run(
         ["bash", "-c", f"{function}\nnext_slot {wall_seconds(now)}"],
         env=environment | {"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert int(told) == wall_seconds(next_slot(max(now, own), anchor=anchor, every=parse_every("6h")))
+    assert int(shown) == wall_seconds(next_slot(max(now, own), anchor=anchor, every=parse_every("6h")))
 
 
 @pytest.mark.parametrize("name", ["cycle.sbatch", "pretrain.sbatch"])
@@ -180,13 +180,13 @@ def test_one_process_per_gpu_unless_asked_otherwise():
 def test_words_of_the_options_reach_the_script_as_they_are():
     text = render(request(extra=("--set", "data.title=it's a $HOME"), out=Path("/o u/t")), {})
     lines = [line for line in text.splitlines() if line.startswith(("set --", "export OVERSPILL_OUT"))]
-    told = subprocess.run(
+    shown = subprocess.run(
         ["bash", "-c", "\n".join([*lines, 'printf "%s\\n" "$OVERSPILL_OUT" "$@"'])],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert told.splitlines() == ["/o u/t", "--set", "data.title=it's a $HOME"]
+    assert shown.splitlines() == ["/o u/t", "--set", "data.title=it's a $HOME"]
 
 
 @pytest.mark.parametrize(

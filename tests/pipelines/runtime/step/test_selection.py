@@ -109,9 +109,9 @@ def test_input_and_every_deviation_from_the_defaults_are_printed_one_line_each(c
     context = context_of("forecast.paths=60", "windows.confidence=0.9")
     input_run(context, "etl", None)
     recorded(context, "forecast", etl)
-    told = printed(context).splitlines()
-    assert told[0].startswith(f"input: etl run {etl} of ")
-    assert told[1:] == [
+    output = printed(context).splitlines()
+    assert output[0].startswith(f"input: etl run {etl} of ")
+    assert output[1:] == [
         "not the default: forecast.paths = 60 (default 2000)",
         "not the default: windows.confidence = 0.9 (default 0.5)",
     ]
@@ -135,9 +135,9 @@ def test_evidence_after_windows_under_one_policy_reads_these_windows_and_says_so
     windows = recorded(context_of("policies=[bis_2026_01]"), "windows")
     context = context_of()
     assert input_run(context, "windows", None) == windows
-    told = printed(context)
-    assert "of that run: policies.gain_ai_no_backlog" in told
-    assert "policies.bis_2026_01" not in told
+    output = printed(context)
+    assert "of that run: policies.gain_ai_no_backlog" in output
+    assert "policies.bis_2026_01" not in output
 
 
 def test_what_a_step_took_from_its_input_does_not_make_its_run_another(context_of):

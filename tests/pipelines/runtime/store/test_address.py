@@ -58,10 +58,10 @@ def test_a_password_is_masked_where_a_uri_is_recorded_and_left_out_where_it_is_s
 
 
 def test_a_password_is_taken_out_of_the_errors_of_others():
-    told = without_secrets(
+    message = without_secrets(
         "cannot reach postgresql://me:hu%40sh@host (hu@sh)", "postgresql://me:hu%40sh@host"
     )
-    assert told == "cannot reach postgresql://me:***@host (***)"
+    assert message == "cannot reach postgresql://me:***@host (***)"
     assert without_secrets("as it is", "sqlite:///x.db") == "as it is"
 
 

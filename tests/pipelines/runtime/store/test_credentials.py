@@ -174,7 +174,7 @@ def test_a_password_from_a_file_opens_a_guarded_server_and_is_found_nowhere_else
         "--set",
         "tracking.when_away=spool",
     ]
-    told, seen = b"", []
+    output, seen = b"", []
     for away in (False, True):
         if away:
             proxy.shutdown()
@@ -188,9 +188,9 @@ def test_a_password_from_a_file_opens_a_guarded_server_and_is_found_nowhere_else
                 process.wait(0.2)
             except subprocess.TimeoutExpired:
                 continue
-        told += process.stdout.read()
+        output += process.stdout.read()
         process.stdout.close()
-        assert process.returncode == 0, told
+        assert process.returncode == 0, output
     assert len(outboxes(work / "mlruns" / "spool")) == 1
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     client = mlflow.MlflowClient(server.address)
@@ -201,5 +201,5 @@ def test_a_password_from_a_file_opens_a_guarded_server_and_is_found_nowhere_else
     written = [path for folder in (work, server.folder) for path in folder.rglob("*") if path.is_file()]
     assert len(written) > 10
     assert [path for path in written if secrets.search(path.read_bytes())] == []
-    assert not secrets.search(told)
+    assert not secrets.search(output)
     assert seen == []

@@ -123,8 +123,8 @@ def test_two_writers_at_once_both_complete_and_neither_loses_a_run(server, tmp_p
         )
         for arguments in (*commands, commands[1])
     ]
-    told = [writer.communicate(timeout=500)[1] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0, 0, 0], told
+    output = [writer.communicate(timeout=500)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0], output
     rows = list_runs(Tracker(server, "overspill"), step=None, limit=100)
     assert {row.status for row in rows} == {"FINISHED"}
     steps = [row.step for row in rows if row.step != "weights"]  # both may find the store without weights

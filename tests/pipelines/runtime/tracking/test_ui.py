@@ -116,9 +116,9 @@ def test_runs_are_listed_newest_first_with_their_upstream(tracker, whole_run):
 
 
 def test_runs_in_the_terminal_and_as_json_are_the_same(overspill, store_uri, tracker, whole_run):
-    told = overspill("runs", "--json", "--set", "tracking.experiment=tests", "--limit", "3", uri=store_uri)
-    assert told.returncode == 0, told.stderr
-    listed = json.loads(told.stdout)["runs"]
+    output = overspill("runs", "--json", "--set", "tracking.experiment=tests", "--limit", "3", uri=store_uri)
+    assert output.returncode == 0, output.stderr
+    listed = json.loads(output.stdout)["runs"]
     assert [row["run"] for row in listed] == [row.run for row in list_runs(tracker, step=None, limit=3)]
     table = overspill("runs", "--set", "tracking.experiment=tests", "--limit", "3", uri=store_uri)
     for row in listed:
@@ -141,9 +141,9 @@ def test_runs_of_single_assumptions_are_listed_only_where_they_are_asked_for(own
 
 
 def test_empty_store_says_that_it_has_no_runs(overspill, tmp_path):
-    told = overspill("runs", uri=f"sqlite:///{tmp_path}/mlflow.db")
-    assert told.returncode == 0
-    assert told.stdout.startswith(f"no runs in sqlite:///{tmp_path}/mlflow.db")
+    output = overspill("runs", uri=f"sqlite:///{tmp_path}/mlflow.db")
+    assert output.returncode == 0
+    assert output.stdout.startswith(f"no runs in sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_address_is_that_of_the_newest_windows_run(tracker, whole_run, tmp_path):

@@ -130,16 +130,16 @@ def test_csv_object_that_is_cut_short_is_refused(bench, bucket, options):
 def test_address_that_means_nothing_is_refused(options, path, sentence, bucket):
     with pytest.raises(
         InputError, match=f"{path.replace('*', '.')}: {sentence}".replace("/.", "/.*")
-    ) as told:
+    ) as refusal:
         list_sources([path], options)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_store_that_does_not_answer_is_told_in_one_sentence(options):
     nowhere = options | {"aws_endpoint_url": "http://127.0.0.1:9"}
-    with pytest.raises(StepError, match=f"s3://{BUCKET}/a.parquet: the object store failed: ") as told:
+    with pytest.raises(StepError, match=f"s3://{BUCKET}/a.parquet: the object store failed: ") as refusal:
         list_sources([f"s3://{BUCKET}/a.parquet"], nowhere)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_is_an_address():
@@ -166,6 +166,6 @@ def test_addresses_in_errors_are_told_without_users_and_queries(text, wanted):
 
 def test_store_that_does_not_answer_is_told_without_secrets(options):
     nowhere = options | {"aws_endpoint_url": "http://user:hush-hush@127.0.0.1:9"}
-    with pytest.raises(StepError, match="the object store failed") as told:
+    with pytest.raises(StepError, match="the object store failed") as refusal:
         list_sources([f"s3://{BUCKET}/a.parquet?sig=hush-hush"], nowhere)
-    assert "hush-hush" not in str(told.value)
+    assert "hush-hush" not in str(refusal.value)

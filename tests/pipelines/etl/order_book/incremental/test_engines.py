@@ -118,7 +118,7 @@ def test_two_node_cluster_gives_what_one_machine_gives(bench, locally, cluster):
     locally()
     path = bench.orders / "part-3.parquet"
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(InputError, match=r"part-3\.parquet: the file cannot be read to its end") as told:
+    with pytest.raises(InputError, match=r"part-3\.parquet: the file cannot be read to its end") as refusal:
         bench.etl(*there)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
     assert cluster.is_initialized()  # what was there before is left there

@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from pipelines.etl.order_book.incremental.across_files import PARTIAL
 from pipelines.etl.order_book.incremental.manifest import MANIFEST
-from pipelines.etl.order_book.incremental.settlement import PARTIAL
-from pipelines.etl.order_book.overtaking import DerivedTables, overtakings
+from pipelines.etl.order_book.us_first_check import DerivedTables, overtakings
 
 RESULTS = ("panel", "series", "shipped_by_country", "priority_inversions")
 

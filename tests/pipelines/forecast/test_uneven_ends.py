@@ -9,13 +9,13 @@ import pytest
 from forecasting.errors import InputError
 from forecasting.forecasters.flow_bank import FlowBankForecaster
 from forecasting.forecasters.statistical import SeasonalNaiveForecaster, StatisticalForecaster
+from forecasting.frequencies import Frequency
 from forecasting.panel.history import exact_history
 from forecasting.panel.long_table import check_long_table
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import Frequency
 from pipelines.forecast import long_table
-from pipelines.forecast.ahead import ended, paired, trailing_gaps
 from pipelines.forecast.long_table import ForecastOptions, forecast_long_table
+from pipelines.forecast.uneven_ends import ended, paired, trailing_gaps
 
 NAN = float("nan")
 WALK = 500 + np.random.default_rng(2).normal(size=60).cumsum()

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from forecasting.errors import InputError
 from forecasting.forecasters.base import PathForecaster
+from forecasting.frequencies import add_periods
 from forecasting.panel.history import Floats, History
 from forecasting.panel.schema import FLOWS
-from forecasting.periods import add_periods
 
 PATHS_FOR_QUANTILES = 1000
 HORIZON_LIMIT = 4096

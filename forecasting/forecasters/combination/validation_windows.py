@@ -13,8 +13,8 @@ from forecasting.evaluation.scores import naive_scale
 from forecasting.forecasters.base import PathForecaster
 from forecasting.forecasters.combination.members import observations
 from forecasting.forecasters.combination.weights import Distances
+from forecasting.frequencies import add_periods
 from forecasting.panel.history import Floats, History
-from forecasting.periods import add_periods
 
 ITEMS = 100  # whose past forecasts are scored; the weights of the others are those of the panel
 FORECASTS = 50  # older origins are added until there are so many

@@ -11,7 +11,7 @@ import pytest
 
 from forecasting.errors import InputError, StepError
 from pipelines.evidence.amounts import SHIPPED
-from pipelines.evidence.cover import open_chart
+from pipelines.evidence.cover_page import open_chart
 from pipelines.evidence.document import render, units
 from pipelines.evidence.records import Cover, as_json
 from pipelines.evidence.step import write_evidence

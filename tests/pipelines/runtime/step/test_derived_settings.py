@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.runtime.step.derived import derived_keys, derived_tags, without_derived
+from pipelines.runtime.step.derived_settings import derived_keys, derived_tags, without_derived
 from pipelines.runtime.store.tags import DERIVED_TAG, TAG_LENGTH
 
 COUNT = "data.exports.H200.exported_so_far"

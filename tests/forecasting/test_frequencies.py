@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.errors import InputError, OverspillError, StepError
-from forecasting.periods import (
+from forecasting.frequencies import (
     STANDARD,
     Frequency,
     Unit,

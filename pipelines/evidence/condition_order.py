@@ -12,7 +12,7 @@ from forecasting.windows.tables import Estimator
 from pipelines.evidence.amounts import cap_conditions, foundry_condition, stock_limit_conditions
 from pipelines.evidence.conditions import effective, eligibility_conditions, review
 from pipelines.evidence.figure_records import Attestation, Basis, Condition, Finding, Overall, Verdict
-from pipelines.evidence.supply import supply_conditions
+from pipelines.evidence.us_supply import supply_conditions
 from pipelines.evidence.verdicts import ATTESTED, OPEN, certainty_says, together
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import SeriesError
-from models.training.observed import (
+from models.training.observed_series import (
     MIN_CONTEXT,
     NEVER,
     ObservedSeries,

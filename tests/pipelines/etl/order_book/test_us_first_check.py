@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting.order_book.inversions import priority_inversions
-from pipelines.etl.order_book.overtaking import NEVER, DerivedTables, Spans, overtakings, span_maximum
+from pipelines.etl.order_book.us_first_check import NEVER, DerivedTables, Spans, overtakings, span_maximum
 
 
 @settings(deadline=None, max_examples=60)
@@ -27,7 +27,7 @@ def test_maximum_over_a_span_is_that_of_looking_at_every_day(skus, days, data):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("at_once", [1, 4_000_000])
 def test_cases_are_those_of_all_lines_together(bench, monkeypatch, seed, at_once):
-    monkeypatch.setattr("pipelines.etl.order_book.overtaking.ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr("pipelines.etl.order_book.us_first_check.ROWS_AT_ONCE", at_once)
     bench.write(bench.tangle(np.random.default_rng(seed), 400), 4)
     with bench.reading("data.quarantine_max_share=1") as book:
         read = book()

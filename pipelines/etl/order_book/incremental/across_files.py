@@ -164,13 +164,13 @@ def _groups(folders: Sequence[Path], shared: Mapping[int, Rows]) -> Iterator[pl.
 def _load(manifest: Manifest, names: Iterable[str]) -> tuple[Settlement, set[str]]:
     """What was settled before, and for which of the files; nothing, if one of them is gone."""
     path, place = manifest.folder / POINTER, {name: place for place, name in enumerate(names)}
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"names": []}
-    if not told["names"] or not set(told["names"]) <= set(place):
+    record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"names": []}
+    if not record["names"] or not set(record["names"]) <= set(place):
         return Settlement(partial=merge_partials([]), losers=pl.DataFrame(schema=LOSERS)), set()
-    folder = manifest.folder / told["folder"]
-    places = pl.lit(pl.Series([place[name] for name in told["names"]], dtype=pl.Int32))
+    folder = manifest.folder / record["folder"]
+    places = pl.lit(pl.Series([place[name] for name in record["names"]], dtype=pl.Int32))
     losers = pl.read_parquet(folder / "losers.parquet").with_columns(places.gather(pl.col(FILE)).alias(FILE))
-    return Settlement(partial=read_partial(folder), losers=losers), set(told["names"])
+    return Settlement(partial=read_partial(folder), losers=losers), set(record["names"])
 
 
 def _store(settled: Settlement, names: Sequence[str], manifest: Manifest) -> None:
