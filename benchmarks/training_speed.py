@@ -30,6 +30,7 @@ import torch
 from neural_peers import long_table, quiet
 from torch import Tensor
 
+from models.distributed.ranks import Ranks
 from models.network.transformer import count_parameters
 from models.settings import PretrainSettings
 from models.training.module import ForecasterModule, Stream
@@ -100,7 +101,7 @@ def our_run(settings: PretrainSettings) -> list[tuple[float, float]]:
     module = TimedModule(settings)
     device = torch.device("cpu")
     with quiet():
-        lightning_trainer(settings.training, device, [], devices=1, progress_bar=False).fit(module)
+        lightning_trainer(settings.training, device, [], ranks=Ranks()).fit(module)
     return module.starts
 
 

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from forecasting.errors import InputError
 from forecasting.order_book.aggregate import partial_plans, sum_parts
@@ -47,6 +49,7 @@ CANDIDATES, EXPORTS, WAITS = "candidates-*.parquet", "exports-*.arrow", "waits-*
 BROKEN, SUMS = "broken-*.arrow", "sums-*.arrow"
 QUICK: Any = {"compression": "zstd", "compression_level": 1, "statistics": False}  # read once or twice
 ROWS_PER_BATCH = 500_000
+MAPPED_FROM = 64 * 2**10  # bytes of an array
 COLUMNS_READ = (*(name for name in NEEDED if name != "source_file"), "promised_at", "updated_at", RULE)
 UNREAD = ("customer_id",)  # columns of which nothing hangs on a value
 WRITTEN_OTHERWISE = {"bad_quantity", "bad_price", "missing_order_id", "bad_date"}
@@ -303,9 +306,23 @@ def write_run(keys: pl.DataFrame, folder: Path, number: int) -> None:
 def read_runs(folder: Path) -> list[Run]:
     """Runs of a digest, mapped into memory."""
     return [
-        (
-            np.load(path, mmap_mode="r"),
-            np.load(path.with_name(path.name.replace(".hash.", ".row.")), mmap_mode="r"),
-        )
+        (_mapped(path), _mapped(path.with_name(path.name.replace(".hash.", ".row."))))
         for path in sorted(folder.glob("keys-*.hash.npy"))
     ]
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    """Array of a file, mapped into memory where it is large.
+
+    The file does not stay open, as it would with `np.load(path, mmap_mode="r")`: a process may have 1,024 of
+    them, and an order book more files.
+    """
+    if path.stat().st_size <= MAPPED_FROM:
+        array: npt.NDArray[Any] = np.load(path)
+        return array
+    with path.open("rb") as opened:
+        np.lib.format.read_magic(opened)
+        _, _, dtype = np.lib.format.read_array_header_1_0(opened)
+        begin = opened.tell()
+    with pa.memory_map(str(path)) as mapped:  # lives as long as what was read of it
+        return np.frombuffer(mapped.read_buffer(), dtype, offset=begin)

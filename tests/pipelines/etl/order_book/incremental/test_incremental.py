@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import time
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 
 from pipelines.etl.order_book.incremental.across_files import PARTIAL
@@ -192,6 +195,31 @@ def test_killed_run_leaves_the_previous_result_and_the_next_one_goes_on(bench, d
     again = results(bench)
     bench.etl(f"data.cache={bench.folder / 'empty'}")
     assert same(results(bench), again)
+
+
+@pytest.fixture
+def few_files_at_once():
+    """No more than forty files may be opened beside those that are open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 40, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("mapped_from", [0, 10**6])
+def test_a_book_may_have_more_files_than_a_process_may_open(
+    bench, monkeypatch, few_files_at_once, mapped_from
+):
+    monkeypatch.setattr("pipelines.etl.order_book.incremental.file_summary.MAPPED_FROM", mapped_from)
+    bench.write([*bench.lines(200), *bench.tangle(np.random.default_rng(1), 200)], 40)
+    with bench.reading("data.quarantine_max_share=1") as book:
+        many = book()
+    shutil.rmtree(bench.orders)
+    bench.write([*bench.lines(200), *bench.tangle(np.random.default_rng(1), 200)])
+    with bench.reading("data.quarantine_max_share=1", f"data.cache={bench.folder / 'other'}") as book:
+        one = book()
+    for name in PARTIAL:
+        assert getattr(many.settlement.partial, name).equals(getattr(one.settlement.partial, name)), name
 
 
 def test_line_of_the_manifest_that_was_cut_short_is_passed_over(bench, digested):
