@@ -65,10 +65,9 @@ def overtakings(derived: DerivedTables) -> Iterator[pl.DataFrame]:
     del us, them
     for codes in groups:
         of_group = pl.col(CODE).is_between(codes.min(), codes.max())
-        lines = [
-            pl.scan_parquet(chosen[place]).filter(of_group).with_columns(_file(place)) for place in files
-        ]
-        yield priority_inversions(pl.concat(lines))
+        # A plan for each file: in one plan over all of them each would hold most of a megabyte at once.
+        lines = side_by_side(partial(_of_group, chosen, of_group), files)
+        yield priority_inversions(pl.concat(lines).lazy())
 
 
 def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) -> tuple[int, Path]:
@@ -85,6 +84,12 @@ def _chosen(derived: DerivedTables, parts: ByFile, exports: ByFile, place: int) 
         chosen = lines.filter(needed & _counts(derived, place)).sort(CODE).collect(engine="in-memory")
         write_atomic(path, partial(chosen.write_parquet, **BY_SKU))
     return place, path
+
+
+def _of_group(chosen: Mapping[int, Path], of_group: pl.Expr, place: int) -> pl.DataFrame:
+    """Lines of some SKUs of a file."""
+    lines = pl.scan_parquet(chosen[place]).filter(of_group).with_columns(_file(place))
+    return lines.collect(engine="in-memory")
 
 
 def _counts(derived: DerivedTables, place: int) -> pl.Expr:
