@@ -1,16 +1,35 @@
 """Paired trainings: arms differ in one thing alone."""
 
+from unittest import mock
+
+import pytest
 import torch
-from paired_training import STRUCTURES, WHOLE, report, train, worlds_of
+from paired_training import LONG, SHAPES, STRUCTURES, VARIANTS, WHOLE, report, train, worlds_of
 
 from models.network.transformer import Network
 from models.settings import NetworkSettings, TrainingSettings
-from models.worlds.mixture import GENERATORS
+from models.worlds.mixture import GENERATORS, WorldStream
 
 
 def test_an_arm_leaves_out_one_world_or_none():
     assert worlds_of(WHOLE, series=8).generators == worlds_of(STRUCTURES, series=8).generators
     assert set(GENERATORS) - set(worlds_of("walks", series=8).generators) == {"walks"}
+
+
+@pytest.mark.parametrize(("arm", "long"), [("drift_spike", False), ("one_season", True)])
+def test_a_variant_sees_other_values_for_the_time_of_its_training(arm, long):
+    settings = worlds_of(arm, series=4, shapes=(LONG,) if long else SHAPES)
+
+    def batch():
+        stream = WorldStream(settings, NetworkSettings(), seed=3)
+        return stream.batch(0, torch.device("cpu")).values
+
+    usual = batch()
+    with mock.patch(*VARIANTS[arm]):
+        varied = batch()
+    assert varied.shape == usual.shape
+    assert not torch.equal(varied, usual)
+    assert torch.equal(batch(), usual)
 
 
 def test_without_the_bank_its_maps_stay_at_zero_and_the_start_is_not_touched():
