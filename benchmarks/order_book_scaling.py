@@ -204,6 +204,9 @@ def draw(found: Mapping[str, Mapping[float, Measured]], path: Path) -> None:
             panel.set_ylim(bottom=0)
             if axis in {"skus", "files"}:
                 panel.set_xscale("log")
+        if axis in {"skus", "files"}:  # cost in proportion is a straight line, as on the other axes
+            top.set_yscale("log")
+            top.set_ylim(bottom=1)
         bottom.set_xlabel(axis)
     panels[0, 0].set_ylabel("CPU seconds")
     panels[1, 0].set_ylabel("peak memory, GiB")
