@@ -102,8 +102,14 @@ class Cluster:
         if options.get("preconditions", {}).get("uid", job["metadata"]["uid"]) != job["metadata"]["uid"]:
             return 409, status(409, "Conflict", "the UID in the precondition is another")
         self.deleted.append(job["metadata"]["uid"])
-        threading.Timer(0.3, self.jobs.pop, (name, None)).start()
+        threading.Timer(0.3, self.collect, (name, job["metadata"]["uid"])).start()
         return 200, job
+
+    def collect(self, name: str, uid: str) -> None:
+        """The end of a deletion in the foreground: of what was asked for, not of what has its name by now."""
+        with self.lock:
+            if name in self.jobs and self.jobs[name]["metadata"]["uid"] == uid:
+                del self.jobs[name]
 
     def end(self, condition: str) -> None:
         seen = {"type": "Suspended", "status": "False"}
@@ -224,7 +230,7 @@ def start(cluster, tmp_path):
         process.communicate()
 
 
-def eventually(true, seconds: float = 20) -> None:
+def eventually(true, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
